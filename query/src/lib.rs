@@ -1,0 +1,37 @@
+//! The query service: answers searches, counts, traces, stories and SQL over what the store holds.
+//!
+//! In come requests in the search language, SQL or ids, always with a time range, a limit and a deadline. Out go rows
+//! with an honest [`Coverage`]: how many rows were looked at, whether the answer is complete, how long it took. The
+//! HTTP APIs (`/api/v1`, Jaeger) and the UI's pages call the same functions of [`QueryService`].
+//!
+//! It never writes to the store and never knows a receiver.
+
+mod api;
+mod counts;
+mod error;
+mod fields;
+mod language;
+mod logs;
+mod request;
+mod scan;
+mod service;
+mod services;
+mod spans;
+mod sql;
+mod story;
+mod tail;
+mod traces;
+
+pub use api::router;
+pub use counts::{CountRequest, CountSeries, Counts};
+pub use error::QueryError;
+pub use fields::{Field, FieldValue, FieldValuesRequest};
+pub use logs::LogRow;
+pub use request::{Coverage, Page, RowsRequest};
+pub use service::{QueryService, QuerySettings};
+pub use services::{Operation, ServiceSummary};
+pub use spans::SpanRow;
+pub use sql::{SqlColumn, SqlRequest, SqlResult};
+pub use story::{Story, StoryEntry};
+pub use tail::{Tail, TailEvent};
+pub use traces::{Trace, TraceSummary, TracesRequest};

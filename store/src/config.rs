@@ -1,0 +1,37 @@
+//! Settings of the store.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Where the store keeps its files and how much it may hold.
+#[derive(Clone, Debug)]
+pub struct StoreConfig {
+    /// The folder of journal, catalog and parts; made when missing. Default `./mangru-data`.
+    pub data_dir: PathBuf,
+    /// A signal's hot rows are sealed when there are this many. Default 262,144.
+    pub seal_rows: usize,
+    /// A signal's hot rows are sealed when they take this much memory. Default 64 MiB.
+    pub seal_bytes: usize,
+    /// A signal's hot rows are sealed when the oldest is this old. Default 60 s.
+    pub seal_age: Duration,
+    /// Appends are refused (retry later) while unsealed journal segments take more than this. Default 2 GiB.
+    pub journal_max_bytes: u64,
+    /// Appends are refused (retry later) while requests and hot batches together take more memory. Default 256 MiB.
+    pub memory_max_bytes: usize,
+    /// Appends are refused (retry later) while the disk has less room than this. Default 256 MiB.
+    pub disk_reserve_bytes: u64,
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("./mangru-data"),
+            seal_rows: 262_144,
+            seal_bytes: 64 << 20,
+            seal_age: Duration::from_secs(60),
+            journal_max_bytes: 2 << 30,
+            memory_max_bytes: 256 << 20,
+            disk_reserve_bytes: 256 << 20,
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! The store: keeps what the collector decoded and gives it to the query service.
+//!
+//! In come Arrow batches of one signal ([`SignalBatch`]); they are journaled, and durable when [`Store::append`]
+//! returns. Out go snapshots ([`Snapshot`]): the hot batches and the parts that together hold every acknowledged row
+//! exactly once. Between the two, hot batches are sealed into parts (one Parquet file each, its tantivy index inside)
+//! and published in the catalog together with the journal position they cover.
+//!
+//! The store never parses a wire protocol and never understands a query: it answers terms with row numbers and row
+//! numbers with rows.
+
+mod catalog;
+mod config;
+mod error;
+mod hot;
+pub mod id;
+mod index;
+mod journal;
+mod memory;
+pub mod nested;
+mod objects;
+mod part;
+mod schema;
+mod seal;
+mod signal;
+mod snapshot;
+mod status;
+mod store;
+mod time_range;
+pub mod value;
+pub mod words;
+
+pub use config::StoreConfig;
+pub use error::StoreError;
+pub use id::{SpanId, TraceId};
+pub use index::{Candidates, PartIndex};
+pub use journal::Position;
+pub use memory::{MemoryBudget, MemoryPermit};
+pub use part::{Part, PartId, PartReader};
+pub use schema::{PROMOTED, PROMOTED_RESOURCE, Promoted, PromotedType, attribute_entry_fields, lifted, schema};
+pub use signal::{SchemaMismatch, Signal, SignalBatch};
+pub use snapshot::Snapshot;
+pub use status::{StoreStatus, TableStatus};
+pub use store::Store;
+pub use time_range::TimeRange;
