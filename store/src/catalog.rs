@@ -1,1 +1,115 @@
-//! stub
+//! The catalog: which parts exist, and up to which journal position each signal is sealed.
+
+mod tables;
+
+use crate::part::{PartId, PartRecord};
+use crate::{Position, Signal, StoreError};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Row as _, SqlitePool};
+use std::path::Path;
+use std::time::Duration;
+
+/// A SQLite database in the data folder.
+#[derive(Clone, Debug)]
+pub(crate) struct Catalog {
+    pool: SqlitePool,
+}
+
+/// All that the catalog says at start.
+#[derive(Debug)]
+pub(crate) struct Contents {
+    pub(crate) parts: Vec<PartRecord>,
+    /// By signal: every batch up to this position is in a part.
+    pub(crate) sealed: [Position; 3],
+}
+
+impl Catalog {
+    /// Opens the database, and makes its tables when it is new.
+    pub(crate) async fn open(path: &Path) -> Result<Self, StoreError> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(Duration::from_secs(10));
+        let pool = SqlitePoolOptions::new().max_connections(2).connect_with(options).await?;
+        let catalog = Self { pool };
+        tables::create(&catalog.pool).await?;
+        Ok(catalog)
+    }
+
+    /// Reads the published parts and the sealed positions.
+    pub(crate) async fn contents(&self) -> Result<Contents, StoreError> {
+        let mut sealed = [Position(0); 3];
+        for row in sqlx::query("SELECT signal, position FROM mangru_sealed").fetch_all(&self.pool).await? {
+            if let Some(place) =
+                u8::try_from(row.try_get::<i64, _>(0)?).ok().and_then(|n| sealed.get_mut(usize::from(n)))
+            {
+                *place = Position(row.try_get::<i64, _>(1)? as u64);
+            }
+        }
+        let mut parts = Vec::new();
+        let rows = sqlx::query(
+            "SELECT part_id, signal, path, row_count, size_bytes, index_bytes, footer_bytes, min_time, max_time \
+             FROM mangru_part",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        for row in rows {
+            let id: String = row.try_get(0)?;
+            let corrupt =
+                |reason: &str| StoreError::Corrupt { path: format!("catalog entry {id}"), reason: reason.to_owned() };
+            parts.push(PartRecord {
+                id: PartId(id.parse().map_err(|_| corrupt("part id is not a ULID"))?),
+                signal: u8::try_from(row.try_get::<i64, _>(1)?)
+                    .ok()
+                    .and_then(Signal::from_number)
+                    .ok_or_else(|| corrupt("signal is unknown"))?,
+                path: row.try_get(2)?,
+                rows: u32::try_from(row.try_get::<i64, _>(3)?).map_err(|_| corrupt("number of rows is absurd"))?,
+                bytes: row.try_get::<i64, _>(4)? as u64,
+                index_bytes: row.try_get::<i64, _>(5)? as u64,
+                footer_bytes: row.try_get::<i64, _>(6)? as u64,
+                min_time: row.try_get(7)?,
+                max_time: row.try_get(8)?,
+            });
+        }
+        Ok(Contents { parts, sealed })
+    }
+
+    /// Publishes a part and the journal position that it covers, both or neither.
+    pub(crate) async fn publish(&self, part: &PartRecord, sealed: Position) -> Result<(), StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        sqlx::query(
+            "INSERT INTO mangru_part (part_id, signal, path, row_count, size_bytes, index_bytes, footer_bytes, min_time, \
+             max_time) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(part.id.to_string())
+        .bind(part.signal as i64)
+        .bind(&part.path)
+        .bind(i64::from(part.rows))
+        .bind(part.bytes as i64)
+        .bind(part.index_bytes as i64)
+        .bind(part.footer_bytes as i64)
+        .bind(part.min_time)
+        .bind(part.max_time)
+        .execute(&mut *transaction)
+        .await?;
+        sqlx::query(
+            "INSERT INTO mangru_sealed (signal, position) VALUES (?, ?) \
+             ON CONFLICT (signal) DO UPDATE SET position = excluded.position",
+        )
+        .bind(part.signal as i64)
+        .bind(sealed.0 as i64)
+        .execute(&mut *transaction)
+        .await?;
+        tables::add_data_file(&mut transaction, part).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Closes the database.
+    pub(crate) async fn close(&self) {
+        self.pool.close().await;
+    }
+}

@@ -28,7 +28,7 @@ impl Default for StoreConfig {
             data_dir: PathBuf::from("./mangru-data"),
             seal_rows: 262_144,
             seal_bytes: 64 << 20,
-            seal_age: Duration::from_secs(60),
+            seal_age: Duration::from_mins(1),
             journal_max_bytes: 2 << 30,
             memory_max_bytes: 256 << 20,
             disk_reserve_bytes: 256 << 20,

@@ -1,19 +1,330 @@
-//! stub
-use crate::*; use roaring::RoaringBitmap;
-#[derive(Clone, Debug)]
-pub struct Candidates { pub rows: RoaringBitmap, pub exact: bool }
-pub struct PartIndex {}
+//! The index of a part: from terms to row numbers.
+//!
+//! A document of the tantivy index is a row of the part; document numbers are row numbers. Nothing is stored in it and
+//! no positions are kept: a phrase is verified on the rows that hold its words. All lookups block (they read mapped
+//! bytes and decode posting lists), so callers run them on threads that may block.
+
+mod build;
+mod columns;
+mod embed;
+
+pub(crate) use build::IndexBuilder;
+pub(crate) use embed::{Embedded, METADATA_KEY};
+
+use crate::{Signal, StoreError, TraceId, words};
+use bytes::Bytes;
+use columns::{Fields, cut_value};
+use embed::EmbeddedDirectory;
+use roaring::RoaringBitmap;
+use std::sync::Arc;
+use tantivy::index::InvertedIndexReader;
+use tantivy::postings::TermInfo;
+use tantivy::schema::{Field, IndexRecordOption};
+use tantivy::{Index, SegmentReader};
+
+/// Rows that may hold what was asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Candidates {
+    /// Row numbers within the part: all that match, and others besides unless `exact`.
+    pub rows: RoaringBitmap,
+    /// Whether every row matches for sure.
+    pub exact: bool,
+}
+
+impl Candidates {
+    const fn exactly(rows: RoaringBitmap) -> Self {
+        Self { rows, exact: true }
+    }
+}
+
+/// The opened index of one part.
+pub struct PartIndex {
+    signal: Signal,
+    fields: Fields,
+    segment: Option<SegmentReader>,
+    resources: Vec<String>,
+    path: String,
+}
+
+/// Values with how many rows have each, and whether the walk was cut short by its budget.
+pub type ValueCounts = (Vec<(String, u64)>, bool);
+
 impl PartIndex {
-    pub fn word(&self, _word: &str) -> Result<Candidates, StoreError> { unimplemented!() }
-    pub fn words_where(&self, _prefix: &str, _keep: &dyn Fn(&str) -> bool, _budget: usize) -> Result<Option<Candidates>, StoreError> { unimplemented!() }
-    pub fn attribute(&self, _key: &str, _value: &str) -> Result<Candidates, StoreError> { unimplemented!() }
-    pub fn attribute_where(&self, _key: &str, _prefix: &str, _keep: &dyn Fn(&str) -> bool, _budget: usize) -> Result<Option<Candidates>, StoreError> { unimplemented!() }
-    pub fn column(&self, _column: &str, _value: &str) -> Result<Option<Candidates>, StoreError> { unimplemented!() }
-    pub fn column_where(&self, _column: &str, _prefix: &str, _keep: &dyn Fn(&str) -> bool, _budget: usize) -> Result<Option<Candidates>, StoreError> { unimplemented!() }
-    pub fn trace(&self, _id: TraceId) -> Result<Candidates, StoreError> { unimplemented!() }
-    pub fn resource_where(&self, _keep: &dyn Fn(&str) -> bool) -> Result<Candidates, StoreError> { unimplemented!() }
-    pub fn attribute_keys(&self) -> Result<Vec<(String, u64)>, StoreError> { unimplemented!() }
-    pub fn attribute_values(&self, _key: &str, _prefix: &str, _budget: usize) -> Result<(Vec<(String, u64)>, bool), StoreError> { unimplemented!() }
-    pub fn column_values(&self, _column: &str, _prefix: &str, _budget: usize) -> Result<Option<(Vec<(String, u64)>, bool)>, StoreError> { unimplemented!() }
-    pub fn resources(&self) -> Result<Vec<(String, u64)>, StoreError> { unimplemented!() }
+    /// Opens the index in these bytes.
+    pub(crate) fn open(signal: Signal, path: &str, bytes: &Bytes, embedded: &Embedded) -> Result<Self, StoreError> {
+        let corrupt = |reason: String| StoreError::Corrupt { path: path.to_owned(), reason };
+        if embedded.version != embed::VERSION {
+            return Err(corrupt(format!("index version {} is not known", embedded.version)));
+        }
+        let directory = EmbeddedDirectory::new(bytes, embedded).map_err(|reason| corrupt(reason.to_owned()))?;
+        let resources =
+            directory.content(embed::RESOURCES).ok_or_else(|| corrupt("index has no resources".to_owned()))?;
+        let resources = serde_json::from_slice(&resources).map_err(|error| corrupt(error.to_string()))?;
+        let index = Index::open(directory)?;
+        let segment = index.searchable_segments()?.first().map(SegmentReader::open).transpose()?;
+        let (_, fields) = columns::schema();
+        Ok(Self { signal, fields, segment, resources, path: path.to_owned() })
+    }
+
+    fn read_error(&self) -> impl Fn(std::io::Error) -> StoreError + '_ {
+        |source| StoreError::Io { action: "read the index of", path: self.path.clone(), source }
+    }
+
+    fn inverted(&self, field: Field) -> Result<Option<Arc<InvertedIndexReader>>, StoreError> {
+        Ok(self.segment.as_ref().map(|segment| segment.inverted_index(field)).transpose()?)
+    }
+
+    fn postings(&self, reader: &InvertedIndexReader, info: &TermInfo) -> Result<RoaringBitmap, StoreError> {
+        let mut postings =
+            reader.read_block_postings_from_terminfo(info, IndexRecordOption::Basic).map_err(self.read_error())?;
+        let mut rows = RoaringBitmap::new();
+        while !postings.docs().is_empty() {
+            // Row numbers of a posting list only rise, so each block appends behind the one before.
+            rows.append(postings.docs().iter().copied()).map_err(|_| StoreError::Corrupt {
+                path: self.path.clone(),
+                reason: "posting list is not sorted".to_owned(),
+            })?;
+            postings.advance();
+        }
+        Ok(rows)
+    }
+
+    fn term(&self, field: Field, term: &[u8]) -> Result<RoaringBitmap, StoreError> {
+        let Some(reader) = self.inverted(field)? else { return Ok(RoaringBitmap::new()) };
+        match reader.terms().get(term).map_err(self.read_error())? {
+            Some(info) => self.postings(&reader, &info),
+            None => Ok(RoaringBitmap::new()),
+        }
+    }
+
+    /// Calls `each` with every term that starts with `prefix`, less the prefix, until it answers `false`.
+    fn walk(
+        &self,
+        field: Field,
+        prefix: &[u8],
+        mut each: impl FnMut(&InvertedIndexReader, &[u8], &TermInfo) -> Result<bool, StoreError>,
+    ) -> Result<(), StoreError> {
+        let Some(reader) = self.inverted(field)? else { return Ok(()) };
+        let mut range = reader.terms().range().ge(prefix);
+        if let Some(end) = prefix_end(prefix) {
+            range = range.lt(end);
+        }
+        let mut stream = range.into_stream().map_err(self.read_error())?;
+        while stream.advance() {
+            if !each(&reader, &stream.key()[prefix.len()..], stream.value())? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The union of the rows of all terms that start with `fixed` + `prefix` and whose text after `fixed` is kept.
+    fn union_where(
+        &self,
+        field: Field,
+        fixed: &[u8],
+        prefix: &str,
+        keep: &dyn Fn(&str) -> bool,
+        budget: usize,
+    ) -> Result<Option<Candidates>, StoreError> {
+        let mut found = Candidates::exactly(RoaringBitmap::new());
+        let mut walked = 0;
+        let mut start = fixed.to_vec();
+        start.extend_from_slice(prefix.as_bytes());
+        let mut text = String::new();
+        self.walk(field, &start, |reader, rest, info| {
+            walked += 1;
+            if walked > budget {
+                return Ok(false);
+            }
+            text.clear();
+            text.push_str(prefix);
+            text.push_str(&String::from_utf8_lossy(rest));
+            // A cut value may match in the part that was cut off: take its rows, to be looked at again.
+            let is_cut = text.len() >= columns::MAX_VALUE_BYTES - 3;
+            if is_cut || keep(&text) {
+                found.exact &= !is_cut;
+                found.rows |= self.postings(reader, info)?;
+            }
+            Ok(true)
+        })?;
+        Ok((walked <= budget).then_some(found))
+    }
+
+    /// Rows whose words hold this one, folded as [`words`] does: the body of logs, name and status message of spans.
+    pub fn word(&self, word: &str) -> Result<Candidates, StoreError> {
+        let cut = words::cut(word);
+        Ok(Candidates { rows: self.term(self.fields.word, cut.as_bytes())?, exact: cut.len() == word.len() })
+    }
+
+    /// Rows that hold any word that starts with `prefix` and is kept; `None` when more than `budget` words start so.
+    pub fn words_where(
+        &self,
+        prefix: &str,
+        keep: &dyn Fn(&str) -> bool,
+        budget: usize,
+    ) -> Result<Option<Candidates>, StoreError> {
+        let mut found = Candidates::exactly(RoaringBitmap::new());
+        let mut walked = 0;
+        let start = words::cut(prefix);
+        let mut text = String::new();
+        self.walk(self.fields.word, start.as_bytes(), |reader, rest, info| {
+            walked += 1;
+            if walked > budget {
+                return Ok(false);
+            }
+            text.clear();
+            text.push_str(start);
+            text.push_str(&String::from_utf8_lossy(rest));
+            let is_cut = text.len() > words::MAX_WORD_BYTES - 4;
+            if is_cut || keep(&text) {
+                found.exact &= !is_cut;
+                found.rows |= self.postings(reader, info)?;
+            }
+            Ok(true)
+        })?;
+        Ok((walked <= budget).then_some(found))
+    }
+
+    /// Rows with this record attribute, its value in text form.
+    pub fn attribute(&self, key: &str, value: &str) -> Result<Candidates, StoreError> {
+        let (start, key_is_whole) = attribute_start(key);
+        let (value, value_is_whole) = cut_value(value);
+        let mut term = start;
+        term.extend_from_slice(value.as_bytes());
+        Ok(Candidates { rows: self.term(self.fields.attribute, &term)?, exact: key_is_whole && value_is_whole })
+    }
+
+    /// Rows with a value of this attribute that starts with `prefix` and is kept; `None` beyond the budget of values.
+    pub fn attribute_where(
+        &self,
+        key: &str,
+        prefix: &str,
+        keep: &dyn Fn(&str) -> bool,
+        budget: usize,
+    ) -> Result<Option<Candidates>, StoreError> {
+        let (start, key_is_whole) = attribute_start(key);
+        let mut found = self.union_where(self.fields.attribute, &start, cut_value(prefix).0, keep, budget)?;
+        if let Some(found) = &mut found {
+            found.exact &= key_is_whole;
+        }
+        Ok(found)
+    }
+
+    fn column_number(&self, column: &str) -> Option<u8> {
+        columns::indexed_columns(self.signal).iter().position(|name| *name == column).map(|number| number as u8)
+    }
+
+    /// Rows whose indexed column has this value; `None` for a column that is not indexed.
+    pub fn column(&self, column: &str, value: &str) -> Result<Option<Candidates>, StoreError> {
+        let Some(number) = self.column_number(column) else { return Ok(None) };
+        let (value, exact) = cut_value(value);
+        let mut term = vec![number];
+        term.extend_from_slice(value.as_bytes());
+        Ok(Some(Candidates { rows: self.term(self.fields.column, &term)?, exact }))
+    }
+
+    /// Rows with a value of an indexed column that starts with `prefix` and is kept; `None` for a column that is not
+    /// indexed, and beyond the budget of values.
+    pub fn column_where(
+        &self,
+        column: &str,
+        prefix: &str,
+        keep: &dyn Fn(&str) -> bool,
+        budget: usize,
+    ) -> Result<Option<Candidates>, StoreError> {
+        let Some(number) = self.column_number(column) else { return Ok(None) };
+        self.union_where(self.fields.column, &[number], cut_value(prefix).0, keep, budget)
+    }
+
+    /// Rows of a trace: logs and spans with its id, metric points with an exemplar of it.
+    pub fn trace(&self, id: TraceId) -> Result<Candidates, StoreError> {
+        Ok(Candidates::exactly(self.term(self.fields.trace, &id.0)?))
+    }
+
+    /// Rows whose resource (its typed JSON object) is kept; one call per distinct resource.
+    pub fn resource_where(&self, keep: &dyn Fn(&str) -> bool) -> Result<Candidates, StoreError> {
+        let mut rows = RoaringBitmap::new();
+        for (number, resource) in self.resources.iter().enumerate() {
+            if keep(resource) {
+                rows |= self.term(self.fields.resource, &(number as u32).to_be_bytes())?;
+            }
+        }
+        Ok(Candidates::exactly(rows))
+    }
+
+    /// The distinct resources (typed JSON objects) with how many rows have each.
+    pub fn resources(&self) -> Result<Vec<(String, u64)>, StoreError> {
+        let Some(reader) = self.inverted(self.fields.resource)? else { return Ok(Vec::new()) };
+        self.resources
+            .iter()
+            .enumerate()
+            .map(|(number, resource)| {
+                let info = reader.terms().get((number as u32).to_be_bytes()).map_err(self.read_error())?;
+                Ok((resource.clone(), info.map_or(0, |info| u64::from(info.doc_freq))))
+            })
+            .collect()
+    }
+
+    /// The keys of record attributes, with how many rows have each; a key that a row has twice counts twice.
+    pub fn attribute_keys(&self) -> Result<Vec<(String, u64)>, StoreError> {
+        let mut keys: Vec<(String, u64)> = Vec::new();
+        self.walk(self.fields.attribute, b"", |_, term, info| {
+            let key = term.split(|byte| *byte == 0).next().unwrap_or_default();
+            match keys.last_mut() {
+                Some((last, rows)) if last.as_bytes() == key => *rows += u64::from(info.doc_freq),
+                _ => keys.push((String::from_utf8_lossy(key).into_owned(), u64::from(info.doc_freq))),
+            }
+            Ok(true)
+        })?;
+        Ok(keys)
+    }
+
+    /// The values of an attribute that start with `prefix`, those of most rows first.
+    pub fn attribute_values(&self, key: &str, prefix: &str, budget: usize) -> Result<ValueCounts, StoreError> {
+        self.values(self.fields.attribute, &attribute_start(key).0, prefix, budget)
+    }
+
+    /// The values of an indexed column that start with `prefix`, those of most rows first; `None` for a column that is
+    /// not indexed.
+    pub fn column_values(&self, column: &str, prefix: &str, budget: usize) -> Result<Option<ValueCounts>, StoreError> {
+        let Some(number) = self.column_number(column) else { return Ok(None) };
+        self.values(self.fields.column, &[number], prefix, budget).map(Some)
+    }
+
+    fn values(&self, field: Field, fixed: &[u8], prefix: &str, budget: usize) -> Result<ValueCounts, StoreError> {
+        let mut values = Vec::new();
+        let mut is_cut = false;
+        let mut start = fixed.to_vec();
+        start.extend_from_slice(prefix.as_bytes());
+        self.walk(field, &start, |_, rest, info| {
+            is_cut = values.len() >= budget;
+            if !is_cut {
+                values.push((format!("{prefix}{}", String::from_utf8_lossy(rest)), u64::from(info.doc_freq)));
+            }
+            Ok(!is_cut)
+        })?;
+        values.sort_by(|(left, few), (right, many)| many.cmp(few).then_with(|| left.cmp(right)));
+        Ok((values, is_cut))
+    }
+}
+
+fn attribute_start(key: &str) -> (Vec<u8>, bool) {
+    let (key, whole) = cut_value(key);
+    let mut start = Vec::with_capacity(key.len() + 33);
+    start.extend_from_slice(key.as_bytes());
+    start.push(0);
+    (start, whole)
+}
+
+/// The first byte string after all that start with `prefix`; `None` when there is none.
+fn prefix_end(prefix: &[u8]) -> Option<Vec<u8>> {
+    let mut end = prefix.to_vec();
+    while let Some(last) = end.pop() {
+        if last < u8::MAX {
+            end.push(last + 1);
+            return Some(end);
+        }
+    }
+    None
 }

@@ -32,11 +32,14 @@ pub mod words;
 pub use config::StoreConfig;
 pub use error::StoreError;
 pub use id::{SpanId, TraceId};
-pub use index::{Candidates, PartIndex};
+pub use index::{Candidates, PartIndex, ValueCounts};
 pub use journal::Position;
 pub use memory::{MemoryBudget, MemoryPermit};
 pub use part::{Part, PartId, PartReader};
-pub use schema::{PROMOTED, PROMOTED_RESOURCE, Promoted, PromotedType, attribute_entry_fields, lifted, schema};
+pub use schema::{
+    PROMOTED, PROMOTED_RESOURCE, Promoted, PromotedType, attribute_entry_fields, attribute_map, dictionary, lifted,
+    list_of, schema, timestamp,
+};
 pub use signal::{SchemaMismatch, Signal, SignalBatch};
 pub use snapshot::Snapshot;
 pub use status::{StoreStatus, TableStatus};

@@ -6,6 +6,7 @@
 use crate::value::{self, AnyValue};
 use serde::{Deserialize, Serialize};
 
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde hands `skip_serializing_if` a reference
 fn is_zero(number: &u32) -> bool {
     *number == 0
 }

@@ -1,21 +1,230 @@
-//! stub
-use crate::*; use arrow::datatypes::SchemaRef; use arrow::record_batch::RecordBatch; use roaring::RoaringBitmap; use std::sync::Arc;
+//! Parts: sealed, immutable files of sorted rows with their index inside.
+
+mod read;
+mod write;
+
+pub use read::PartReader;
+pub(crate) use write::{PartWriter, WrittenPart};
+
+use crate::index::{Embedded, METADATA_KEY};
+use crate::objects::Objects;
+use crate::{PartIndex, Signal, StoreError, TimeRange};
+use bytes::Bytes;
+use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::file::metadata::PageIndexPolicy;
+use roaring::RoaringBitmap;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+/// The name of a part: sorts by the moment it was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PartId(pub ulid::Ulid);
-pub struct Part {}
-pub struct PartReader {}
-impl Part {
-    pub fn id(&self) -> PartId { unimplemented!() }
-    pub fn signal(&self) -> Signal { unimplemented!() }
-    pub fn rows(&self) -> u32 { unimplemented!() }
-    pub fn bytes(&self) -> u64 { unimplemented!() }
-    pub fn min_time(&self) -> i64 { unimplemented!() }
-    pub fn max_time(&self) -> i64 { unimplemented!() }
-    pub fn path(&self) -> &str { unimplemented!() }
-    pub async fn index(&self) -> Result<Option<Arc<PartIndex>>, StoreError> { unimplemented!() }
-    pub async fn rows_in(&self, _range: TimeRange) -> Result<RoaringBitmap, StoreError> { unimplemented!() }
-    pub async fn rows_that_may_hold(&self, _column: &str, _bytes: &[u8]) -> Result<RoaringBitmap, StoreError> { unimplemented!() }
-    pub async fn read(&self, _columns: &[&str], _rows: Option<&RoaringBitmap>) -> Result<PartReader, StoreError> { unimplemented!() }
+
+impl fmt::Display for PartId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
 }
-impl PartReader { pub fn schema(&self) -> SchemaRef { unimplemented!() } }
-impl Iterator for PartReader { type Item = Result<RecordBatch, StoreError>; fn next(&mut self) -> Option<Self::Item> { unimplemented!() } }
+
+/// What the catalog knows of a part.
+#[derive(Clone, Debug)]
+pub(crate) struct PartRecord {
+    pub(crate) id: PartId,
+    pub(crate) signal: Signal,
+    pub(crate) path: String,
+    pub(crate) rows: u32,
+    pub(crate) bytes: u64,
+    pub(crate) index_bytes: u64,
+    pub(crate) footer_bytes: u64,
+    pub(crate) min_time: i64,
+    pub(crate) max_time: i64,
+}
+
+/// Opened parts, shared by all queries, bounded in number.
+pub(crate) type OpenParts = moka::sync::Cache<PartId, Arc<OpenPart>>;
+
+/// A part's footer and the way to its bytes.
+pub(crate) struct OpenPart {
+    bytes: Bytes,
+    metadata: ArrowReaderMetadata,
+    embedded: Option<Embedded>,
+    index: OnceLock<Arc<PartIndex>>,
+}
+
+/// A published part. Cheap to hold: files are opened when they are read, and a bounded number stays open.
+pub struct Part {
+    record: PartRecord,
+    objects: Objects,
+    open: OpenParts,
+}
+
+impl fmt::Debug for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Part").field(&self.record).finish()
+    }
+}
+
+impl Part {
+    pub(crate) const fn new(record: PartRecord, objects: Objects, open: OpenParts) -> Self {
+        Self { record, objects, open }
+    }
+
+    /// The part's name.
+    pub const fn id(&self) -> PartId {
+        self.record.id
+    }
+
+    /// The signal of its rows.
+    pub const fn signal(&self) -> Signal {
+        self.record.signal
+    }
+
+    /// How many rows it holds.
+    pub const fn rows(&self) -> u32 {
+        self.record.rows
+    }
+
+    /// The size of its file, index included.
+    pub const fn bytes(&self) -> u64 {
+        self.record.bytes
+    }
+
+    /// The size of the index in the file.
+    pub const fn index_bytes(&self) -> u64 {
+        self.record.index_bytes
+    }
+
+    /// The earliest time of its rows.
+    pub const fn min_time(&self) -> i64 {
+        self.record.min_time
+    }
+
+    /// The latest time of its rows.
+    pub const fn max_time(&self) -> i64 {
+        self.record.max_time
+    }
+
+    /// The path of its file among the objects.
+    pub fn path(&self) -> &str {
+        &self.record.path
+    }
+
+    fn corrupt(&self, reason: impl fmt::Display) -> StoreError {
+        StoreError::Corrupt { path: self.record.path.clone(), reason: reason.to_string() }
+    }
+
+    async fn opened(&self) -> Result<Arc<OpenPart>, StoreError> {
+        if let Some(open) = self.open.get(&self.record.id) {
+            return Ok(open);
+        }
+        let bytes = self.objects.open(&self.record.path).await?;
+        let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
+        let metadata = ArrowReaderMetadata::load(&bytes, options).map_err(|error| self.corrupt(error))?;
+        if metadata.metadata().file_metadata().num_rows() != i64::from(self.record.rows) {
+            return Err(self.corrupt("the file has another number of rows than the catalog says"));
+        }
+        let embedded = metadata
+            .metadata()
+            .file_metadata()
+            .key_value_metadata()
+            .and_then(|entries| entries.iter().find(|entry| entry.key == METADATA_KEY))
+            .and_then(|entry| entry.value.as_deref())
+            .map(serde_json::from_str::<Embedded>)
+            .transpose()
+            .map_err(|error| self.corrupt(error))?;
+        let open = Arc::new(OpenPart { bytes, metadata, embedded, index: OnceLock::new() });
+        self.open.insert(self.record.id, Arc::clone(&open));
+        Ok(open)
+    }
+
+    /// Opens the index; `None` when the part has none, so that it must be scanned.
+    pub async fn index(&self) -> Result<Option<Arc<PartIndex>>, StoreError> {
+        let open = self.opened().await?;
+        if let Some(index) = open.index.get() {
+            return Ok(Some(Arc::clone(index)));
+        }
+        let Some(embedded) = &open.embedded else { return Ok(None) };
+        let start = usize::try_from(embedded.offset).map_err(|error| self.corrupt(error))?;
+        let end = usize::try_from(embedded.length)
+            .ok()
+            .and_then(|length| start.checked_add(length))
+            .filter(|end| *end <= open.bytes.len())
+            .ok_or_else(|| self.corrupt("the index lies outside the file"))?;
+        let bytes = open.bytes.slice(start..end);
+        let index = Arc::new(PartIndex::open(self.record.signal, &self.record.path, &bytes, embedded)?);
+        Ok(Some(Arc::clone(open.index.get_or_init(|| index))))
+    }
+
+    /// The rows of all pages that may hold times inside the range: a superset of the rows in it.
+    pub async fn rows_in(&self, range: TimeRange) -> Result<RoaringBitmap, StoreError> {
+        let mut rows = RoaringBitmap::new();
+        if range.covers(self.record.min_time, self.record.max_time) {
+            rows.insert_range(0..self.record.rows);
+            return Ok(rows);
+        }
+        if !range.touches(self.record.min_time, self.record.max_time) {
+            return Ok(rows);
+        }
+        let open = self.opened().await?;
+        let metadata = open.metadata.metadata();
+        let (Some(column_index), Some(offset_index)) = (metadata.column_index(), metadata.offset_index()) else {
+            rows.insert_range(0..self.record.rows);
+            return Ok(rows);
+        };
+        let converter =
+            StatisticsConverter::try_new("time", open.metadata.schema(), metadata.file_metadata().schema_descr())?;
+        let groups: Vec<usize> = (0..metadata.num_row_groups()).collect();
+        let mins = converter.data_page_mins(column_index, offset_index, &groups)?;
+        let maxes = converter.data_page_maxes(column_index, offset_index, &groups)?;
+        let counts = converter.data_page_row_counts(offset_index, metadata.row_groups(), &groups)?;
+        let nanos = |array: &arrow::array::ArrayRef| -> Result<arrow::array::Int64Array, StoreError> {
+            use arrow::array::AsArray as _;
+            let plain = arrow::compute::cast(array, &arrow::datatypes::DataType::Int64)?;
+            Ok(plain.as_primitive::<arrow::datatypes::Int64Type>().clone())
+        };
+        let (mins, maxes) = (nanos(&mins)?, nanos(&maxes)?);
+        let Some(counts) = counts else {
+            rows.insert_range(0..self.record.rows);
+            return Ok(rows);
+        };
+        let mut start = 0_u32;
+        for page in 0..counts.len() {
+            let end = start + counts.value(page) as u32;
+            if range.touches(mins.value(page), maxes.value(page)) {
+                rows.insert_range(start..end);
+            }
+            start = end;
+        }
+        Ok(rows)
+    }
+
+    /// The rows of all row groups that may hold these bytes in an id column, by its bloom filters: a superset of the
+    /// rows that do. A column without filters gives all rows.
+    pub async fn rows_that_may_hold(&self, column: &str, bytes: &[u8]) -> Result<RoaringBitmap, StoreError> {
+        let open = self.opened().await?;
+        let schema = open.metadata.parquet_schema();
+        let leaf = schema.columns().iter().position(|leaf| leaf.path().string() == column);
+        let mut rows = RoaringBitmap::new();
+        let Some(leaf) = leaf else { return Ok(rows) };
+        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(open.bytes.clone(), open.metadata.clone());
+        let mut start = 0_u32;
+        for (group, metadata) in open.metadata.metadata().row_groups().iter().enumerate() {
+            let end = start + metadata.num_rows() as u32;
+            let filter = reader.get_row_group_column_bloom_filter(group, leaf)?;
+            if filter.is_none_or(|filter| filter.check(bytes)) {
+                rows.insert_range(start..end);
+            }
+            start = end;
+        }
+        Ok(rows)
+    }
+
+    /// Opens a reader over these columns, in this order, and these rows (`None`: all), in the order of the part.
+    ///
+    /// Only the pages that hold the rows are read.
+    pub async fn read(&self, columns: &[&str], rows: Option<&RoaringBitmap>) -> Result<PartReader, StoreError> {
+        let open = self.opened().await?;
+        PartReader::new(&self.record, open.bytes.clone(), open.metadata.clone(), columns, rows)
+    }
+}

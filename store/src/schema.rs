@@ -42,11 +42,7 @@ const fn text(key: &'static str, column: &'static str) -> Promoted {
 /// Record attributes of logs and spans that are columns of their own, by OpenTelemetry's semantic conventions 1.38.
 pub const PROMOTED: &[Promoted] = &[
     text("http.request.method", "http_request_method"),
-    Promoted {
-        key: "http.response.status_code",
-        column: "http_response_status_code",
-        kind: PromotedType::Integer,
-    },
+    Promoted { key: "http.response.status_code", column: "http_response_status_code", kind: PromotedType::Integer },
     text("http.route", "http_route"),
     text("rpc.service", "rpc_service"),
     text("rpc.method", "rpc_method"),
@@ -95,22 +91,12 @@ pub fn timestamp() -> DataType {
 
 /// The type of `attributes`: a map of text to text with Parquet's names for its parts.
 pub fn attribute_map() -> DataType {
-    DataType::Map(
-        Arc::new(Field::new(
-            "key_value",
-            DataType::Struct(attribute_entry_fields()),
-            false,
-        )),
-        false,
-    )
+    DataType::Map(Arc::new(Field::new("key_value", DataType::Struct(attribute_entry_fields()), false)), false)
 }
 
 /// The fields of one entry of [`attribute_map`].
 pub fn attribute_entry_fields() -> Fields {
-    Fields::from(vec![
-        Field::new("key", DataType::Utf8, false),
-        Field::new("value", DataType::Utf8, true),
-    ])
+    Fields::from(vec![Field::new("key", DataType::Utf8, false), Field::new("value", DataType::Utf8, true)])
 }
 
 /// The type of a list of `item`.

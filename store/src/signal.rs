@@ -62,9 +62,11 @@ impl SignalBatch {
         let expected = signal.schema();
         let found = rows.schema();
         for (index, field) in expected.fields().iter().enumerate() {
-            if found.fields().get(index).is_none_or(|other| {
-                other.name() != field.name() || other.data_type() != field.data_type()
-            }) {
+            if found
+                .fields()
+                .get(index)
+                .is_none_or(|other| other.name() != field.name() || other.data_type() != field.data_type())
+            {
                 return Err(SchemaMismatch { signal, field: field.name().clone() });
             }
         }

@@ -244,11 +244,8 @@ fn reserved(key: &str, value: &Json) -> Option<AnyValue> {
 pub fn write_object(entries: &[(String, AnyValue)], out: &mut String) {
     let repeats = entries.iter().enumerate().any(|(index, (key, _))| entries[..index].iter().any(|(k, _)| k == key));
     let reserved = entries.first().is_some_and(|(key, _)| key.starts_with('$'));
-    let (open, close, pair_open, between, pair_close) = if repeats || reserved {
-        ("{\"$kvlist\":[", "]}", "[", ",", "]")
-    } else {
-        ("{", "}", "", ":", "")
-    };
+    let (open, close, pair_open, between, pair_close) =
+        if repeats || reserved { ("{\"$kvlist\":[", "]}", "[", ",", "]") } else { ("{", "}", "", ":", "") };
     out.push_str(open);
     for (index, (key, value)) in entries.iter().enumerate() {
         if index > 0 {

@@ -130,7 +130,10 @@ mod tests {
 
     #[test]
     fn words_are_runs_of_letters_and_digits_without_case() {
-        assert_eq!(words("GET /api/v1?q=Äpfel_x 10.0.0.1"), ["get", "api", "v1", "q", "äpfel", "x", "10", "0", "0", "1"]);
+        assert_eq!(
+            words("GET /api/v1?q=Äpfel_x 10.0.0.1"),
+            ["get", "api", "v1", "q", "äpfel", "x", "10", "0", "0", "1"]
+        );
         assert_eq!(words("straße-ÀB"), ["straße", "àb"]);
     }
 

@@ -1,0 +1,411 @@
+//! Building the index of a part, chunk by chunk, in the order of the part's rows.
+
+use super::columns::{self, Fields};
+use super::embed::{self, Embedded};
+use crate::nested::{Exemplar, SpanEvent};
+use crate::schema::{PROMOTED, PromotedType};
+use crate::{Signal, StoreError, TraceId, words};
+use arrow::array::{
+    Array, AsArray as _, DictionaryArray, FixedSizeBinaryArray, Int32Array, Int64Array, MapArray, RecordBatch,
+    StringArray,
+};
+use arrow::datatypes::{Int32Type, Int64Type};
+use hashbrown::HashMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tantivy::directory::RamDirectory;
+use tantivy::indexer::SingleSegmentIndexWriter;
+use tantivy::schema::document::{ReferenceValue, ReferenceValueLeaf};
+use tantivy::schema::{Document, Field, Value};
+use tantivy::{Index, IndexSettings};
+
+/// Room for the writer's hash table; it is a bound for flushing in tantivy, which a single segment never does.
+const WRITER_BYTES: usize = 64 << 20;
+
+/// Terms of one chunk of rows: bytes behind each other, so that a row costs no allocation.
+#[derive(Debug, Default)]
+struct Terms {
+    bytes: Vec<u8>,
+    spans: Vec<TermSpan>,
+    /// Where each row's terms end in `spans`.
+    row_ends: Vec<u32>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct TermSpan {
+    field: Field,
+    start: u32,
+    end: u32,
+}
+
+impl Terms {
+    fn push(&mut self, field: Field, write: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.bytes.len() as u32;
+        write(&mut self.bytes);
+        self.spans.push(TermSpan { field, start, end: self.bytes.len() as u32 });
+    }
+
+    fn row(&self, row: usize) -> &[TermSpan] {
+        let start = if row == 0 { 0 } else { self.row_ends[row - 1] as usize };
+        &self.spans[start..self.row_ends[row] as usize]
+    }
+}
+
+/// A row's terms as a tantivy document.
+struct RowDocument {
+    terms: Arc<Terms>,
+    row: usize,
+}
+
+#[derive(Clone, Copy)]
+struct TermValue<'a>(&'a [u8]);
+
+impl fmt::Debug for TermValue<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", String::from_utf8_lossy(self.0))
+    }
+}
+
+impl<'a> Value<'a> for TermValue<'a> {
+    type ArrayIter = std::iter::Empty<Self>;
+    type ObjectIter = std::iter::Empty<(&'a str, Self)>;
+
+    fn as_value(&self) -> ReferenceValue<'a, Self> {
+        ReferenceValue::Leaf(ReferenceValueLeaf::Bytes(self.0))
+    }
+}
+
+struct RowTerms<'a> {
+    terms: &'a Terms,
+    spans: std::slice::Iter<'a, TermSpan>,
+}
+
+impl<'a> Iterator for RowTerms<'a> {
+    type Item = (Field, TermValue<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let span = self.spans.next()?;
+        Some((span.field, TermValue(&self.terms.bytes[span.start as usize..span.end as usize])))
+    }
+}
+
+impl Document for RowDocument {
+    type Value<'a> = TermValue<'a>;
+    type FieldsValuesIter<'a> = RowTerms<'a>;
+
+    fn iter_fields_and_values(&self) -> Self::FieldsValuesIter<'_> {
+        RowTerms { terms: &self.terms, spans: self.terms.row(self.row).iter() }
+    }
+
+    fn get_sorted_field_values(&self) -> Vec<(Field, Vec<Self::Value<'_>>)> {
+        // A row's terms are pushed field by field in the order of the fields, so runs are groups.
+        let mut groups: Vec<(Field, Vec<TermValue<'_>>)> = Vec::with_capacity(5);
+        for (field, value) in self.iter_fields_and_values() {
+            match groups.last_mut() {
+                Some((last, values)) if *last == field => values.push(value),
+                _ => groups.push((field, vec![value])),
+            }
+        }
+        groups
+    }
+}
+
+/// Takes a part's rows in order and makes its index.
+pub(crate) struct IndexBuilder {
+    signal: Signal,
+    fields: Fields,
+    directory: RamDirectory,
+    writer: SingleSegmentIndexWriter<RowDocument>,
+    resources: HashMap<String, u32>,
+    resource_texts: Vec<String>,
+    scratch: String,
+}
+
+impl IndexBuilder {
+    /// An empty index for rows of a signal.
+    pub(crate) fn new(signal: Signal) -> Result<Self, StoreError> {
+        let (schema, fields) = columns::schema();
+        let directory = RamDirectory::create();
+        let settings = IndexSettings {
+            docstore_compression: tantivy::store::Compressor::None,
+            docstore_compress_dedicated_thread: false,
+            ..IndexSettings::default()
+        };
+        let writer = Index::builder()
+            .schema(schema)
+            .settings(settings)
+            .single_segment_index_writer(directory.clone(), WRITER_BYTES)?;
+        Ok(Self {
+            signal,
+            fields,
+            directory,
+            writer,
+            resources: HashMap::new(),
+            resource_texts: Vec::new(),
+            scratch: String::new(),
+        })
+    }
+
+    /// Adds the next rows of the part.
+    pub(crate) fn add(&mut self, rows: &RecordBatch) -> Result<(), StoreError> {
+        let terms = Arc::new(self.terms(rows)?);
+        for row in 0..rows.num_rows() {
+            self.writer.add_document(RowDocument { terms: Arc::clone(&terms), row })?;
+        }
+        Ok(())
+    }
+
+    fn terms(&mut self, rows: &RecordBatch) -> Result<Terms, StoreError> {
+        let mut terms = Terms::default();
+        let fields = self.fields;
+        let source = Source::of(self.signal, rows)?;
+        let resources = self.resource_numbers(source.resource);
+        for row in 0..rows.num_rows() {
+            for text in &source.texts {
+                match text {
+                    TextColumn::Plain(column) if column.is_valid(row) => {
+                        words::for_each_word(column.value(row), &mut self.scratch, |word| {
+                            terms.push(fields.word, |bytes| bytes.extend_from_slice(word.as_bytes()));
+                        });
+                    }
+                    TextColumn::Dictionary(column, values) if column.is_valid(row) => {
+                        let value = values.value(column.keys().value(row) as usize);
+                        words::for_each_word(value, &mut self.scratch, |word| {
+                            terms.push(fields.word, |bytes| bytes.extend_from_slice(word.as_bytes()));
+                        });
+                    }
+                    _ => {}
+                }
+            }
+            source.attribute_terms(row, fields.attribute, &mut terms);
+            for (number, column) in source.columns.iter().enumerate() {
+                column.term(row, number as u8, fields.column, &mut terms);
+            }
+            source.trace_terms(row, fields.trace, &mut terms);
+            let resource = resources[source.resource.keys().value(row) as usize];
+            terms.push(fields.resource, |bytes| bytes.extend_from_slice(&resource.to_be_bytes()));
+            terms.row_ends.push(terms.spans.len() as u32);
+        }
+        Ok(terms)
+    }
+
+    /// The part-wide number of each value of a chunk's resource dictionary.
+    fn resource_numbers(&mut self, dictionary: &DictionaryArray<Int32Type>) -> Vec<u32> {
+        let values = dictionary.values().as_string::<i32>();
+        (0..values.len())
+            .map(|index| {
+                let text = if values.is_valid(index) { values.value(index) } else { "{}" };
+                if let Some(number) = self.resources.get(text) {
+                    return *number;
+                }
+                let number = self.resource_texts.len() as u32;
+                self.resources.insert(text.to_owned(), number);
+                self.resource_texts.push(text.to_owned());
+                number
+            })
+            .collect()
+    }
+
+    /// Writes the index into bytes that will stand at `offset` in the part file.
+    pub(crate) fn finish(self, offset: u64) -> Result<(Vec<u8>, Embedded), StoreError> {
+        let corrupt = |error: &dyn fmt::Display| StoreError::Corrupt {
+            path: "index being built".to_owned(),
+            reason: error.to_string(),
+        };
+        let resources = serde_json::to_vec(&self.resource_texts).map_err(|error| corrupt(&error))?;
+        let index = self.writer.finalize()?;
+        let mut names: Vec<PathBuf> = index.directory().list_managed_files().into_iter().collect();
+        names.push(PathBuf::from("meta.json"));
+        names.retain(|name| tantivy::Directory::exists(&self.directory, name).unwrap_or(false));
+        names.sort_unstable();
+        names.dedup();
+        embed::embed(&self.directory, &names, &resources, offset).map_err(|error| corrupt(&error))
+    }
+}
+
+enum TextColumn<'a> {
+    Plain(&'a StringArray),
+    Dictionary(&'a DictionaryArray<Int32Type>, &'a StringArray),
+}
+
+enum TermColumn<'a> {
+    Text(&'a StringArray),
+    Dictionary(&'a DictionaryArray<Int32Type>, &'a StringArray),
+    Number(&'a Int32Array),
+}
+
+impl TermColumn<'_> {
+    fn term(&self, row: usize, number: u8, field: Field, terms: &mut Terms) {
+        let text = match self {
+            Self::Text(column) if column.is_valid(row) => column.value(row),
+            Self::Dictionary(column, values) if column.is_valid(row) => values.value(column.keys().value(row) as usize),
+            Self::Number(column) if column.is_valid(row) => {
+                let value = column.value(row);
+                terms.push(field, |bytes| {
+                    bytes.push(number);
+                    write_integer(i64::from(value), bytes);
+                });
+                return;
+            }
+            _ => return,
+        };
+        terms.push(field, |bytes| {
+            bytes.push(number);
+            bytes.extend_from_slice(columns::cut_value(text).0.as_bytes());
+        });
+    }
+}
+
+fn write_integer(value: i64, bytes: &mut Vec<u8>) {
+    use std::io::Write as _;
+    // Writing to a vector cannot fail.
+    let _ = write!(bytes, "{value}");
+}
+
+/// The columns of a chunk that give terms.
+struct Source<'a> {
+    texts: Vec<TextColumn<'a>>,
+    attributes: Option<AttributeColumns<'a>>,
+    promoted_texts: Vec<(&'static str, &'a DictionaryArray<Int32Type>, &'a StringArray)>,
+    promoted_integers: Vec<(&'static str, &'a Int64Array)>,
+    events: Option<&'a StringArray>,
+    columns: Vec<TermColumn<'a>>,
+    trace: Option<&'a FixedSizeBinaryArray>,
+    exemplars: Option<&'a StringArray>,
+    resource: &'a DictionaryArray<Int32Type>,
+}
+
+#[derive(Clone, Copy)]
+struct AttributeColumns<'a> {
+    map: &'a MapArray,
+    keys: &'a StringArray,
+    values: &'a StringArray,
+}
+
+impl<'a> Source<'a> {
+    fn of(signal: Signal, rows: &'a RecordBatch) -> Result<Self, StoreError> {
+        let column = |name: &str| {
+            rows.column_by_name(name).ok_or_else(|| StoreError::Corrupt {
+                path: signal.table().to_owned(),
+                reason: format!("column {name} is missing"),
+            })
+        };
+        let dictionary = |name: &str| -> Result<_, StoreError> {
+            let array = column(name)?.as_dictionary::<Int32Type>();
+            Ok((array, array.values().as_string::<i32>()))
+        };
+        let records = signal != Signal::MetricPoints;
+        let texts = match signal {
+            Signal::Logs => vec![TextColumn::Plain(column("body")?.as_string())],
+            Signal::Spans => {
+                let (name, values) = dictionary("name")?;
+                vec![TextColumn::Dictionary(name, values), TextColumn::Plain(column("status_message")?.as_string())]
+            }
+            Signal::MetricPoints => Vec::new(),
+        };
+        let mut promoted_texts = Vec::new();
+        let mut promoted_integers = Vec::new();
+        let mut attributes = None;
+        if records {
+            for promoted in PROMOTED {
+                match promoted.kind {
+                    PromotedType::Text => {
+                        let (array, values) = dictionary(promoted.column)?;
+                        if array.null_count() < array.len() {
+                            promoted_texts.push((promoted.key, array, values));
+                        }
+                    }
+                    PromotedType::Integer => {
+                        let array = column(promoted.column)?.as_primitive::<Int64Type>();
+                        promoted_integers.push((promoted.key, array));
+                    }
+                }
+            }
+            let map = column("attributes")?.as_map();
+            attributes = Some(AttributeColumns { map, keys: map.keys().as_string(), values: map.values().as_string() });
+        }
+        let term_columns = columns::indexed_columns(signal)
+            .iter()
+            .map(|name| {
+                let array = column(name)?;
+                Ok(if let Some(number) = array.as_primitive_opt() {
+                    TermColumn::Number(number)
+                } else if let Some(text) = array.as_string_opt() {
+                    TermColumn::Text(text)
+                } else {
+                    let (array, values) = dictionary(name)?;
+                    TermColumn::Dictionary(array, values)
+                })
+            })
+            .collect::<Result<Vec<_>, StoreError>>()?;
+        Ok(Self {
+            texts,
+            attributes,
+            promoted_texts,
+            promoted_integers,
+            events: if signal == Signal::Spans { Some(column("events")?.as_string()) } else { None },
+            columns: term_columns,
+            trace: if records { Some(column("trace_id")?.as_fixed_size_binary()) } else { None },
+            exemplars: if records { None } else { Some(column("exemplars")?.as_string()) },
+            resource: dictionary("resource_attributes")?.0,
+        })
+    }
+
+    fn attribute_terms(&self, row: usize, field: Field, terms: &mut Terms) {
+        let mut push = |prefix: &str, key: &str, value: &str| {
+            terms.push(field, |bytes| {
+                bytes.extend_from_slice(prefix.as_bytes());
+                bytes.extend_from_slice(columns::cut_value(key).0.as_bytes());
+                bytes.push(0);
+                bytes.extend_from_slice(columns::cut_value(value).0.as_bytes());
+            });
+        };
+        if let Some(AttributeColumns { map, keys, values }) = self.attributes {
+            let offsets = map.value_offsets();
+            for entry in offsets[row] as usize..offsets[row + 1] as usize {
+                let value = if values.is_valid(entry) { values.value(entry) } else { "" };
+                push("", keys.value(entry), value);
+            }
+        }
+        for (key, array, values) in &self.promoted_texts {
+            if array.is_valid(row) {
+                push("", key, values.value(array.keys().value(row) as usize));
+            }
+        }
+        for (key, array) in &self.promoted_integers {
+            if array.is_valid(row) {
+                push("", key, &array.value(row).to_string());
+            }
+        }
+        if let Some(events) = self.events
+            && events.is_valid(row)
+            && let Ok(events) = serde_json::from_str::<Vec<SpanEvent>>(events.value(row))
+        {
+            for event in events {
+                push("event.", "name", &event.name);
+                for (key, value) in event.attributes {
+                    push("event.", &key, &value.text());
+                }
+            }
+        }
+    }
+
+    fn trace_terms(&self, row: usize, field: Field, terms: &mut Terms) {
+        if let Some(trace) = self.trace
+            && trace.is_valid(row)
+        {
+            terms.push(field, |bytes| bytes.extend_from_slice(trace.value(row)));
+        }
+        if let Some(exemplars) = self.exemplars
+            && exemplars.is_valid(row)
+            && let Ok(exemplars) = serde_json::from_str::<Vec<Exemplar>>(exemplars.value(row))
+        {
+            for exemplar in exemplars {
+                if let Some(id) = TraceId::from_hex(&exemplar.trace_id) {
+                    terms.push(field, |bytes| bytes.extend_from_slice(&id.0));
+                }
+            }
+        }
+    }
+}

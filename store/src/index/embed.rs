@@ -1,0 +1,165 @@
+//! An index as one run of bytes inside a part file, and a part's run of bytes as an index again.
+//!
+//! The files of the index stand behind each other; the Parquet footer's metadata names them: key `mangru.index`, value
+//! the JSON of [`Embedded`]. tantivy reads them through [`EmbeddedDirectory`], which copies only the ranges asked for.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tantivy::HasLen;
+use tantivy::directory::error::{DeleteError, LockError, OpenReadError, OpenWriteError};
+use tantivy::directory::{
+    Directory, DirectoryLock, FileHandle, Lock, OwnedBytes, RamDirectory, WatchCallback, WatchHandle, WritePtr,
+};
+
+/// The key in the Parquet footer's metadata.
+pub(crate) const METADATA_KEY: &str = "mangru.index";
+/// The version this code writes; it reads the same.
+pub(crate) const VERSION: u32 = 1;
+/// The file, beside tantivy's own, with the distinct resources: a JSON array of text.
+pub(crate) const RESOURCES: &str = "resources";
+
+/// Where in a part file the index stands.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Embedded {
+    pub(crate) version: u32,
+    /// Offset of the first byte in the part file.
+    pub(crate) offset: u64,
+    /// Number of bytes.
+    pub(crate) length: u64,
+    /// CRC-32C of the bytes.
+    pub(crate) crc32c: u32,
+    pub(crate) files: Vec<EmbeddedFile>,
+}
+
+/// One file of the index, offset counted from the index's first byte.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct EmbeddedFile {
+    pub(crate) name: String,
+    pub(crate) offset: u64,
+    pub(crate) length: u64,
+}
+
+/// Puts the files of a finished index behind each other. The offset is where the caller will write them.
+pub(crate) fn embed(
+    directory: &RamDirectory,
+    names: &[PathBuf],
+    resources: &[u8],
+    offset: u64,
+) -> io::Result<(Vec<u8>, Embedded)> {
+    let mut bytes = Vec::new();
+    let mut files = Vec::new();
+    let mut push = |name: String, content: &[u8]| {
+        files.push(EmbeddedFile { name, offset: bytes.len() as u64, length: content.len() as u64 });
+        bytes.extend_from_slice(content);
+    };
+    for name in names {
+        let content = directory.atomic_read(name).map_err(io::Error::other)?;
+        push(name.to_string_lossy().into_owned(), &content);
+    }
+    push(RESOURCES.to_owned(), resources);
+    let embedded =
+        Embedded { version: VERSION, offset, length: bytes.len() as u64, crc32c: crc32c::crc32c(&bytes), files };
+    Ok((bytes, embedded))
+}
+
+/// A read-only tantivy directory over the bytes of an embedded index.
+#[derive(Clone, Debug)]
+pub(crate) struct EmbeddedDirectory {
+    files: Arc<HashMap<PathBuf, Bytes>>,
+}
+
+impl EmbeddedDirectory {
+    /// The directory over the index's bytes; the reason when they do not fit the description.
+    pub(crate) fn new(bytes: &Bytes, embedded: &Embedded) -> Result<Self, &'static str> {
+        let mut files = HashMap::new();
+        for file in &embedded.files {
+            let start = usize::try_from(file.offset).map_err(|_| "index file offset is absurd")?;
+            let end = file
+                .offset
+                .checked_add(file.length)
+                .and_then(|end| usize::try_from(end).ok())
+                .filter(|end| *end <= bytes.len())
+                .ok_or("index file lies outside the index")?;
+            files.insert(PathBuf::from(&file.name), bytes.slice(start..end));
+        }
+        Ok(Self { files: Arc::new(files) })
+    }
+
+    /// The whole content of a file.
+    pub(crate) fn content(&self, name: &str) -> Option<Bytes> {
+        self.files.get(Path::new(name)).cloned()
+    }
+}
+
+/// The bytes of one file; reads copy their range.
+#[derive(Debug)]
+struct Region(Bytes);
+
+impl HasLen for Region {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl FileHandle for Region {
+    fn read_bytes(&self, range: Range<usize>) -> io::Result<OwnedBytes> {
+        self.0
+            .get(range)
+            .map(|bytes| OwnedBytes::new(bytes.to_vec()))
+            .ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, "read beyond the end of an index file"))
+    }
+}
+
+fn read_only() -> io::Error {
+    io::Error::new(io::ErrorKind::Unsupported, "the index inside a part is read only")
+}
+
+impl Directory for EmbeddedDirectory {
+    fn get_file_handle(&self, path: &Path) -> Result<Arc<dyn FileHandle>, OpenReadError> {
+        match self.files.get(path) {
+            Some(bytes) => Ok(Arc::new(Region(bytes.clone()))),
+            None => Err(OpenReadError::FileDoesNotExist(path.to_path_buf())),
+        }
+    }
+
+    fn delete(&self, path: &Path) -> Result<(), DeleteError> {
+        Err(DeleteError::IoError { io_error: Arc::new(read_only()), filepath: path.to_path_buf() })
+    }
+
+    fn exists(&self, path: &Path) -> Result<bool, OpenReadError> {
+        Ok(self.files.contains_key(path))
+    }
+
+    fn open_write(&self, path: &Path) -> Result<WritePtr, OpenWriteError> {
+        Err(OpenWriteError::IoError { io_error: Arc::new(read_only()), filepath: path.to_path_buf() })
+    }
+
+    fn atomic_read(&self, path: &Path) -> Result<Vec<u8>, OpenReadError> {
+        match self.files.get(path) {
+            Some(bytes) => Ok(bytes.to_vec()),
+            None => Err(OpenReadError::FileDoesNotExist(path.to_path_buf())),
+        }
+    }
+
+    fn atomic_write(&self, _path: &Path, _data: &[u8]) -> io::Result<()> {
+        Err(read_only())
+    }
+
+    fn sync_directory(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn acquire_lock(&self, _lock: &Lock) -> Result<DirectoryLock, LockError> {
+        // Nobody writes here, so there is nothing to keep apart.
+        Ok(DirectoryLock::from(Box::new(())))
+    }
+
+    fn watch(&self, _watch_callback: WatchCallback) -> tantivy::Result<WatchHandle> {
+        Ok(WatchHandle::empty())
+    }
+}

@@ -1,0 +1,145 @@
+//! One batch in a segment file.
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 4 | magic `MJF1` |
+//! | 4 | CRC-32C of all that follows in the frame |
+//! | 4 | length of the payload |
+//! | 4 | length of the payload before compression |
+//! | 8 | position |
+//! | 4 | number of rows |
+//! | 1 | signal number |
+//! | 1 | compression: 0 none, 1 zstd |
+//! | 2 | zero |
+//! | … | payload: Arrow IPC messages ([`super::codec`]) |
+//!
+//! Numbers are little endian.
+
+use super::Position;
+use crate::Signal;
+
+/// Bytes before the payload.
+pub(crate) const HEADER_BYTES: usize = 32;
+/// No frame is longer: a length beyond it is damage, not data.
+pub(crate) const MAX_PAYLOAD_BYTES: usize = 1 << 30;
+const MAGIC: &[u8; 4] = b"MJF1";
+const ZSTD_LEVEL: i32 = 1;
+/// Payloads shorter than this are not compressed.
+const MIN_COMPRESSED: usize = 512;
+
+/// A frame whose position is not yet known: compressed away from the writer thread.
+#[derive(Debug)]
+pub(crate) struct Frame {
+    signal: Signal,
+    rows: u32,
+    raw_len: u32,
+    compressed: bool,
+    payload: Vec<u8>,
+}
+
+/// A frame as it was read from a segment.
+pub(crate) struct StoredFrame<'a> {
+    pub(crate) position: Position,
+    pub(crate) signal: Signal,
+    pub(crate) rows: u32,
+    raw_len: usize,
+    compressed: bool,
+    payload: &'a [u8],
+}
+
+impl Frame {
+    /// Compresses the encoded batch when that makes it shorter.
+    pub(crate) fn new(signal: Signal, rows: usize, raw: Vec<u8>) -> Self {
+        let raw_len = raw.len() as u32;
+        if raw.len() >= MIN_COMPRESSED
+            && let Ok(packed) = zstd::bulk::compress(&raw, ZSTD_LEVEL)
+            && packed.len() < raw.len()
+        {
+            return Self { signal, rows: rows as u32, raw_len, compressed: true, payload: packed };
+        }
+        Self { signal, rows: rows as u32, raw_len, compressed: false, payload: raw }
+    }
+
+    /// Bytes it takes in a segment.
+    pub(crate) fn len(&self) -> usize {
+        HEADER_BYTES + self.payload.len()
+    }
+
+    /// Appends the frame's bytes.
+    pub(crate) fn write(&self, position: Position, out: &mut Vec<u8>) {
+        let start = out.len();
+        out.extend_from_slice(MAGIC);
+        out.extend_from_slice(&[0; 4]);
+        out.extend_from_slice(&(self.payload.len() as u32).to_le_bytes());
+        out.extend_from_slice(&self.raw_len.to_le_bytes());
+        out.extend_from_slice(&position.0.to_le_bytes());
+        out.extend_from_slice(&self.rows.to_le_bytes());
+        out.extend_from_slice(&[self.signal as u8, u8::from(self.compressed), 0, 0]);
+        out.extend_from_slice(&self.payload);
+        let checksum = crc32c::crc32c(&out[start + 8..]);
+        out[start + 4..start + 8].copy_from_slice(&checksum.to_le_bytes());
+    }
+}
+
+impl<'a> StoredFrame<'a> {
+    /// Reads the frame at the start of the bytes and gives it with its length; the reason when there is none.
+    pub(crate) fn read(bytes: &'a [u8]) -> Result<(Self, usize), &'static str> {
+        let header = bytes.get(..HEADER_BYTES).ok_or("frame header is cut off")?;
+        if &header[..4] != MAGIC {
+            return Err("frame does not start with its magic");
+        }
+        let number = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        let payload_len = number(8) as usize;
+        if payload_len > MAX_PAYLOAD_BYTES {
+            return Err("frame length is absurd");
+        }
+        let length = HEADER_BYTES + payload_len;
+        let whole = bytes.get(..length).ok_or("frame payload is cut off")?;
+        if crc32c::crc32c(&whole[8..]) != number(4) {
+            return Err("frame checksum differs");
+        }
+        let signal = Signal::from_number(header[28]).ok_or("frame has an unknown signal")?;
+        let frame = Self {
+            position: Position(u64::from(number(16)) | u64::from(number(20)) << 32),
+            signal,
+            rows: number(24),
+            raw_len: number(12) as usize,
+            compressed: header[29] == 1,
+            payload: &whole[HEADER_BYTES..],
+        };
+        Ok((frame, length))
+    }
+
+    /// The payload before compression.
+    pub(crate) fn raw(&self) -> Result<std::borrow::Cow<'a, [u8]>, String> {
+        if !self.compressed {
+            return Ok(self.payload.into());
+        }
+        if self.raw_len > MAX_PAYLOAD_BYTES {
+            return Err("frame length before compression is absurd".to_owned());
+        }
+        zstd::bulk::decompress(self.payload, self.raw_len).map(Into::into).map_err(|error| error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_comes_back_and_any_flipped_byte_is_noticed() {
+        let raw = b"some bytes that repeat, repeat, repeat, repeat".repeat(20);
+        let mut bytes = Vec::new();
+        Frame::new(Signal::Spans, 7, raw.clone()).write(Position(u64::MAX - 1), &mut bytes);
+        let (frame, length) = StoredFrame::read(&bytes).expect("frame");
+        assert_eq!(length, bytes.len());
+        assert_eq!((frame.position, frame.signal, frame.rows), (Position(u64::MAX - 1), Signal::Spans, 7));
+        assert_eq!(frame.raw().expect("payload").as_ref(), raw.as_slice());
+        for index in 0..bytes.len() {
+            bytes[index] ^= 0x40;
+            assert!(StoredFrame::read(&bytes).is_err(), "flip at {index} went unnoticed");
+            bytes[index] ^= 0x40;
+        }
+        assert!(StoredFrame::read(&bytes[..bytes.len() - 1]).is_err());
+    }
+}

@@ -1,0 +1,116 @@
+//! Writing a part: sorted rows as Parquet, the index of the rows between the last row group and the footer.
+
+use crate::index::{Embedded, IndexBuilder, METADATA_KEY};
+use crate::{Signal, StoreError};
+use arrow::record_batch::RecordBatch;
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
+
+/// Rows per data page: a selective read decodes pages, not columns.
+const PAGE_ROWS: usize = 2048;
+/// Rows per row group.
+const ROW_GROUP_ROWS: usize = 262_144;
+/// Each false alarm costs the reading of one column's chunk.
+const BLOOM_FALSE_ALARMS: f64 = 0.01;
+/// The key of the signal's table name in the footer's metadata.
+pub(crate) const TABLE_KEY: &str = "mangru.table";
+
+/// A finished part file in memory.
+pub(crate) struct WrittenPart {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) rows: u64,
+    pub(crate) index_bytes: u64,
+}
+
+/// Takes a part's rows in their order and makes the file.
+pub(crate) struct PartWriter {
+    writer: ArrowWriter<Vec<u8>>,
+    index: IndexBuilder,
+    rows: u64,
+}
+
+impl PartWriter {
+    /// A part without rows.
+    pub(crate) fn new(signal: Signal) -> Result<Self, StoreError> {
+        let mut writer = ArrowWriter::try_new(Vec::new(), signal.schema(), Some(properties(signal)?))?;
+        writer.append_key_value_metadata(KeyValue::new(TABLE_KEY.to_owned(), signal.table().to_owned()));
+        Ok(Self { writer, index: IndexBuilder::new(signal)?, rows: 0 })
+    }
+
+    /// Adds the next rows.
+    pub(crate) fn write(&mut self, rows: &RecordBatch) -> Result<(), StoreError> {
+        self.writer.write(rows)?;
+        self.index.add(rows)?;
+        self.rows += rows.num_rows() as u64;
+        Ok(())
+    }
+
+    /// Writes index and footer.
+    pub(crate) fn finish(mut self) -> Result<WrittenPart, StoreError> {
+        self.writer.flush()?;
+        let (bytes, embedded): (Vec<u8>, Embedded) = self.index.finish(self.writer.bytes_written() as u64)?;
+        let written = |source| StoreError::Io { action: "write", path: "part being built".to_owned(), source };
+        self.writer.write_all(&bytes).map_err(written)?;
+        let description = serde_json::to_string(&embedded)
+            .map_err(|error| StoreError::Corrupt { path: "index being built".to_owned(), reason: error.to_string() })?;
+        self.writer.append_key_value_metadata(KeyValue::new(METADATA_KEY.to_owned(), description));
+        let index_bytes = bytes.len() as u64;
+        let rows = self.rows;
+        Ok(WrittenPart { bytes: self.writer.into_inner()?, rows, index_bytes })
+    }
+}
+
+/// How each column is written.
+fn properties(signal: Signal) -> Result<WriterProperties, StoreError> {
+    let path = |name: &str| ColumnPath::from(name);
+    let mut builder = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?))
+        .set_created_by(concat!("mangru ", env!("CARGO_PKG_VERSION")).to_owned())
+        .set_data_page_row_count_limit(PAGE_ROWS)
+        .set_write_batch_size(PAGE_ROWS)
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_statistics_enabled(EnabledStatistics::Chunk)
+        .set_column_statistics_enabled(path("time"), EnabledStatistics::Page)
+        .set_column_dictionary_enabled(path("time"), false)
+        .set_column_encoding(path("time"), Encoding::DELTA_BINARY_PACKED);
+    let plain_integers: &[&str] = match signal {
+        Signal::Logs => &["observed_time_unix_nano"],
+        Signal::Spans => &["duration_ns"],
+        Signal::MetricPoints => &["value_int"],
+    };
+    for name in plain_integers {
+        builder = builder
+            .set_column_dictionary_enabled(path(name), false)
+            .set_column_encoding(path(name), Encoding::DELTA_BINARY_PACKED);
+    }
+    if signal == Signal::MetricPoints {
+        for name in ["value_double", "sum"] {
+            builder = builder
+                .set_column_dictionary_enabled(path(name), false)
+                .set_column_encoding(path(name), Encoding::BYTE_STREAM_SPLIT);
+        }
+    } else {
+        builder = builder
+            .set_column_dictionary_enabled(path("trace_id"), false)
+            .set_column_statistics_enabled(path("trace_id"), EnabledStatistics::None)
+            .set_column_bloom_filter_enabled(path("trace_id"), true)
+            .set_column_bloom_filter_fpp(path("trace_id"), BLOOM_FALSE_ALARMS);
+        let ids: &[&str] = if signal == Signal::Spans { &["span_id", "parent_span_id"] } else { &["span_id"] };
+        for name in ids {
+            builder = builder
+                .set_column_dictionary_enabled(path(name), false)
+                .set_column_statistics_enabled(path(name), EnabledStatistics::None)
+                .set_column_bloom_filter_enabled(path(name), true)
+                .set_column_bloom_filter_fpp(path(name), BLOOM_FALSE_ALARMS);
+        }
+        if signal == Signal::Logs {
+            builder = builder
+                .set_column_dictionary_enabled(path("body"), false)
+                .set_column_statistics_enabled(path("body"), EnabledStatistics::None);
+        }
+    }
+    Ok(builder.build())
+}
