@@ -1,5 +1,6 @@
 //! The catalog: which parts exist, and up to which journal position each signal is sealed.
 
+mod lake;
 mod tables;
 
 use crate::part::{PartId, PartRecord};
@@ -24,8 +25,8 @@ pub(crate) struct Contents {
 }
 
 impl Catalog {
-    /// Opens the database, and makes its tables when it is new.
-    pub(crate) async fn open(path: &Path) -> Result<Self, StoreError> {
+    /// Opens the database, and makes its tables when it is new. `data_path` is the folder of the part files.
+    pub(crate) async fn open(path: &Path, data_path: &Path) -> Result<Self, StoreError> {
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
@@ -34,7 +35,8 @@ impl Catalog {
             .busy_timeout(Duration::from_secs(10));
         let pool = SqlitePoolOptions::new().max_connections(2).connect_with(options).await?;
         let catalog = Self { pool };
-        tables::create(&catalog.pool).await?;
+        let data_path = std::path::absolute(data_path).unwrap_or_else(|_| data_path.to_path_buf());
+        tables::create(&catalog.pool, &format!("{}/", data_path.display())).await?;
         Ok(catalog)
     }
 
@@ -80,11 +82,13 @@ impl Catalog {
     /// Publishes a part and the journal position that it covers, both or neither.
     pub(crate) async fn publish(&self, part: &PartRecord, sealed: Position) -> Result<(), StoreError> {
         let mut transaction = self.pool.begin().await?;
+        let data_file_id = lake::add_data_file(&mut transaction, part).await?;
         sqlx::query(
-            "INSERT INTO mangru_part (part_id, signal, path, row_count, size_bytes, index_bytes, footer_bytes, min_time, \
-             max_time) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO mangru_part (part_id, data_file_id, signal, path, row_count, size_bytes, index_bytes, footer_bytes, min_time, \
+             max_time) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(part.id.to_string())
+        .bind(data_file_id)
         .bind(part.signal as i64)
         .bind(&part.path)
         .bind(i64::from(part.rows))
@@ -103,7 +107,6 @@ impl Catalog {
         .bind(sealed.0 as i64)
         .execute(&mut *transaction)
         .await?;
-        tables::add_data_file(&mut transaction, part).await?;
         transaction.commit().await?;
         Ok(())
     }

@@ -62,9 +62,10 @@ impl Store {
             source,
         })?;
         let lock = lock_folder(&root)?;
-        let catalog = Catalog::open(&root.join("catalog.db")).await?;
+        let objects_dir = root.join("objects");
+        let catalog = Catalog::open(&root.join("catalog.db"), &objects_dir).await?;
         let contents = catalog.contents().await?;
-        let objects = Objects::local(&root.join("objects"))?;
+        let objects = Objects::local(&objects_dir)?;
         remove_orphans(&objects, &contents.parts).await?;
 
         let sealed = contents.sealed;

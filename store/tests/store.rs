@@ -284,3 +284,17 @@ async fn a_part_file_that_was_never_published_is_removed_at_start() {
     assert_eq!(bodies(&store).await, expected(0..10));
     assert!(Store::open(config(folder.path())).await.is_err(), "one process a folder");
 }
+
+/// Leaves a small store behind for readers of other kinds: run with `--ignored` and `MANGRU_LEAVE_STORE=<folder>`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "makes files for other programs to look at"]
+async fn leave_a_store_for_other_readers() {
+    let Some(folder) = std::env::var_os("MANGRU_LEAVE_STORE") else { return };
+    let store = Store::open(config(Path::new(&folder))).await.expect("open");
+    append(&store, 0..5000).await;
+    store.flush().await.expect("flush");
+    append(&store, 5000..6000).await;
+    store.flush().await.expect("flush");
+    store.append(points(&[Point { time: 5, name: "m".to_owned(), series_id: 1, value: 3 }])).await.expect("append");
+    store.flush().await.expect("flush");
+}

@@ -1,12 +1,15 @@
-//! The tables of the catalog.
+//! The tables of the catalog: DuckLake's, and our own beside them.
 
+use super::lake;
 use crate::StoreError;
-use crate::part::PartRecord;
-use sqlx::{Sqlite, SqlitePool, Transaction};
+use sqlx::SqlitePool;
 
-const CREATE: &[&str] = &[
+/// Our own tables. `mangru_part` says what DuckLake has no column for; `mangru_sealed` up to which journal position
+/// each signal is in parts.
+const OWN: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS mangru_part (
         part_id TEXT PRIMARY KEY,
+        data_file_id INTEGER NOT NULL,
         signal INTEGER NOT NULL,
         path TEXT NOT NULL,
         row_count INTEGER NOT NULL,
@@ -22,18 +25,10 @@ const CREATE: &[&str] = &[
     ) STRICT",
 ];
 
-/// Makes the tables that are not there.
-pub(super) async fn create(pool: &SqlitePool) -> Result<(), StoreError> {
-    for statement in CREATE {
+/// Makes the tables that are not there. `data_path` is the folder of the part files.
+pub(super) async fn create(pool: &SqlitePool, data_path: &str) -> Result<(), StoreError> {
+    for statement in OWN.iter().chain(lake::TABLES) {
         sqlx::query(*statement).execute(pool).await?;
     }
-    Ok(())
-}
-
-/// Tells readers of the lake about a part.
-pub(super) async fn add_data_file(
-    _transaction: &mut Transaction<'_, Sqlite>,
-    _part: &PartRecord,
-) -> Result<(), StoreError> {
-    Ok(())
+    lake::describe(pool, data_path).await
 }
