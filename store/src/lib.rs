@@ -8,6 +8,8 @@
 //! The store never parses a wire protocol and never understands a query: it answers terms with row numbers and row
 //! numbers with rows.
 
+#[doc(hidden)]
+pub mod bench;
 mod catalog;
 mod config;
 mod error;

@@ -4,7 +4,7 @@ mod read;
 mod write;
 
 pub use read::PartReader;
-pub(crate) use write::{PartWriter, WrittenPart};
+pub(crate) use write::{PartWriter, WrittenPart, properties};
 
 use crate::index::{Embedded, METADATA_KEY};
 use crate::objects::Objects;

@@ -64,7 +64,7 @@ impl PartWriter {
 }
 
 /// How each column is written.
-fn properties(signal: Signal) -> Result<WriterProperties, StoreError> {
+pub(crate) fn properties(signal: Signal) -> Result<WriterProperties, StoreError> {
     let path = |name: &str| ColumnPath::from(name);
     let mut builder = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?))
