@@ -12,7 +12,7 @@ pub struct StoreConfig {
     pub seal_rows: usize,
     /// A signal's hot rows are sealed when they take this much memory. Default 64 MiB.
     pub seal_bytes: usize,
-    /// A signal's hot rows are sealed when the oldest is this old. Default 60 s.
+    /// A signal's hot rows are sealed when the oldest is this old. Default 5 min.
     pub seal_age: Duration,
     /// Appends are refused (retry later) while unsealed journal segments take more than this. Default 2 GiB.
     pub journal_max_bytes: u64,
@@ -28,7 +28,7 @@ impl Default for StoreConfig {
             data_dir: PathBuf::from("./mangru-data"),
             seal_rows: 262_144,
             seal_bytes: 64 << 20,
-            seal_age: Duration::from_mins(1),
+            seal_age: Duration::from_mins(5),
             journal_max_bytes: 2 << 30,
             memory_max_bytes: 256 << 20,
             disk_reserve_bytes: 256 << 20,
