@@ -89,8 +89,8 @@ mod tests {
     #[test]
     fn the_bundle_holds_every_island_of_this_source() {
         let glue = include_str!("../dist/mangru_ui.js");
-        let (request, screen) = crate::pages::specimen();
-        let (_, html) = crate::shell::render(&request, || screen);
+        let request = crate::request::PageRequest::new("/", "", "", 1_700_000_000_000_000_000);
+        let (_, html) = crate::shell::render(&request, crate::pages::specimen);
         let names: Vec<&str> =
             html.split("data-component=\"").skip(1).map(|rest| rest.split('"').next().unwrap_or("")).collect();
         assert_eq!(names.len(), 4, "every kind of island stands once on the specimen page: {names:?}");

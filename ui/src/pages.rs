@@ -4,6 +4,8 @@
 pub(crate) mod logs;
 pub(crate) mod metrics;
 pub(crate) mod overview;
+#[cfg(test)]
+mod samples;
 pub(crate) mod settings;
 pub(crate) mod sql;
 pub(crate) mod status;
@@ -32,16 +34,15 @@ pub(crate) fn not_found(what: &str) -> Screen {
 
 /// A page on which every kind of island stands once; the tests look there for the bundle's names.
 #[cfg(test)]
-pub(crate) fn specimen() -> (crate::request::PageRequest, Screen) {
+pub(crate) fn specimen() -> Screen {
     use crate::islands::histogram::HistogramZoom;
     use crate::islands::tail::LiveTail;
     use crate::islands::waterfall::TraceWaterfall;
-    let request = crate::request::PageRequest::new("/", "", "", 1_700_000_000_000_000_000);
     let content = view! {
         <HistogramZoom start_ns=0 step_ns=1 buckets=1 labels=Vec::new() counts=Vec::new() base=String::new()>"bars"</HistogramZoom>
         <LiveTail stream=String::new() />
         <TraceWaterfall rows=Vec::new() names=Vec::new() services=Vec::new() total_ns=1 base=String::new() selected=String::new()>"rows"</TraceWaterfall>
     }
     .into_any();
-    (request, Screen { title: "specimen".to_owned(), has_time: false, status: StatusCode::OK, content })
+    Screen { title: "specimen".to_owned(), has_time: false, status: StatusCode::OK, content }
 }

@@ -48,11 +48,6 @@ impl Params {
         Self(self.0.iter().filter(|(key, other)| key != name || other != value).cloned().collect())
     }
 
-    /// Only the named ones.
-    pub(crate) fn only(&self, names: &[&str]) -> Self {
-        Self(self.0.iter().filter(|(key, _)| names.contains(&key.as_str())).cloned().collect())
-    }
-
     /// The pairs, for hidden inputs of a form.
     pub(crate) fn pairs(&self) -> &[(String, String)] {
         &self.0

@@ -32,8 +32,8 @@ pub(crate) fn incomplete(coverage: &Coverage) -> Option<AnyView> {
 /// An error of a query: its message, and the place in the query where it lies.
 pub(crate) fn error(query: &str, error: &QueryError) -> AnyView {
     let at = error.position.filter(|_| !query.is_empty()).map(|position| {
-        let caret = format!("{}^", " ".repeat(display_width(query, position)));
-        view! { <pre class="caret">{query.to_owned()}"\n"{caret}</pre> }
+        let marked = format!("{query}\n{}^", " ".repeat(display_width(query, position)));
+        view! { <pre class="caret">{marked}</pre> }
     });
     view! { <div class="error" role="alert"><p><strong>"✖ "</strong>{error.message.clone()}</p>{at}</div> }.into_any()
 }

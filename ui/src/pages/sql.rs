@@ -53,7 +53,7 @@ pub(crate) fn screen(request: &PageRequest, result: Option<&Result<SqlResult, Qu
         <form action="/sql" method="get" class="sql">
             {parts::hidden_inputs(&request.params.without("q"))}
             <textarea name="q" rows="7" class="mono" aria-label="SQL" spellcheck="false" autocomplete="off" maxlength="8192"
-                placeholder="SELECT * FROM logs LIMIT 20">{request.query().to_owned()}</textarea>
+                placeholder="SELECT * FROM logs LIMIT 20">{escaped(request.query())}</textarea>
             <div class="sql-bar"><button class="primary">"Run"</button>
                 <span class="quiet">{format!("Reads the time range at the top right; at most {} rows are shown.", format::count(ROWS as u64))}</span></div>
         </form>
@@ -67,6 +67,11 @@ pub(crate) fn screen(request: &PageRequest, result: Option<&Result<SqlResult, Qu
     }
     .into_any();
     Screen { title: "SQL".to_owned(), has_time: true, status: StatusCode::OK, content }
+}
+
+/// The renderer leaves the text of a `<textarea>` as it is, so it is escaped here.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 fn schema() -> AnyView {
