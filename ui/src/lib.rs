@@ -1,1 +1,52 @@
-//! ui
+//! The web UI: pages rendered on the server, with islands that come alive in the browser.
+//!
+//! In come GET requests whose whole state is in the address, answered from the query service's own functions. Out go
+//! complete HTML pages that work with scripts off; where a page should move (hover, drag, live tail, the trace
+//! waterfall) it holds an island of WebAssembly from the bundle embedded in the binary.
+//!
+//! Two builds of one crate: feature `ssr` is the server's half, feature `hydrate` the browser's; never both at once.
+//! Nothing here writes: no page changes data, and nothing of a log line or a name is ever markup, address or style.
+
+// The `view!` macro expands to nested tuples and builder calls that these lints misread.
+#![allow(clippy::must_use_unit, clippy::let_unit_value)]
+
+pub mod format;
+mod islands;
+mod palette;
+
+#[cfg(feature = "ssr")]
+mod assets;
+#[cfg(feature = "ssr")]
+mod chart;
+#[cfg(feature = "ssr")]
+mod clock;
+#[cfg(feature = "ssr")]
+mod context;
+#[cfg(feature = "ssr")]
+mod highlight;
+#[cfg(feature = "ssr")]
+mod pages;
+#[cfg(feature = "ssr")]
+mod params;
+#[cfg(feature = "ssr")]
+mod parts;
+#[cfg(feature = "ssr")]
+mod request;
+#[cfg(feature = "ssr")]
+mod router;
+#[cfg(feature = "ssr")]
+mod shell;
+#[cfg(feature = "ssr")]
+mod time_choice;
+
+#[cfg(feature = "ssr")]
+pub use context::{Endpoints, UiContext};
+#[cfg(feature = "ssr")]
+pub use router::router;
+
+/// Prepares the page for its islands; the loader calls it once, before it wakes each island.
+#[cfg(feature = "hydrate")]
+#[wasm_bindgen::prelude::wasm_bindgen]
+pub fn hydrate() {
+    leptos::mount::hydrate_islands();
+}

@@ -1,0 +1,8 @@
+//! Charts of our own, drawn on the server as SVG: shapes stretch with the page, words stand beside them in HTML, and a
+//! data table lies behind a disclosure.
+
+mod axis;
+pub(crate) mod histogram;
+pub(crate) mod lines;
+pub(crate) mod scatter;
+pub(crate) mod sparkline;

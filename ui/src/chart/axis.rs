@@ -1,0 +1,43 @@
+//! The time axis below a chart.
+
+use crate::clock::{self, axis_show, time_view};
+use leptos::prelude::*;
+use mangru_store::TimeRange;
+
+const LABELS: i64 = 6;
+
+/// Moments evenly spread from the start to the end, as text below the plot.
+pub(crate) fn time_axis(range: TimeRange) -> AnyView {
+    let span = range.end.saturating_sub(range.start);
+    let show = axis_show(span);
+    let labels: Vec<_> =
+        (0..LABELS).map(|n| time_view(range.start + span / (LABELS - 1) * n, show)).collect();
+    view! { <div class="time-axis" aria-hidden="true">{labels}</div> }.into_any()
+}
+
+/// The range in words, for summaries read aloud.
+pub(crate) fn spoken(range: TimeRange) -> String {
+    format!("from {} to {} UTC", clock::text(range.start, clock::Show::Full), clock::text(range.end, clock::Show::Full))
+}
+
+/// A round number at or above the value: 1, 2 or 5 times a power of ten.
+pub(crate) fn round_up(value: f64) -> f64 {
+    if value <= 0.0 || !value.is_finite() {
+        return 1.0;
+    }
+    let power = 10_f64.powf(value.log10().floor());
+    [1.0, 2.0, 5.0, 10.0].into_iter().map(|step| step * power).find(|top| *top >= value).unwrap_or(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_top_of_an_axis_is_round() {
+        assert!((round_up(7.0) - 10.0).abs() < 1e-9);
+        assert!((round_up(130.0) - 200.0).abs() < 1e-9);
+        assert!((round_up(0.03) - 0.05).abs() < 1e-9);
+        assert!((round_up(0.0) - 1.0).abs() < 1e-9);
+    }
+}

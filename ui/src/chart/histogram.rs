@@ -1,0 +1,163 @@
+//! Counts over time as stacked bars.
+
+use super::axis::{round_up, spoken, time_axis};
+use crate::clock::{self, Show, time_view};
+use crate::format;
+use crate::islands::histogram::HistogramZoom;
+use crate::params::Params;
+use leptos::prelude::*;
+use mangru_store::TimeRange;
+use std::fmt::Write as _;
+
+const HEIGHT: f64 = 100.0;
+
+/// What is drawn.
+pub(crate) struct StackedBars {
+    /// What is counted: `log records`.
+    pub(crate) what: &'static str,
+    /// Where the first bucket starts.
+    pub(crate) start_ns: i64,
+    /// The width of a bucket.
+    pub(crate) step_ns: i64,
+    /// How many buckets.
+    pub(crate) buckets: usize,
+    /// The stacked series, lowest first.
+    pub(crate) series: Vec<BarSeries>,
+}
+
+/// One colour of the bars.
+pub(crate) struct BarSeries {
+    /// Its name.
+    pub(crate) label: String,
+    /// Its colour's class.
+    pub(crate) class: String,
+    /// A count per bucket.
+    pub(crate) counts: Vec<u64>,
+}
+
+impl StackedBars {
+    fn total(&self, bucket: usize) -> u64 {
+        self.series.iter().map(|series| series.counts.get(bucket).copied().unwrap_or(0)).sum()
+    }
+
+    fn range(&self) -> TimeRange {
+        let length = self.step_ns.saturating_mul(self.buckets as i64);
+        TimeRange { start: self.start_ns, end: self.start_ns.saturating_add(length) }
+    }
+}
+
+/// The chart. Dragging over it zooms: it leads to `path` with `params` and the chosen range; the links of the data table
+/// do the same without scripts.
+pub(crate) fn histogram(bars: &StackedBars, path: &str, params: &Params) -> AnyView {
+    if bars.buckets == 0 {
+        return ().into_any();
+    }
+    let range = bars.range();
+    let highest = (0..bars.buckets).map(|bucket| bars.total(bucket)).max().unwrap_or(0);
+    let top = round_up(highest as f64);
+    let base = params.without("start").without("end").without("cursor").without("row").without("at").on(path);
+    let all: u64 = (0..bars.buckets).map(|bucket| bars.total(bucket)).sum();
+    let summary = format!(
+        "{} {} {}, at most {} in one bar of {}",
+        format::count(all),
+        bars.what,
+        spoken(range),
+        format::count(highest),
+        format::duration(bars.step_ns)
+    );
+    let paths = bar_paths(bars, top);
+    let shapes: Vec<_> = bars
+        .series
+        .iter()
+        .zip(paths)
+        .map(|(series, shape)| {
+            let class = format!("bar {}", series.class);
+            view! { <path class=class d=shape></path> }
+        })
+        .collect();
+    let view_box = format!("0 0 {} {HEIGHT}", bars.buckets * 10);
+    let legend: Vec<_> = bars
+        .series
+        .iter()
+        .filter(|series| series.counts.iter().any(|count| *count > 0))
+        .map(|series| {
+            let sum = series.counts.iter().sum();
+            let class = format!("swatch {}", series.class);
+            view! { <li><span class=class></span>{series.label.clone()}" "<b>{format::count(sum)}</b></li> }
+        })
+        .collect();
+    let labels: Vec<String> = bars.series.iter().map(|series| series.label.clone()).collect();
+    let counts: Vec<Vec<u64>> = bars.series.iter().map(|series| series.counts.clone()).collect();
+    let title = format!("{} over time", bars.what);
+    view! {
+        <figure class="chart">
+            <div class="chart-top" aria-hidden="true">{format::short(top)}</div>
+            <HistogramZoom start_ns=bars.start_ns step_ns=bars.step_ns buckets=bars.buckets labels counts base>
+                <svg class="plot" viewBox=view_box preserveAspectRatio="none" role="img" aria-label=summary>
+                    <title>{title}</title>
+                    {shapes}
+                </svg>
+            </HistogramZoom>
+            {time_axis(range)}
+            <figcaption><ul class="legend">{legend}</ul>{table(bars, path, params)}</figcaption>
+        </figure>
+    }
+    .into_any()
+}
+
+/// One path per series, each bar on top of those below it.
+fn bar_paths(bars: &StackedBars, top: f64) -> Vec<String> {
+    let mut below = vec![0_u64; bars.buckets];
+    bars.series
+        .iter()
+        .map(|series| {
+            let mut shape = String::new();
+            for (bucket, base) in below.iter_mut().enumerate() {
+                let count = series.counts.get(bucket).copied().unwrap_or(0);
+                if count == 0 {
+                    continue;
+                }
+                let bottom = HEIGHT - *base as f64 / top * HEIGHT;
+                // Something is never drawn as nothing.
+                let height = (count as f64 / top * HEIGHT).max(0.8);
+                let x = bucket * 10 + 1;
+                // Writing to a String cannot fail.
+                let _ = write!(shape, "M{x} {bottom:.2}h8v{:.2}h-8z", -height);
+                *base += count;
+            }
+            shape
+        })
+        .collect()
+}
+
+fn table(bars: &StackedBars, path: &str, params: &Params) -> AnyView {
+    let heads: Vec<_> = bars.series.iter().map(|series| view! { <th scope="col" class="num">{series.label.clone()}</th> }).collect();
+    let rows: Vec<_> = (0..bars.buckets)
+        .filter(|bucket| bars.total(*bucket) > 0)
+        .map(|bucket| {
+            let start = bars.start_ns + bars.step_ns * bucket as i64;
+            let zoom = params
+                .without("cursor")
+                .without("row")
+                .without("at")
+                .with("start", &clock::rfc3339(start))
+                .with("end", &clock::rfc3339(start + bars.step_ns))
+                .on(path);
+            let cells: Vec<_> = bars
+                .series
+                .iter()
+                .map(|series| view! { <td class="num">{format::count(series.counts.get(bucket).copied().unwrap_or(0))}</td> })
+                .collect();
+            view! { <tr><th scope="row"><a href=zoom>{time_view(start, Show::Full)}</a></th>{cells}</tr> }
+        })
+        .collect();
+    view! {
+        <details class="chart-data">
+            <summary>"Data table"</summary>
+            <div class="scroll" tabindex="0" role="region" aria-label="Data of the chart">
+                <table class="dense"><thead><tr><th scope="col">"From"</th>{heads}</tr></thead><tbody>{rows}</tbody></table>
+            </div>
+        </details>
+    }
+    .into_any()
+}

@@ -1,0 +1,30 @@
+//! What the pages are made from.
+
+use mangru_query::QueryService;
+use std::sync::Arc;
+
+/// Everything that the pages read; the binary builds it once.
+#[derive(Clone)]
+pub struct UiContext {
+    /// Answers every search.
+    pub query: Arc<QueryService>,
+    /// The collector's report of what comes in, as JSON.
+    pub intake: Arc<dyn Fn() -> serde_json::Value + Send + Sync>,
+    /// Where senders reach this process.
+    pub endpoints: Endpoints,
+    /// The config in force, secrets masked.
+    pub config_text: String,
+    /// The version of the binary.
+    pub version: &'static str,
+}
+
+/// Addresses in force, as `host:port`.
+#[derive(Clone, Debug)]
+pub struct Endpoints {
+    /// OTLP over gRPC.
+    pub otlp_grpc: String,
+    /// OTLP over HTTP.
+    pub otlp_http: String,
+    /// The UI and the JSON APIs.
+    pub http: String,
+}

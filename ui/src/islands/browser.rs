@@ -1,0 +1,68 @@
+//! What the islands need of the browser: its clock zone, its address bar.
+
+use js_sys::Date;
+use wasm_bindgen::JsValue;
+
+const MILLISECOND: i64 = 1_000_000;
+
+/// Whether the reader chose UTC; the server writes the choice on the root element.
+pub(super) fn wants_utc() -> bool {
+    root().is_some_and(|root| root.get_attribute("data-zone").as_deref() == Some("utc"))
+}
+
+/// The root element of the page.
+pub(super) fn root() -> Option<web_sys::Element> {
+    web_sys::window()?.document()?.document_element()
+}
+
+/// Goes to another page of ours.
+pub(super) fn go(address: &str) {
+    if let Some(window) = web_sys::window() {
+        // A refused navigation leaves the page as it is, which is all that can be done.
+        let _ = window.location().set_href(address);
+    }
+}
+
+/// The moment in the reader's zone, in one of the forms of `<time data-show>`.
+pub(super) fn moment(ns: i64, show: &str, utc: bool) -> String {
+    let date = Date::new(&JsValue::from_f64(ns.div_euclid(MILLISECOND) as f64));
+    let millis = ns.div_euclid(MILLISECOND).rem_euclid(1000);
+    let (year, month, day, hour, minute, second) = if utc {
+        (
+            date.get_utc_full_year(),
+            date.get_utc_month(),
+            date.get_utc_date(),
+            date.get_utc_hours(),
+            date.get_utc_minutes(),
+            date.get_utc_seconds(),
+        )
+    } else {
+        (date.get_full_year(), date.get_month(), date.get_date(), date.get_hours(), date.get_minutes(), date.get_seconds())
+    };
+    let month = month + 1;
+    match show {
+        "clock" => format!("{hour:02}:{minute:02}:{second:02}"),
+        "minute" => format!("{month:02}-{day:02} {hour:02}:{minute:02}"),
+        "row" => format!("{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}.{millis:03}"),
+        _ => format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}.{millis:03}"),
+    }
+}
+
+/// The moment of an RFC 3339 text, in nanoseconds to the millisecond.
+pub(super) fn parse_moment(text: &str) -> Option<i64> {
+    let millis = Date::parse(text);
+    millis.is_finite().then_some(millis as i64 * MILLISECOND)
+}
+
+/// The name of the reader's zone as an offset: `UTC+1`, `UTC-3:30`.
+pub(super) fn zone_name() -> String {
+    let minutes = -(Date::new_0().get_timezone_offset() as i64);
+    if minutes == 0 {
+        return "UTC".to_owned();
+    }
+    let sign = if minutes < 0 { '-' } else { '+' };
+    match (minutes.abs() / 60, minutes.abs() % 60) {
+        (hours, 0) => format!("UTC{sign}{hours}"),
+        (hours, rest) => format!("UTC{sign}{hours}:{rest:02}"),
+    }
+}

@@ -1,0 +1,146 @@
+//! What is alive on every page: times in the reader's zone, short cuts, copy buttons.
+
+use super::browser;
+use leptos::html;
+use leptos::prelude::*;
+use wasm_bindgen::JsCast;
+use wasm_bindgen::closure::Closure;
+use web_sys::{Document, Element, HtmlElement, KeyboardEvent};
+
+/// Listens for the short cuts of every page and shows them on `?`.
+#[island]
+pub(crate) fn PageKeys() -> impl IntoView {
+    let dialog: NodeRef<html::Dialog> = NodeRef::new();
+    Effect::new(move |_| {
+        let Some(document) = web_sys::window().and_then(|window| window.document()) else { return };
+        show_times(&document);
+        listen(&document, dialog);
+        if let Some(root) = browser::root() {
+            // The class tells the style sheet that what needs scripts may be shown; it cannot be refused.
+            let _ = root.class_list().add_1("alive");
+        }
+    });
+    view! {
+        <dialog class="keys" node_ref=dialog aria-label="Keyboard short cuts">
+            <h2>"Keyboard"</h2>
+            <dl>
+                <dt><kbd>"/"</kbd>" or "<kbd>"Ctrl"</kbd>" "<kbd>"K"</kbd></dt><dd>"find any id"</dd>
+                <dt><kbd>"j"</kbd>" "<kbd>"k"</kbd></dt><dd>"next and previous row"</dd>
+                <dt><kbd>"Enter"</kbd></dt><dd>"open the row"</dd>
+                <dt><kbd>"Esc"</kbd></dt><dd>"close what is open"</dd>
+                <dt><kbd>"?"</kbd></dt><dd>"this list"</dd>
+            </dl>
+            <form method="dialog"><button>"Close"</button></form>
+        </dialog>
+    }
+}
+
+/// Turns every `<time>` of the page from UTC to the reader's zone, unless UTC was chosen.
+fn show_times(document: &Document) {
+    if browser::wants_utc() {
+        return;
+    }
+    for element in all(document, "time[data-show]") {
+        let exact = element.get_attribute("datetime").unwrap_or_default();
+        let show = element.get_attribute("data-show").unwrap_or_default();
+        if let Some(ns) = browser::parse_moment(&exact) {
+            element.set_text_content(Some(&browser::moment(ns, &show, false)));
+        }
+    }
+    for element in all(document, "[data-zone-name]") {
+        element.set_text_content(Some(&browser::zone_name()));
+    }
+}
+
+fn listen(document: &Document, dialog: NodeRef<html::Dialog>) {
+    let page = document.clone();
+    let on_key = Closure::<dyn FnMut(KeyboardEvent)>::new(move |event: KeyboardEvent| press(&page, dialog, &event));
+    let on_click = Closure::<dyn FnMut(web_sys::Event)>::new(|event: web_sys::Event| {
+        let button = event
+            .target()
+            .and_then(|target| target.dyn_into::<Element>().ok())
+            .and_then(|target| target.closest("[data-copy]").ok().flatten());
+        if let (Some(button), Some(window)) = (button, web_sys::window()) {
+            let text = button.get_attribute("data-copy").unwrap_or_default();
+            // Where the clipboard is refused the text can still be selected by hand.
+            let _ = window.navigator().clipboard().write_text(&text);
+            button.set_text_content(Some("copied"));
+        }
+    });
+    // Listening on a document cannot fail.
+    let _ = document.add_event_listener_with_callback("keydown", on_key.as_ref().unchecked_ref());
+    let _ = document.add_event_listener_with_callback("click", on_click.as_ref().unchecked_ref());
+    // They live as long as the page.
+    on_key.forget();
+    on_click.forget();
+}
+
+fn press(document: &Document, dialog: NodeRef<html::Dialog>, event: &KeyboardEvent) {
+    let is_find = (event.ctrl_key() || event.meta_key()) && event.key().eq_ignore_ascii_case("k");
+    let is_typing = document
+        .active_element()
+        .is_some_and(|element| matches!(element.tag_name().as_str(), "INPUT" | "TEXTAREA" | "SELECT"));
+    if event.alt_key() || (!is_find && (event.ctrl_key() || event.meta_key())) {
+        return;
+    }
+    match event.key().as_str() {
+        "Escape" if is_typing => {
+            if let Some(element) = focused(document) {
+                // An element that keeps its focus does no harm.
+                let _ = element.blur();
+            }
+        }
+        "Escape" => {
+            if let Some(close) = first(document, "[data-close]") {
+                close.click();
+            }
+        }
+        _ if is_find => find(document, event),
+        _ if is_typing => {}
+        "/" => find(document, event),
+        "?" => {
+            if let Some(dialog) = dialog.get_untracked() {
+                // Already open is as good.
+                let _ = dialog.show_modal();
+            }
+        }
+        "j" => step(document, 1),
+        "k" => step(document, -1),
+        _ => {}
+    }
+}
+
+fn find(document: &Document, event: &KeyboardEvent) {
+    if let Some(input) = first(document, "#find-id") {
+        event.prevent_default();
+        // The box is always focusable.
+        let _ = input.focus();
+    }
+}
+
+/// Moves the focus through the rows of the page.
+fn step(document: &Document, by: i64) {
+    let rows = all(document, "[data-row]");
+    let at = focused(document).and_then(|now| rows.iter().position(|row| row.is_same_node(Some(&now))));
+    let next = match at {
+        Some(at) => (at as i64 + by).clamp(0, rows.len() as i64 - 1) as usize,
+        None => 0,
+    };
+    if let Some(row) = rows.get(next).and_then(|row| row.dyn_ref::<HtmlElement>()) {
+        // Rows are links, which take the focus.
+        let _ = row.focus();
+    }
+}
+
+fn focused(document: &Document) -> Option<HtmlElement> {
+    document.active_element()?.dyn_into().ok()
+}
+
+fn first(document: &Document, selector: &str) -> Option<HtmlElement> {
+    document.query_selector(selector).ok().flatten()?.dyn_into().ok()
+}
+
+fn all(document: &Document, selector: &str) -> Vec<Element> {
+    let Ok(found) = document.query_selector_all(selector) else { return Vec::new() };
+    (0..found.length()).filter_map(|index| found.item(index)?.dyn_into().ok()).collect()
+}

@@ -1,0 +1,47 @@
+//! The screens. Each file holds one: what it shows (a plain struct), how it looks, and the handler that asks the query
+//! service for it.
+
+pub(crate) mod logs;
+pub(crate) mod metrics;
+pub(crate) mod overview;
+pub(crate) mod settings;
+pub(crate) mod sql;
+pub(crate) mod status;
+pub(crate) mod story;
+pub(crate) mod trace;
+pub(crate) mod traces;
+
+use crate::shell::Screen;
+use axum::http::StatusCode;
+use leptos::prelude::*;
+
+/// The page for an address that leads nowhere.
+pub(crate) fn not_found(what: &str) -> Screen {
+    Screen {
+        title: "Not found".to_owned(),
+        has_time: false,
+        status: StatusCode::NOT_FOUND,
+        content: view! {
+            <h1>"Not found"</h1>
+            <p>{what.to_owned()}</p>
+            <p><a href="/">"Overview"</a></p>
+        }
+        .into_any(),
+    }
+}
+
+/// A page on which every kind of island stands once; the tests look there for the bundle's names.
+#[cfg(test)]
+pub(crate) fn specimen() -> (crate::request::PageRequest, Screen) {
+    use crate::islands::histogram::HistogramZoom;
+    use crate::islands::tail::LiveTail;
+    use crate::islands::waterfall::TraceWaterfall;
+    let request = crate::request::PageRequest::new("/", "", "", 1_700_000_000_000_000_000);
+    let content = view! {
+        <HistogramZoom start_ns=0 step_ns=1 buckets=1 labels=Vec::new() counts=Vec::new() base=String::new()>"bars"</HistogramZoom>
+        <LiveTail stream=String::new() />
+        <TraceWaterfall rows=Vec::new() names=Vec::new() services=Vec::new() total_ns=1 base=String::new() selected=String::new()>"rows"</TraceWaterfall>
+    }
+    .into_any();
+    (request, Screen { title: "specimen".to_owned(), has_time: false, status: StatusCode::OK, content })
+}

@@ -1,0 +1,118 @@
+//! The rows of a page of results.
+
+use super::OpenRow;
+use crate::clock::{Show, row_time};
+use crate::format;
+use crate::highlight;
+use crate::palette::Severity;
+use crate::parts;
+use crate::request::PageRequest;
+use leptos::prelude::*;
+use mangru_query::{LogRow, Page};
+
+const BODY_CHARS: usize = 2000;
+
+/// The chosen columns besides time, severity, service and body.
+fn columns(request: &PageRequest) -> Vec<String> {
+    request.params.all("col").map(str::to_owned).collect()
+}
+
+/// The value of a field of a row, as text.
+fn field(row: &LogRow, name: &str) -> String {
+    match name {
+        "trace_id" => row.trace_id.clone(),
+        "span_id" => row.span_id.clone(),
+        "correlation_id" => row.correlation_id.clone(),
+        "scope.name" => row.scope_name.clone(),
+        "event.name" => row.event_name.clone(),
+        "severity_text" => row.severity_text.clone(),
+        _ => {
+            let resource_name = name.strip_prefix("resource.").unwrap_or(name);
+            row.attributes.get(name).or_else(|| row.resource_attributes.get(resource_name)).map(parts::plain).unwrap_or_default()
+        }
+    }
+}
+
+/// The table of rows, what it covers, and the way to the next page.
+pub(super) fn results(request: &PageRequest, page: &Page<LogRow>, open: Option<&OpenRow>) -> AnyView {
+    let columns = columns(request);
+    let terms = highlight::terms(request.query());
+    let open_row = open.and_then(|open| open.row.as_ref()).map(|row| row.row.as_str());
+    if page.rows.is_empty() {
+        let wider = request.here(&request.params.without("end").without("cursor").with("start", "-24h"));
+        return view! {
+            {parts::coverage(0, "match", &page.coverage)}
+            <p class="empty">"Nothing matches in this range. "<a href=wider>"Search the last 24 hours"</a>" or "<a href=request.here(&request.params.without("q").without("cursor"))>"drop the search"</a>"."</p>
+        }
+        .into_any();
+    }
+    let heads: Vec<_> = columns
+        .iter()
+        .map(|name| {
+            let remove = request.here(&request.params.without_value("col", name));
+            view! { <th scope="col">{name.clone()}" "<a class="remove" href=remove aria-label=format!("Remove column {name}")>"×"</a></th> }
+        })
+        .collect();
+    let rows: Vec<_> = page.rows.iter().map(|row| line(request, row, &columns, &terms, open_row == Some(row.row.as_str()))).collect();
+    let newest = request.params.get("cursor").map(|_| {
+        view! { <a href=request.here(&request.params.without("cursor").without("row").without("at"))>"⟨ Newest"</a> }
+    });
+    let older = page.cursor.as_ref().map(|cursor| {
+        let mut params = request.params.without("row").without("at").with("cursor", cursor);
+        if request.time.is_relative() {
+            // The pages of one result share one range.
+            params = params
+                .with("start", &crate::clock::rfc3339(request.time.range.start))
+                .with("end", &crate::clock::rfc3339(request.time.range.end));
+        }
+        view! { <a rel="next" href=request.here(&params)>"Older ⟩"</a> }
+    });
+    let end = page.cursor.is_none().then(|| view! { <span class="quiet">"the oldest match in range is above"</span> });
+    view! {
+        {parts::coverage(page.rows.len(), "match", &page.coverage)}
+        <div class="table-wrap">
+            <table class="logs dense">
+                <thead><tr><th scope="col">"Time"</th><th scope="col"><abbr title="Severity">"Sev"</abbr></th><th scope="col">"Service"</th>{heads}<th scope="col">"Message"</th></tr></thead>
+                <tbody>{rows}</tbody>
+            </table>
+        </div>
+        <nav class="paging" aria-label="Pages of the result">{newest}{older}{end}</nav>
+    }
+    .into_any()
+}
+
+fn line(request: &PageRequest, row: &LogRow, columns: &[String], terms: &[String], is_open: bool) -> AnyView {
+    let severity = Severity::of(row.severity_number);
+    let address = format!("{}#row", request.here(&request.params.with("row", &row.row).with("at", &row.time_unix_nano)));
+    let cells: Vec<_> = columns.iter().map(|name| view! { <td class="mono">{format::clipped(&field(row, name), 200)}</td> }).collect();
+    let class = format!("{}{}", severity.class(), if is_open { " is-open" } else { "" });
+    let mark = format!("mark {}", severity.class());
+    let severity_name = if row.severity_text.is_empty() { severity.word().to_owned() } else { row.severity_text.clone() };
+    view! {
+        <tr class=class aria-current=is_open.then_some("true")>
+            <td class="time"><a href=address data-row="">{row_time(&row.time_unix_nano, Show::Row)}</a></td>
+            <td><span class=mark title=severity_name>{severity.mark()}</span></td>
+            <td>{parts::service(&row.service_name)}</td>
+            {cells}
+            <td class="body">{body(row, terms)}</td>
+        </tr>
+    }
+    .into_any()
+}
+
+/// The text of a row with the searched words marked.
+pub(super) fn body(row: &LogRow, terms: &[String]) -> AnyView {
+    let mut text = parts::plain(&row.body);
+    if text.is_empty() && !row.event_name.is_empty() {
+        text.clone_from(&row.event_name);
+    }
+    let text = format::clipped(&text, BODY_CHARS);
+    let pieces: Vec<_> = highlight::pieces(&text, terms)
+        .into_iter()
+        .map(|(piece, is_term)| {
+            let piece = piece.to_owned();
+            if is_term { view! { <mark>{piece}</mark> }.into_any() } else { piece.into_any() }
+        })
+        .collect();
+    pieces.into_any()
+}

@@ -1,0 +1,210 @@
+//! Status: what comes in, what is refused and why, what is kept and at which cost, the config in force.
+
+use crate::clock::{Show, time_view};
+use crate::context::{Endpoints, UiContext};
+use crate::format;
+use crate::parts;
+use crate::request::PageRequest;
+use crate::shell::{Screen, page};
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use leptos::prelude::*;
+use mangru_store::{StoreStatus, TableStatus};
+use serde_json::Value;
+use std::sync::Arc;
+
+/// What the screen shows.
+pub(crate) struct Status {
+    /// The store's figures.
+    pub(crate) store: StoreStatus,
+    /// The collector's report.
+    pub(crate) intake: Value,
+    /// Where senders reach this process.
+    pub(crate) endpoints: Endpoints,
+    /// The config in force, secrets masked.
+    pub(crate) config_text: String,
+    /// The version of the binary.
+    pub(crate) version: &'static str,
+}
+
+/// Answers `/status`.
+pub(crate) async fn handle(State(context): State<Arc<UiContext>>, request: PageRequest) -> Response {
+    let status = Status {
+        store: context.query.store().status(),
+        intake: (context.intake)(),
+        endpoints: context.endpoints.clone(),
+        config_text: context.config_text.clone(),
+        version: context.version,
+    };
+    page(&request, || screen(&status))
+}
+
+/// The screen.
+pub(crate) fn screen(status: &Status) -> Screen {
+    let is_empty = status.store.tables.iter().all(|table| table.part_rows == 0 && table.hot_rows == 0);
+    let content = view! {
+        <h1>"Status"</h1>
+        <p>{format!("Mangru {}", status.version)}" · OTLP/gRPC "<code>{status.endpoints.otlp_grpc.clone()}</code>
+            " · OTLP/HTTP "<code>{status.endpoints.otlp_http.clone()}</code>" · UI "<code>{status.endpoints.http.clone()}</code></p>
+        {is_empty.then(|| parts::how_to_send(&status.endpoints))}
+        <section aria-labelledby="intake-head"><h2 id="intake-head">"What comes in (since start)"</h2>{intake(&status.intake)}</section>
+        <section aria-labelledby="buffer-head"><h2 id="buffer-head">"Buffer"</h2>{buffer(&status.store)}</section>
+        <section aria-labelledby="tables-head"><h2 id="tables-head">"Tables"</h2>{tables(&status.store.tables)}</section>
+        <section aria-labelledby="config-head"><h2 id="config-head">"Config in force"</h2>
+            <div class="scroll" tabindex="0" role="region" aria-label="Config in force"><pre>{status.config_text.clone()}</pre></div>
+        </section>
+    }
+    .into_any();
+    Screen { title: "Status".to_owned(), has_time: false, status: StatusCode::OK, content }
+}
+
+fn share_used(used: u64, max: u64) -> AnyView {
+    let ratio = if max == 0 { 0.0 } else { used as f64 / max as f64 };
+    let class = if ratio > 0.8 { "meter-used high" } else { "meter-used" };
+    let width = format!("{:.1}", ratio.clamp(0.0, 1.0) * 200.0);
+    view! {
+        <span class="num">{format!("{} of {} ({})", format::bytes(used), format::bytes(max), format::percent(ratio))}</span>" "
+        <svg class="meter" viewBox="0 0 200 8" preserveAspectRatio="none" aria-hidden="true"><rect class=class x="0" y="0" width=width height="8"></rect></svg>
+    }
+    .into_any()
+}
+
+fn buffer(store: &StoreStatus) -> AnyView {
+    let hot: u64 = store.tables.iter().map(|table| table.hot_rows).sum();
+    let failed_class = if store.failed_seals > 0 { "num bad" } else { "num" };
+    view! {
+        <table class="dense facts-table"><tbody>
+            <tr><th scope="row">"Journal on disk"</th><td>{share_used(store.journal_bytes, store.journal_max_bytes)}</td></tr>
+            <tr><th scope="row">"Journal segments"</th><td class="num">{format::count(store.journal_segments as u64)}</td></tr>
+            <tr><th scope="row">"Waiting to be sealed"</th><td class="num">{format::counted(hot, "row")}</td></tr>
+            <tr><th scope="row">"Memory"</th><td>{share_used(store.memory_used_bytes as u64, store.memory_max_bytes as u64)}</td></tr>
+            <tr><th scope="row">"Group commits since start"</th><td class="num">{format::count(store.commits)}</td></tr>
+            <tr><th scope="row">"Seals that failed (each is tried again)"</th><td class=failed_class>{format::count(store.failed_seals)}</td></tr>
+            <tr><th scope="row">"Replayed from the journal at start"</th><td class="num">{format::counted(store.recovered_rows, "row")}</td></tr>
+            <tr><th scope="row">"Torn tail cut off at start (never acknowledged)"</th><td class="num">{format::bytes(store.recovered_cut_bytes)}</td></tr>
+        </tbody></table>
+    }
+    .into_any()
+}
+
+fn tables(tables: &[TableStatus]) -> AnyView {
+    let rows: Vec<_> = tables
+        .iter()
+        .map(|table| {
+            let per_row = if table.part_rows == 0 { "–".to_owned() } else { format::short(table.part_bytes as f64 / table.part_rows as f64) + " B" };
+            let index_share = if table.part_bytes == 0 { "–".to_owned() } else { format::percent(table.index_bytes as f64 / table.part_bytes as f64) };
+            let moment = |time: Option<i64>| time.map_or_else(|| view! { <span>"–"</span> }.into_any(), |time| time_view(time, Show::Full));
+            view! {
+                <tr>
+                    <th scope="row"><code>{table.signal.table()}</code></th>
+                    <td class="num">{format::count(table.appended_rows)}</td>
+                    <td class="num">{format::count(table.hot_rows)}</td>
+                    <td class="num">{format::bytes(table.hot_bytes)}</td>
+                    <td class="num">{format::count(table.parts as u64)}</td>
+                    <td class="num">{format::count(table.part_rows)}</td>
+                    <td class="num">{format::bytes(table.part_bytes)}</td>
+                    <td class="num">{per_row}</td>
+                    <td class="num">{index_share}</td>
+                    <td>{moment(table.min_time)}</td>
+                    <td>{moment(table.max_time)}</td>
+                </tr>
+            }
+        })
+        .collect();
+    view! {
+        <div class="table-wrap"><table class="dense">
+            <thead><tr>
+                <th scope="col">"Table"</th><th scope="col" class="num">"Rows since start"</th><th scope="col" class="num">"Hot rows"</th>
+                <th scope="col" class="num">"Hot memory"</th><th scope="col" class="num">"Parts"</th><th scope="col" class="num">"Rows in parts"</th>
+                <th scope="col" class="num">"On disk"</th><th scope="col" class="num">"Per row"</th><th scope="col" class="num">"of it index"</th>
+                <th scope="col">"Oldest"</th><th scope="col">"Newest"</th>
+            </tr></thead>
+            <tbody>{rows}</tbody>
+        </table></div>
+    }
+    .into_any()
+}
+
+/// The collector's report, whatever it holds: lists of objects become tables, other members lines.
+fn intake(report: &Value) -> AnyView {
+    let Some(members) = report.as_object() else {
+        return view! { <p class="quiet">"The collector gave no report."</p> }.into_any();
+    };
+    let mut lines = Vec::new();
+    let mut blocks = Vec::new();
+    for (name, value) in members {
+        match value {
+            Value::Array(items) if items.iter().any(Value::is_object) => {
+                blocks.push(view! { <h3>{words(name)}</h3>{objects_table(&words(name), items)} }.into_any());
+            }
+            Value::Array(items) if items.is_empty() => {
+                blocks.push(view! { <h3>{words(name)}</h3><p class="quiet">"none"</p> }.into_any());
+            }
+            Value::Object(inner) if inner.values().all(Value::is_number) => {
+                let items: Vec<Value> = inner.iter().map(|(key, count)| serde_json::json!({ "name": key, "count": count })).collect();
+                blocks.push(view! { <h3>{words(name)}</h3>{objects_table(&words(name), &items)} }.into_any());
+            }
+            other => lines.push(view! { <tr><th scope="row">{words(name)}</th><td class="num">{cell(other)}</td></tr> }.into_any()),
+        }
+    }
+    let lines = (!lines.is_empty()).then(|| view! { <table class="dense facts-table"><tbody>{lines}</tbody></table> });
+    view! { {blocks}{lines} }.into_any()
+}
+
+fn words(name: &str) -> String {
+    let mut text = name.replace('_', " ");
+    if let Some(first) = text.get_mut(0..1) {
+        first.make_ascii_uppercase();
+    }
+    text
+}
+
+/// A value in a cell: numbers grouped, small objects as `reason: count` pairs.
+fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => "–".to_owned(),
+        Value::Number(number) => number.as_u64().map_or_else(|| number.to_string(), format::count),
+        Value::Object(members) => {
+            let pairs: Vec<String> = members.iter().filter(|(_, value)| value.as_u64() != Some(0)).map(|(key, value)| format!("{key}: {}", cell(value))).collect();
+            if pairs.is_empty() { "–".to_owned() } else { pairs.join(", ") }
+        }
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(cell).collect();
+            if items.is_empty() { "–".to_owned() } else { items.join("; ") }
+        }
+        other => parts::plain(other),
+    }
+}
+
+fn objects_table(label: &str, items: &[Value]) -> AnyView {
+    let mut columns: Vec<&str> = Vec::new();
+    for key in items.iter().filter_map(Value::as_object).flat_map(|object| object.keys()) {
+        if !columns.contains(&key.as_str()) {
+            columns.push(key);
+        }
+    }
+    let is_number = |column: &str| items.iter().any(|item| item.get(column).is_some_and(Value::is_number));
+    let class = |column: &str| if is_number(column) { "num" } else { "" };
+    let heads: Vec<_> = columns.iter().map(|column| view! { <th scope="col" class=class(column)>{words(column)}</th> }).collect();
+    let rows: Vec<_> = items
+        .iter()
+        .map(|item| {
+            let cells: Vec<_> = columns
+                .iter()
+                .map(|column| {
+                    let value = item.get(column).unwrap_or(&Value::Null);
+                    let is_refusal = (column.contains("refused") || column.contains("rejected")) && cell(value) != "–" && value.as_u64() != Some(0);
+                    let class = format!("{}{}", class(column), if is_refusal { " bad" } else { "" });
+                    let text = if column.contains("bytes") { value.as_u64().map_or_else(|| cell(value), format::bytes) } else { cell(value) };
+                    view! { <td class=class>{text}</td> }
+                })
+                .collect();
+            view! { <tr>{cells}</tr> }
+        })
+        .collect();
+    view! {
+        <div class="table-wrap"><table class="dense" aria-label=label.to_owned()><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>
+    }
+    .into_any()
+}

@@ -1,0 +1,160 @@
+//! Story: everything that carries an id, across logs, spans and exemplars, on one time line.
+
+use crate::clock::{Show, row_time};
+use crate::context::UiContext;
+use crate::format;
+use crate::palette::Severity;
+use crate::params::Params;
+use crate::parts::{self, plain};
+use crate::request::PageRequest;
+use crate::shell::{Screen, page};
+use axum::extract::{Path, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use leptos::prelude::*;
+use mangru_query::{LogRow, QueryError, SpanRow, Story, StoryEntry, StoryItem};
+use std::sync::Arc;
+
+const ENTRIES: usize = 2000;
+const ID_CHARS: usize = 512;
+
+/// Answers `/story?id=`: the box for ids leads here, and on to the story's own address.
+pub(crate) async fn find(request: PageRequest) -> Response {
+    let id: String = request.params.get("id").unwrap_or("").trim().chars().take(ID_CHARS).collect();
+    let address = if id.is_empty() { "/".to_owned() } else { parts::story_link(&id) };
+    // What is percent-encoded is always a valid header.
+    let location = HeaderValue::from_str(&address).unwrap_or(HeaderValue::from_static("/"));
+    (StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response()
+}
+
+/// Answers `/story/{id}`.
+pub(crate) async fn handle(State(context): State<Arc<UiContext>>, Path(id): Path<String>, request: PageRequest) -> Response {
+    let id: String = id.trim().chars().take(ID_CHARS).collect();
+    let story = context.query.story(&id, ENTRIES).await;
+    page(&request, || screen(&id, &story))
+}
+
+/// The screen.
+pub(crate) fn screen(id: &str, story: &Result<Story, QueryError>) -> Screen {
+    let body = match story {
+        Err(error) => parts::error("", error),
+        Ok(story) if story.entries.is_empty() => view! {
+            <p class="empty">"No log line, span or exemplar carries this id. Ids are looked for as trace id, span id, correlation id, the value of any attribute, and as words of a log line."</p>
+            <p class="covers">{format!("{} looked at, {:.0} ms", format::counted(story.coverage.rows_in_range, "row"), story.coverage.elapsed_ms)}{parts::incomplete(&story.coverage)}</p>
+        }
+        .into_any(),
+        Ok(story) => told(story),
+    };
+    let copied = id.to_owned();
+    let content = view! {
+        <h1>"Story of "<span class="mono">{id.to_owned()}</span>" "<button type="button" class="needs-script link" data-copy=copied>"copy"</button></h1>
+        {body}
+    }
+    .into_any();
+    Screen { title: format!("Story of {}", format::clipped(id, 60)), has_time: false, status: StatusCode::OK, content }
+}
+
+fn time_of(entry: &StoryEntry) -> i64 {
+    entry.time_unix_nano.parse().unwrap_or(0)
+}
+
+fn told(story: &Story) -> AnyView {
+    let start = story.entries.first().map_or(0, time_of);
+    let end = story.entries.iter().map(end_of).max().unwrap_or(start);
+    let total = (end - start).max(1);
+    let traces: Vec<_> = story
+        .trace_ids
+        .iter()
+        .map(|id| view! { <li><a class="mono" href=Params::default().on(&format!("/traces/{id}"))>{id.clone()}</a></li> })
+        .collect();
+    let services: Vec<_> = story.services.iter().map(|name| view! { <li>{parts::service(name)}</li> }).collect();
+    let rows: Vec<_> = story.entries.iter().map(|entry| row(entry, start, total)).collect();
+    let traces = (!traces.is_empty()).then(|| view! { <div><span>"Traces"</span><ul class="choices">{traces}</ul></div> });
+    view! {
+        <p><strong>{format::duration(end - start)}</strong>" from "{crate::clock::time_view(start, Show::Full)}</p>
+        <div class="story-head">{traces}<div><span>"Services"</span><ul class="choices">{services}</ul></div></div>
+        {parts::coverage(story.entries.len(), "match", &story.coverage)}
+        <div class="table-wrap">
+            <table class="story dense">
+                <thead><tr>
+                    <th scope="col">"Time"</th><th scope="col" class="num">"After"</th><th scope="col">"What"</th>
+                    <th scope="col">"Service"</th><th scope="col">"When"</th><th scope="col">"Message"</th>
+                </tr></thead>
+                <tbody>{rows}</tbody>
+            </table>
+        </div>
+    }
+    .into_any()
+}
+
+fn end_of(entry: &StoryEntry) -> i64 {
+    match &entry.what {
+        StoryItem::Span(span) => time_of(entry).saturating_add(span.duration_ns.max(0)),
+        _ => time_of(entry),
+    }
+}
+
+fn row(entry: &StoryEntry, start: i64, total: i64) -> AnyView {
+    let after = time_of(entry) - start;
+    let x = after as f64 / total as f64 * 200.0;
+    let width = ((end_of(entry) - time_of(entry)) as f64 / total as f64 * 200.0).max(2.0);
+    let (kind, class, service, address, message) = match &entry.what {
+        StoryItem::Log(log) => {
+            let severity = Severity::of(log.severity_number);
+            (severity.mark(), severity.class(), log.service_name.clone(), log_address(log), plain(&log.body))
+        }
+        StoryItem::Span(span) => {
+            let (kind, class) = if span.status_code == 2 { ("✖ span", "sev-error") } else { ("span", "what-span") };
+            let message = format!("{} · {}", span.name, format::duration(span.duration_ns));
+            (kind, class.to_owned(), span.service_name.clone(), span_address(span), message)
+        }
+        StoryItem::Exemplar { metric_name, value, service_name, trace_id, span_id, .. } => {
+            let address = if trace_id.is_empty() { String::new() } else { trace_address(trace_id, span_id) };
+            let message = format!("{metric_name} = {}", serde_json::to_string(value).unwrap_or_default());
+            ("exemplar", "what-exemplar".to_owned(), service_name.clone(), address, message)
+        }
+    };
+    let mark = format!("mark {class}");
+    let bar = format!("piece {}", crate::palette::service_class(&service));
+    let message = format::clipped(&message, 1000);
+    let message = if address.is_empty() {
+        view! { <span>{message}</span> }.into_any()
+    } else {
+        view! { <a href=address data-row="">{message}</a> }.into_any()
+    };
+    view! {
+        <tr class=class>
+            <td class="time">{row_time(&entry.time_unix_nano, Show::Row)}</td>
+            <td class="num">{format!("+{}", format::duration(after))}</td>
+            <td><span class=mark>{kind}</span></td>
+            <td>{parts::service(&service)}</td>
+            <td><svg class="when" viewBox="0 0 200 10" preserveAspectRatio="none" aria-hidden="true">
+                <rect class=bar x=format!("{:.1}", x.min(198.0)) y="1" width=format!("{width:.1}") height="8"></rect>
+            </svg></td>
+            <td class="body">{message}</td>
+        </tr>
+    }
+    .into_any()
+}
+
+fn trace_address(trace_id: &str, span_id: &str) -> String {
+    let params = if span_id.is_empty() { Params::default() } else { Params::default().with("span", span_id) };
+    params.on(&format!("/traces/{trace_id}"))
+}
+
+fn span_address(span: &SpanRow) -> String {
+    trace_address(&span.trace_id, &span.span_id)
+}
+
+/// A log line leads to itself among its neighbours.
+fn log_address(log: &LogRow) -> String {
+    let Ok(time) = log.time_unix_nano.parse::<i64>() else { return String::new() };
+    Params::default()
+        .with("q", &parts::field_term("service.name", &log.service_name))
+        .with("start", &crate::clock::rfc3339(time.saturating_sub(5_000_000_000)))
+        .with("end", &crate::clock::rfc3339(time.saturating_add(5_000_000_000)))
+        .with("row", &log.row)
+        .with("at", &log.time_unix_nano)
+        .on("/logs")
+        + "#row"
+}

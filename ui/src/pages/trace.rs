@@ -1,0 +1,162 @@
+//! One trace: its waterfall, its spans as a table or JSON, and one span in detail.
+
+mod layout;
+mod panel;
+mod waterfall;
+
+use crate::clock::{Show, time_view};
+use crate::context::UiContext;
+use crate::format;
+use crate::palette::service_class;
+use crate::parts;
+use crate::request::PageRequest;
+use crate::shell::{Screen, page};
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use layout::Layout;
+use leptos::prelude::*;
+use mangru_query::{QueryError, Trace};
+use mangru_store::TraceId;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+const VIEWS: [(&str, &str); 3] = [("waterfall", "Waterfall"), ("table", "Table"), ("json", "JSON")];
+/// How many rows of the table and the static waterfall a page holds.
+const ROWS_PER_PAGE: usize = 500;
+
+/// Answers `/traces/{id}`.
+pub(crate) async fn handle(State(context): State<Arc<UiContext>>, Path(id): Path<String>, request: PageRequest) -> Response {
+    let Some(trace_id) = TraceId::from_hex(id.trim()) else {
+        return page(&request, || super::not_found("A trace id is 32 hex digits, not all zero."));
+    };
+    match context.query.trace(trace_id).await {
+        Ok(Some(trace)) => page(&request, || screen(&request, &trace)),
+        Ok(None) => page(&request, || missing(&trace_id.to_string())),
+        Err(error) => page(&request, || failed(&error)),
+    }
+}
+
+fn missing(id: &str) -> Screen {
+    let story = parts::story_link(id);
+    Screen {
+        title: "Trace not found".to_owned(),
+        has_time: false,
+        status: StatusCode::NOT_FOUND,
+        content: view! {
+            <h1>"No span of this trace is here"</h1>
+            <p class="mono">{id.to_owned()}</p>
+            <p>"It may not have come in yet, been sampled away by its sender, or be older than what is kept. "
+                <a href=story>"Look for the id in logs and everywhere else"</a>"."</p>
+        }
+        .into_any(),
+    }
+}
+
+fn failed(error: &QueryError) -> Screen {
+    Screen {
+        title: "Trace".to_owned(),
+        has_time: false,
+        status: StatusCode::INTERNAL_SERVER_ERROR,
+        content: view! { <h1>"Trace"</h1>{parts::error("", error)} }.into_any(),
+    }
+}
+
+/// The screen.
+pub(crate) fn screen(request: &PageRequest, trace: &Trace) -> Screen {
+    let layout = Layout::of(trace);
+    let root = layout.order.first().map(|placed| &trace.spans[placed.span]);
+    let name = root.map_or_else(String::new, |root| format!("{}: {}", root.service_name, root.name));
+    let chosen = request.params.get("view").unwrap_or("waterfall");
+    let body = match chosen {
+        "table" => waterfall::table(request, trace, &layout),
+        "json" => json(trace),
+        _ => waterfall::waterfall(request, trace, &layout),
+    };
+    let open = request.params.get("span").and_then(|id| trace.spans.iter().position(|span| span.span_id == id));
+    let content = view! {
+        {head(request, trace, &layout, &name)}
+        {views(request, chosen)}
+        {open.map(|span| panel::panel(request, trace, &layout, span))}
+        {body}
+        {loose_logs(trace)}
+    }
+    .into_any();
+    Screen { title: format!("Trace {}", format::clipped(&name, 80)), has_time: false, status: StatusCode::OK, content }
+}
+
+fn head(request: &PageRequest, trace: &Trace, layout: &Layout, name: &str) -> AnyView {
+    let errors = trace.spans.iter().filter(|span| span.status_code == 2).count();
+    let mut services: BTreeMap<&str, usize> = BTreeMap::new();
+    for span in &trace.spans {
+        *services.entry(&span.service_name).or_default() += 1;
+    }
+    let legend: Vec<_> = services
+        .iter()
+        .map(|(name, spans)| {
+            let class = format!("swatch {}", service_class(name));
+            view! { <li><span class=class></span>{(*name).to_owned()}" "<b>{format::count(*spans as u64)}</b></li> }
+        })
+        .collect();
+    let logs = request.search("/logs", &format!("trace_id:{}", trace.trace_id));
+    // The logs of a trace lie around its time, not in the range of the screen before.
+    let logs = crate::params::Params::parse(logs.split_once('?').map_or("", |(_, query)| query))
+        .with("start", &crate::clock::rfc3339(layout.start_ns.saturating_sub(60_000_000_000)))
+        .with("end", &crate::clock::rfc3339(layout.start_ns.saturating_add(layout.total_ns).saturating_add(60_000_000_000)))
+        .on("/logs");
+    let warnings: Vec<_> = layout.warnings().into_iter().map(|text| view! { <li>{text}</li> }).collect();
+    let has_warnings = !warnings.is_empty();
+    let error_count = (errors > 0).then(|| view! { <span class="bad">{format!("✖ {}", format::counted(errors as u64, "error"))}</span>" · " });
+    view! {
+        <div class="trace-head">
+            <h1>{name.to_owned()}</h1>
+            <p>
+                <strong>{format::duration(layout.total_ns)}</strong>" · "{time_view(layout.start_ns, Show::Full)}" · "
+                {format::counted(trace.spans.len() as u64, "span")}" · "{error_count}
+                <a href=logs>{format::counted(trace.logs_matched, "log line")}</a>" · "
+                <a href=parts::story_link(&trace.trace_id)>"story"</a>" · "
+                <span class="mono">{trace.trace_id.clone()}</span>" "
+                <button type="button" class="needs-script link" data-copy=trace.trace_id.clone()>"copy"</button>
+            </p>
+            <ul class="legend">{legend}</ul>
+            {has_warnings.then(|| view! { <ul class="warnings" aria-label="About this trace">{warnings}</ul> })}
+            {parts::incomplete(&trace.coverage)}
+        </div>
+    }
+    .into_any()
+}
+
+fn views(request: &PageRequest, chosen: &str) -> AnyView {
+    let links: Vec<_> = VIEWS
+        .iter()
+        .map(|(view, words)| {
+            let current = (*view == chosen).then_some("true");
+            let address = request.here(&request.params.without("from").with("view", view));
+            view! { <li><a href=address aria-current=current>{*words}</a></li> }
+        })
+        .collect();
+    view! { <ul class="choices views" aria-label="Views">{links}</ul> }.into_any()
+}
+
+fn json(trace: &Trace) -> AnyView {
+    let shown = serde_json::to_string_pretty(&trace.spans.iter().take(ROWS_PER_PAGE).collect::<Vec<_>>()).unwrap_or_default();
+    let whole = format!("/api/v1/traces/{}", trace.trace_id);
+    let cut = (trace.spans.len() > ROWS_PER_PAGE)
+        .then(|| format!("The first {ROWS_PER_PAGE} of {} spans. ", format::count(trace.spans.len() as u64)));
+    view! { <p class="quiet">{cut}<a href=whole>"The whole trace as OTLP JSON"</a></p>{parts::copyable(&shown)} }.into_any()
+}
+
+/// Log records of the trace that name no span of it.
+fn loose_logs(trace: &Trace) -> AnyView {
+    let loose: Vec<_> = trace
+        .logs
+        .iter()
+        .filter(|log| !trace.spans.iter().any(|span| span.span_id == log.span_id))
+        .take(100)
+        .map(|log| panel::log_line(log))
+        .collect();
+    if loose.is_empty() {
+        return ().into_any();
+    }
+    view! { <section><h2>"Logs of the trace outside its spans"</h2><ol class="log-lines">{loose}</ol></section> }.into_any()
+}

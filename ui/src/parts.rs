@@ -1,0 +1,159 @@
+//! Pieces that several screens share: what an answer covers, errors with a caret, services, field values, empty states.
+
+use crate::context::Endpoints;
+use crate::format;
+use crate::palette::service_class;
+use crate::params::{Params, encoded};
+use leptos::prelude::*;
+use mangru_query::{Coverage, QueryError};
+use serde_json::Value;
+
+/// What an answer covers, in one line: how many of how many, out of what, in what time, and what cut it.
+pub(crate) fn coverage(shown: usize, noun: &str, coverage: &Coverage) -> AnyView {
+    let matched = format!("{}{}", if coverage.matched_is_exact { "" } else { "at least " }, format::counted(coverage.matched, noun));
+    let text = format!(
+        "{} of {matched}, {} in range, {:.0} ms",
+        format::count(shown as u64),
+        format::counted(coverage.rows_in_range, "row"),
+        coverage.elapsed_ms
+    );
+    view! { <p class="covers">{text}{incomplete(coverage)}</p> }.into_any()
+}
+
+/// The warning of an answer that is not whole.
+pub(crate) fn incomplete(coverage: &Coverage) -> Option<AnyView> {
+    if coverage.complete {
+        return None;
+    }
+    let why = coverage.limit_hit.clone().unwrap_or_else(|| "a limit was hit".to_owned());
+    Some(view! { " "<strong class="warning">{format!("⚠ not complete: {why}")}</strong> }.into_any())
+}
+
+/// An error of a query: its message, and the place in the query where it lies.
+pub(crate) fn error(query: &str, error: &QueryError) -> AnyView {
+    let at = error.position.filter(|_| !query.is_empty()).map(|position| {
+        let caret = format!("{}^", " ".repeat(display_width(query, position)));
+        view! { <pre class="caret">{query.to_owned()}"\n"{caret}</pre> }
+    });
+    view! { <div class="error" role="alert"><p><strong>"✖ "</strong>{error.message.clone()}</p>{at}</div> }.into_any()
+}
+
+/// How wide the first characters of a text stand in a monospaced font; wide scripts take two cells.
+fn display_width(text: &str, chars: usize) -> usize {
+    text.chars().take(chars).map(|c| if matches!(u32::from(c), 0x1100..=0x115F | 0x2E80..=0xA4CF | 0xAC00..=0xD7A3 | 0xF900..=0xFAFF | 0xFE30..=0xFE6F | 0xFF00..=0xFF60) { 2 } else { 1 }).sum()
+}
+
+/// A service's name in its colour.
+pub(crate) fn service(name: &str) -> AnyView {
+    let class = format!("service {}", service_class(name));
+    view! { <span class=class>{name.to_owned()}</span> }.into_any()
+}
+
+/// Hidden inputs that carry parameters through a form.
+pub(crate) fn hidden_inputs(params: &Params) -> Vec<AnyView> {
+    params
+        .pairs()
+        .iter()
+        .map(|(name, value)| view! { <input type="hidden" name=name.clone() value=value.clone() /> }.into_any())
+        .collect()
+}
+
+/// A JSON value as one line of text; text itself without quotes.
+pub(crate) fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// `field:"value"` in the search language.
+pub(crate) fn field_term(field: &str, value: &str) -> String {
+    let name = if field.chars().all(|c| c.is_alphanumeric() || matches!(c, '.' | '_' | '-' | '/')) {
+        field.to_owned()
+    } else {
+        format!("\"{}\"", escaped(field))
+    };
+    let is_simple = !value.is_empty()
+        && value.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && value.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'));
+    if is_simple { format!("{name}:{value}") } else { format!("{name}:\"{}\"", escaped(value)) }
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"")
+}
+
+/// A search with one more term.
+pub(crate) fn narrowed(query: &str, term: &str) -> String {
+    let query = query.trim();
+    if query.is_empty() || query == "*" {
+        term.to_owned()
+    } else if query.contains(" OR ") {
+        format!("({query}) {term}")
+    } else {
+        format!("{query} {term}")
+    }
+}
+
+/// The address of a story.
+pub(crate) fn story_link(id: &str) -> String {
+    format!("/story/{}", encoded(id))
+}
+
+/// A text to copy, with its button.
+pub(crate) fn copyable(text: &str) -> AnyView {
+    let (shown, copied) = (text.to_owned(), text.to_owned());
+    view! { <div class="copyable"><pre>{shown}</pre><button type="button" class="needs-script" data-copy=copied>"copy"</button></div> }.into_any()
+}
+
+/// How to send data: shown where there is none.
+pub(crate) fn how_to_send(endpoints: &Endpoints) -> AnyView {
+    let grpc = format!("export OTEL_EXPORTER_OTLP_ENDPOINT=http://{}\nexport OTEL_EXPORTER_OTLP_PROTOCOL=grpc", endpoints.otlp_grpc);
+    let http =
+        format!("export OTEL_EXPORTER_OTLP_ENDPOINT=http://{}\nexport OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf", endpoints.otlp_http);
+    let curl = format!(
+        "curl -s http://{}/v1/logs -H 'content-type: application/json' -d '{{\"resourceLogs\":[{{\"resource\":{{\"attributes\":[{{\"key\":\"service.name\",\"value\":{{\"stringValue\":\"hello\"}}}}]}},\"scopeLogs\":[{{\"logRecords\":[{{\"severityNumber\":9,\"body\":{{\"stringValue\":\"first light\"}}}}]}}]}}]}}'",
+        endpoints.otlp_http
+    );
+    view! {
+        <section class="empty" aria-labelledby="how-to-send">
+            <h2 id="how-to-send">"Nothing has come in yet"</h2>
+            <p>"Any OpenTelemetry SDK or collector can send here. Set this in a service's environment, and restart it:"</p>
+            {copyable(&grpc)}
+            <p>"or, over HTTP:"</p>
+            {copyable(&http)}
+            <p>"A first log line by hand:"</p>
+            {copyable(&curl)}
+            <p>"For a whole shop of services to look at, run "<code>"mangru demo"</code>". What comes in, and what is refused and why, is on "<a href="/status">"Status"</a>"."</p>
+        </section>
+    }
+    .into_any()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn terms_are_quoted_where_they_must_be() {
+        assert_eq!(field_term("service.name", "checkout"), "service.name:checkout");
+        assert_eq!(field_term("url.path", "/a b"), "url.path:\"/a b\"");
+        assert_eq!(field_term("note", "say \"hi\"\\"), "note:\"say \\\"hi\\\"\\\\\"");
+        assert_eq!(field_term("a key", "5*"), "\"a key\":\"5*\"");
+        assert_eq!(field_term("x", ""), "x:\"\"");
+    }
+
+    #[test]
+    fn narrowing_keeps_the_meaning_of_or() {
+        assert_eq!(narrowed("", "a:1"), "a:1");
+        assert_eq!(narrowed("x y", "-a:1"), "x y -a:1");
+        assert_eq!(narrowed("x OR y", "a:1"), "(x OR y) a:1");
+    }
+
+    #[test]
+    fn the_caret_stands_below_wide_letters() {
+        assert_eq!(display_width("결제 x", 3), 5);
+        assert_eq!(display_width("abc", 2), 2);
+    }
+}

@@ -1,0 +1,53 @@
+//! The addresses of the UI, and the headers that every page carries.
+
+use crate::context::UiContext;
+use crate::{assets, pages};
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use axum::routing::get;
+use std::sync::Arc;
+
+/// Nothing inline runs or styles, nothing comes from elsewhere, nobody frames a page.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self'; \
+    connect-src 'self'; font-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+
+const HEADERS: [(HeaderName, &str); 5] = [
+    (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "same-origin"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+];
+
+/// The pages and `/assets/…`; the binary merges them with the query service's routes on one port.
+///
+/// It sets no fallback, so that merging never conflicts: unknown paths are the binary's to answer.
+pub fn router(context: UiContext) -> Router {
+    Router::new()
+        .route("/", get(pages::overview::handle))
+        .route("/logs", get(pages::logs::handle))
+        .route("/logs/export", get(pages::logs::export::handle))
+        .route("/traces", get(pages::traces::handle))
+        .route("/traces/{id}", get(pages::trace::handle))
+        .route("/story", get(pages::story::find))
+        .route("/story/{id}", get(pages::story::handle))
+        // `/metrics` itself is what Prometheus scrapes.
+        .route("/metrics/explore", get(pages::metrics::handle))
+        .route("/sql", get(pages::sql::handle))
+        .route("/status", get(pages::status::handle))
+        .route("/settings", get(pages::settings::handle))
+        .route("/assets/{version}/{name}", get(assets::serve))
+        .with_state(Arc::new(context))
+        .layer(middleware::from_fn(guard))
+}
+
+async fn guard(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    for (name, value) in HEADERS {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
