@@ -79,7 +79,8 @@ impl Buckets {
             .filter(|step| *step > 0)
             .ok_or_else(|| QueryError::invalid("step", "step is a positive duration"))?;
         let start = range.start.div_euclid(step).saturating_mul(step);
-        let span = range.end.checked_sub(start).ok_or_else(|| QueryError::invalid("step", "range is too long for steps"))?;
+        let span =
+            range.end.checked_sub(start).ok_or_else(|| QueryError::invalid("step", "range is too long for steps"))?;
         let count = span.saturating_add(step - 1) / step;
         if count > MAX_BUCKETS {
             let message = format!("{count} steps are in the range, allowed are {MAX_BUCKETS}: choose a longer step");
@@ -106,7 +107,8 @@ impl QueryService {
         let _turn = self.turn().await?;
         if request.by.is_none() && request.step.is_none() {
             let scan = scan::count(self.store(), signal, &filter, request.range, &control).await?;
-            let series = vec![CountSeries { key: None, is_other: false, total: scan.matched, counts: vec![scan.matched] }];
+            let series =
+                vec![CountSeries { key: None, is_other: false, total: scan.matched, counts: vec![scan.matched] }];
             let coverage = Coverage::of_scan(&scan, started);
             return Ok(Counts { start: buckets.start, step_ns: buckets.step, buckets: 1, series, coverage });
         }

@@ -53,8 +53,21 @@ pub struct FieldValuesRequest {
 /// The fields that every row of a signal may have.
 const fn columns(signal: Signal) -> &'static [&'static str] {
     match signal {
-        Signal::Logs => &["service.name", "severity", "body", "trace_id", "span_id", "correlation_id", "event.name", "scope.name"],
-        Signal::Spans => &["service.name", "name", "kind", "status", "duration", "trace_id", "span_id", "parent_span_id", "correlation_id", "scope.name"],
+        Signal::Logs => {
+            &["service.name", "severity", "body", "trace_id", "span_id", "correlation_id", "event.name", "scope.name"]
+        }
+        Signal::Spans => &[
+            "service.name",
+            "name",
+            "kind",
+            "status",
+            "duration",
+            "trace_id",
+            "span_id",
+            "parent_span_id",
+            "correlation_id",
+            "scope.name",
+        ],
         Signal::MetricPoints => &["service.name", "metric_name", "metric_type", "metric_unit", "scope.name"],
     }
 }
@@ -97,7 +110,11 @@ impl QueryService {
         let column = |name: &&str| Field { name: (*name).to_owned(), kind: "column".to_owned(), rows: total };
         let mut fields: Vec<Field> = columns(signal).iter().map(column).collect();
         fields.extend(sorted(attributes, "attribute"));
-        fields.extend(sorted(resources, "resource").into_iter().map(|field| Field { name: format!("resource.{}", field.name), ..field }));
+        fields.extend(
+            sorted(resources, "resource")
+                .into_iter()
+                .map(|field| Field { name: format!("resource.{}", field.name), ..field }),
+        );
         Ok(fields)
     }
 
@@ -160,7 +177,10 @@ fn with_field(filter: Expr, field: &FieldRef) -> Expr {
 
 type FieldRows = BTreeMap<String, u64>;
 
-fn hot_fields(hot: &[arrow::record_batch::RecordBatch], signal: Signal) -> Result<(FieldRows, FieldRows, u64), QueryError> {
+fn hot_fields(
+    hot: &[arrow::record_batch::RecordBatch],
+    signal: Signal,
+) -> Result<(FieldRows, FieldRows, u64), QueryError> {
     use arrow::array::{Array as _, AsArray as _};
     let (mut attributes, mut resources, mut total) = (FieldRows::new(), FieldRows::new(), 0);
     for batch in hot {

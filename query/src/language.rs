@@ -89,18 +89,4 @@ impl Expr {
             _ => {}
         }
     }
-
-    /// The words and texts whose places in a body are worth marking.
-    pub(crate) fn highlights(&self) -> Vec<String> {
-        let mut found = Vec::new();
-        fn collect(expr: &Expr, found: &mut Vec<String>) {
-            match expr {
-                Expr::And(all) | Expr::Or(all) => all.iter().for_each(|expr| collect(expr, found)),
-                Expr::Text(pattern) => found.extend(pattern.highlights()),
-                Expr::All | Expr::Not(_) | Expr::Field(..) => {}
-            }
-        }
-        collect(self, &mut found);
-        found
-    }
 }

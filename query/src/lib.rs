@@ -6,7 +6,9 @@
 //!
 //! It never writes to the store and never knows a receiver.
 
+mod api;
 mod cells;
+mod columns;
 mod counts;
 mod error;
 mod fields;
@@ -17,10 +19,12 @@ mod scan;
 mod service;
 mod services;
 mod spans;
+mod sql;
 mod story;
 mod tail;
 mod traces;
 
+pub use api::router;
 pub use counts::{CountRequest, CountSeries, Counts};
 pub use error::{ErrorCode, QueryError};
 pub use fields::{Field, FieldValue, FieldValuesRequest};
@@ -29,6 +33,7 @@ pub use request::{Coverage, Page, RowsRequest, now_ns, parse_duration, parse_ran
 pub use service::{QueryService, QuerySettings};
 pub use services::{Operation, PreviousWindow, ServiceSummary};
 pub use spans::SpanRow;
+pub use sql::{SqlColumn, SqlRequest, SqlResult};
 pub use story::{ExemplarRow, Story, StoryEntry, StoryItem};
 pub use tail::{Tail, TailEvent};
 pub use traces::{ServiceShare, Trace, TraceOrder, TraceSummary, TracesRequest};

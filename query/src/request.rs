@@ -134,7 +134,10 @@ pub fn parse_range(start: Option<&str>, end: Option<&str>) -> Result<TimeRange, 
     let read = |name: &'static str, text: Option<&str>, default: i64| match text.filter(|text| !text.is_empty()) {
         None => Ok(default),
         Some(text) => parse_time(text, now).ok_or_else(|| {
-            QueryError::invalid(name, format!("`{text}` is not a time: Unix nanoseconds, RFC 3339, or relative such as -15m"))
+            QueryError::invalid(
+                name,
+                format!("`{text}` is not a time: Unix nanoseconds, RFC 3339, or relative such as -15m"),
+            )
         }),
     };
     // Records of this very moment are inside.

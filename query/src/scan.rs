@@ -5,11 +5,13 @@ mod control;
 mod cursor;
 mod newest;
 mod plan;
+mod rows;
 
 pub(crate) use aggregate::{ScanCoverage, count, for_each};
 pub(crate) use control::{Control, blocking};
 pub(crate) use cursor::Cursor;
 pub(crate) use newest::newest;
+pub(crate) use rows::{PartRows, hot_rows, open_part};
 
 use crate::language::Expr;
 use mangru_store::{Signal, TimeRange};

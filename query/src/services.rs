@@ -4,7 +4,7 @@ use crate::counts::Buckets;
 use crate::language::{Expr, FieldRef, Matcher, group_keys};
 use crate::scan::{self, ScanRequest};
 use crate::{Coverage, QueryError, QueryService};
-use arrow::array::{Array as _, AsArray as _, RecordBatch};
+use arrow::array::{AsArray as _, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type, TimestampNanosecondType};
 use hashbrown::HashMap;
 use mangru_store::{Signal, TimeRange};
@@ -119,7 +119,11 @@ fn column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a arrow::array::Ar
 
 impl QueryService {
     /// All services that sent spans or logs in the range, by name, with figures in so many buckets.
-    pub async fn services(&self, range: TimeRange, buckets: usize) -> Result<(Vec<ServiceSummary>, Coverage), QueryError> {
+    pub async fn services(
+        &self,
+        range: TimeRange,
+        buckets: usize,
+    ) -> Result<(Vec<ServiceSummary>, Coverage), QueryError> {
         let started = Instant::now();
         let span = range.end.saturating_sub(range.start).max(1);
         let buckets = buckets.clamp(1, 200);
@@ -155,8 +159,12 @@ impl QueryService {
             range: doubled,
             columns: vec!["time", "service_name", "severity_number"],
         };
-        let (logs, coverage_of_logs) =
-            scan::for_each(self.store(), &scan, &control, HashMap::<String, Vec<(u32, bool)>>::new, move |logs, batch| {
+        let (logs, coverage_of_logs) = scan::for_each(
+            self.store(),
+            &scan,
+            &control,
+            HashMap::<String, Vec<(u32, bool)>>::new,
+            move |logs, batch| {
                 let keys = group_keys(&FieldRef::Column("service_name"), Signal::Logs, batch)?;
                 let times = column(batch, "time")?.as_primitive::<TimestampNanosecondType>();
                 let severities = column(batch, "severity_number")?.as_primitive::<Int32Type>();
@@ -170,8 +178,9 @@ impl QueryService {
                     logs.entry(name).or_default().append(&mut rows);
                 }
                 Ok(())
-            })
-            .await?;
+            },
+        )
+        .await?;
         coverage_of_spans.add(coverage_of_logs);
         let mut log_rows: HashMap<String, Vec<(u32, bool)>> = HashMap::new();
         for (name, mut rows) in logs.into_iter().flatten() {
@@ -301,7 +310,8 @@ fn summary(
     seconds: f64,
 ) -> Option<ServiceSummary> {
     let inside = |bucket: &u32| *bucket >= first;
-    let spans = tally.entries.all.iter().chain(&tally.others.all).filter(|(bucket, _, _)| inside(bucket)).count() as u64;
+    let spans =
+        tally.entries.all.iter().chain(&tally.others.all).filter(|(bucket, _, _)| inside(bucket)).count() as u64;
     let calls = if tally.entries.all.is_empty() { tally.others.all } else { tally.entries.all };
     let place = |bucket: u32| ((bucket - first) as usize).min(buckets - 1);
     let mut summary = ServiceSummary {

@@ -94,7 +94,8 @@ impl QueryService {
         let logs_filter = self.carries(id, Signal::Logs).await?;
         let spans_filter = self.carries(id, Signal::Spans).await?;
         let mut coverage = Coverage { matched_is_exact: true, complete: true, ..Coverage::default() };
-        let mut traces: BTreeSet<String> = TraceId::from_hex(&normal_correlation_id(id)).map(|id| id.to_string()).into_iter().collect();
+        let mut traces: BTreeSet<String> =
+            TraceId::from_hex(&normal_correlation_id(id)).map(|id| id.to_string()).into_iter().collect();
 
         let scan = any_time(Signal::Logs, logs_filter.clone(), vec!["trace_id"]);
         let (batch, _, _) = self.all_rows(&scan, limit).await?;
@@ -116,10 +117,12 @@ impl QueryService {
         let scan = any_time(Signal::Logs, widen(logs_filter), logs::columns());
         let (batch, cursors, part) = self.all_rows(&scan, limit).await?;
         merge(&mut coverage, &part);
-        entries.extend(logs::rows(&batch, &cursors).into_iter().map(|row| StoryEntry {
-            time_unix_nano: row.time_unix_nano.clone(),
-            item: StoryItem::Log(Box::new(row)),
-        }));
+        entries.extend(
+            logs::rows(&batch, &cursors).into_iter().map(|row| StoryEntry {
+                time_unix_nano: row.time_unix_nano.clone(),
+                item: StoryItem::Log(Box::new(row)),
+            }),
+        );
         let scan = any_time(Signal::Spans, widen(spans_filter), spans::columns());
         let (batch, _, part) = self.all_rows(&scan, limit).await?;
         merge(&mut coverage, &part);

@@ -46,14 +46,13 @@ impl Tail {
     }
 
     fn take(&mut self, batch: &RecordBatch) {
-        let rows = self
-            .filter
-            .matches(Signal::Logs, batch)
-            .and_then(|keep| Ok(filter_record_batch(batch, &keep)?))
-            .map(|matching| {
-                let shown = matching.slice(0, matching.num_rows().min(MAX_ROWS_PER_BATCH));
-                (logs::rows(&shown, &[]), matching.num_rows() - shown.num_rows())
-            });
+        let rows =
+            self.filter.matches(Signal::Logs, batch).and_then(|keep| Ok(filter_record_batch(batch, &keep)?)).map(
+                |matching| {
+                    let shown = matching.slice(0, matching.num_rows().min(MAX_ROWS_PER_BATCH));
+                    (logs::rows(&shown, &[]), matching.num_rows() - shown.num_rows())
+                },
+            );
         match rows {
             Ok((rows, left_out)) => {
                 self.waiting.extend(rows.into_iter().map(|row| TailEvent::Row(Box::new(row))));

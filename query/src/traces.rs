@@ -179,11 +179,9 @@ impl QueryService {
                             service.spans += 1;
                             service.duration_ns = service.duration_ns.saturating_add(duration(*row));
                         }
-                        None => services.push(ServiceShare {
-                            name: name.to_owned(),
-                            spans: 1,
-                            duration_ns: duration(*row),
-                        }),
+                        None => {
+                            services.push(ServiceShare { name: name.to_owned(), spans: 1, duration_ns: duration(*row) })
+                        }
                     }
                 }
                 services.sort_by_key(|service| std::cmp::Reverse(service.spans));

@@ -7,8 +7,8 @@ use arrow::array::{Array, ArrayRef, AsArray as _, BooleanArray, RecordBatch};
 use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{DataType, Float64Type, Int32Type, Int64Type, UInt32Type, UInt64Type};
 use hashbrown::HashMap;
-use mangru_store::value::{self, AnyValue};
 use mangru_store::nested::{Exemplar, SpanEvent};
+use mangru_store::value::{self, AnyValue};
 use mangru_store::{PROMOTED, Signal};
 use std::fmt::Write as _;
 
@@ -97,7 +97,12 @@ fn map_bits(array: &ArrayRef, key: &str, mut test: impl FnMut(&str) -> bool) -> 
         .collect()
 }
 
-fn attribute_bits(key: &str, matcher: &Matcher, signal: Signal, batch: &RecordBatch) -> Result<BooleanBuffer, QueryError> {
+fn attribute_bits(
+    key: &str,
+    matcher: &Matcher,
+    signal: Signal,
+    batch: &RecordBatch,
+) -> Result<BooleanBuffer, QueryError> {
     if signal == Signal::MetricPoints {
         return object_bits(column(batch, "attributes")?, key, matcher);
     }
@@ -123,7 +128,9 @@ fn column_bits(array: &ArrayRef, matcher: &Matcher) -> Result<BooleanBuffer, Que
         ($kind:ty) => {{
             let numbers = array.as_primitive::<$kind>();
             (0..numbers.len())
-                .map(|row| numbers.is_valid(row) && matcher.integer(i64::try_from(numbers.value(row)).unwrap_or(i64::MAX)))
+                .map(|row| {
+                    numbers.is_valid(row) && matcher.integer(i64::try_from(numbers.value(row)).unwrap_or(i64::MAX))
+                })
                 .collect()
         }};
     }
@@ -183,7 +190,12 @@ pub(crate) fn severity(number: i32, text: Option<&str>) -> i64 {
     text.and_then(severity_numbers).map_or(0, |(first, _)| first)
 }
 
-fn field_bits(field: &FieldRef, matcher: &Matcher, signal: Signal, batch: &RecordBatch) -> Result<BooleanBuffer, QueryError> {
+fn field_bits(
+    field: &FieldRef,
+    matcher: &Matcher,
+    signal: Signal,
+    batch: &RecordBatch,
+) -> Result<BooleanBuffer, QueryError> {
     Ok(match field {
         FieldRef::Column(name) => column_bits(column(batch, name)?, matcher)?,
         FieldRef::Id(name) => id_bits(column(batch, name)?, matcher),
@@ -202,7 +214,8 @@ fn field_bits(field: &FieldRef, matcher: &Matcher, signal: Signal, batch: &Recor
         FieldRef::Attribute(key) => attribute_bits(key, matcher, signal, batch)?,
         FieldRef::Resource(key) => object_bits(column(batch, "resource_attributes")?, key, matcher)?,
         FieldRef::Either(key) => {
-            &attribute_bits(key, matcher, signal, batch)? | &object_bits(column(batch, "resource_attributes")?, key, matcher)?
+            &attribute_bits(key, matcher, signal, batch)?
+                | &object_bits(column(batch, "resource_attributes")?, key, matcher)?
         }
         FieldRef::Scope(key) => object_bits(column(batch, "scope_attributes")?, key, matcher)?,
         FieldRef::EventName => event_bits(column(batch, "events")?, |event| matcher.text(&event.name)),
@@ -276,7 +289,8 @@ pub(crate) fn group_keys(field: &FieldRef, signal: Signal, batch: &RecordBatch) 
                 return Ok(mine);
             }
             Ok(interned(rows, |row| {
-                let (source, place) = if mine.keys[row] >= 0 { (&mine, mine.keys[row]) } else { (&theirs, theirs.keys[row]) };
+                let (source, place) =
+                    if mine.keys[row] >= 0 { (&mine, mine.keys[row]) } else { (&theirs, theirs.keys[row]) };
                 usize::try_from(place).ok().map(|place| source.values[place].clone())
             }))
         }
@@ -284,7 +298,8 @@ pub(crate) fn group_keys(field: &FieldRef, signal: Signal, batch: &RecordBatch) 
         FieldRef::EventName | FieldRef::EventAttribute(_) => {
             let events = column(batch, "events")?.as_string::<i32>();
             Ok(interned(rows, |row| {
-                let all: Vec<SpanEvent> = events.is_valid(row).then(|| serde_json::from_str(events.value(row)).ok())??;
+                let all: Vec<SpanEvent> =
+                    events.is_valid(row).then(|| serde_json::from_str(events.value(row)).ok())??;
                 match field {
                     FieldRef::EventAttribute(key) => all
                         .iter()
@@ -394,7 +409,9 @@ fn object_keys(array: &ArrayRef, key: &str) -> Result<GroupKeys, QueryError> {
     let objects = dictionary.values().as_string::<i32>();
     let found: Vec<Option<String>> = (0..objects.len())
         .map(|place| {
-            value::read_object(objects.value(place)).into_iter().find_map(|(name, value)| (name == key).then(|| value.text()))
+            value::read_object(objects.value(place))
+                .into_iter()
+                .find_map(|(name, value)| (name == key).then(|| value.text()))
         })
         .collect();
     let keys = dictionary.keys();

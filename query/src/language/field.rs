@@ -90,7 +90,9 @@ impl FieldRef {
                 return Self::EventAttribute(key.to_owned());
             }
         }
-        if let Some(promoted) = PROMOTED_RESOURCE.iter().find(|promoted| promoted.key == name || promoted.column == name) {
+        if let Some(promoted) =
+            PROMOTED_RESOURCE.iter().find(|promoted| promoted.key == name || promoted.column == name)
+        {
             return Self::Column(promoted.column);
         }
         if let Some(promoted) = PROMOTED.iter().find(|promoted| promoted.column == name) {
@@ -184,7 +186,10 @@ impl FieldRef {
                     &|literal| match (severity_numbers(&literal.text), literal.number) {
                         (Some((first, _)), _) => Ok(whole(first)),
                         (None, Some(_)) => Ok(literal),
-                        _ => Err(format!("`{}` is not a severity: trace, debug, info, warn, error, fatal or a number", literal.text)),
+                        _ => Err(format!(
+                            "`{}` is not a severity: trace, debug, info, warn, error, fatal or a number",
+                            literal.text
+                        )),
                     },
                 )?;
                 // `level>warn` means above all four numbers of the name.
@@ -215,15 +220,18 @@ impl FieldRef {
                 let lower = |literal: Literal| Literal { text: literal.text.to_ascii_lowercase(), number: None };
                 let matcher = match matcher {
                     Matcher::Glob(prefix, regex) => {
-                        let regex = regex::Regex::new(&format!("(?i){}", regex.as_str())).map_err(|error| error.to_string())?;
+                        let regex =
+                            regex::Regex::new(&format!("(?i){}", regex.as_str())).map_err(|error| error.to_string())?;
                         Matcher::Glob(prefix.to_ascii_lowercase(), regex)
                     }
-                    other => other.map_literals(&|literal| Ok(Matcher::Equals(lower(literal))), &|literal| Ok(lower(literal)))?,
+                    other => other
+                        .map_literals(&|literal| Ok(Matcher::Equals(lower(literal))), &|literal| Ok(lower(literal)))?,
                 };
                 Ok((self, matcher))
             }
             Self::Column("correlation_id") => {
-                let normal = |literal: Literal| Literal { text: id::normal_correlation_id(&literal.text), number: None };
+                let normal =
+                    |literal: Literal| Literal { text: id::normal_correlation_id(&literal.text), number: None };
                 let matcher = matcher
                     .map_literals(&|literal| Ok(Matcher::Equals(normal(literal))), &|literal| Ok(normal(literal)))?;
                 Ok((self, matcher))

@@ -126,7 +126,8 @@ impl Matcher {
             Self::Equals(literal) => change(literal)?,
             Self::Range(low, high) => {
                 let end = |end: Option<Bound>| {
-                    end.map(|end| Ok::<_, String>(Bound { value: bound(end.value)?, inclusive: end.inclusive })).transpose()
+                    end.map(|end| Ok::<_, String>(Bound { value: bound(end.value)?, inclusive: end.inclusive }))
+                        .transpose()
                 };
                 Self::Range(end(low)?, end(high)?)
             }

@@ -345,7 +345,9 @@ impl Parser {
             bound.map(|bound| {
                 let whole_name = is_severity && bound.inclusive != is_low;
                 match super::field::severity_numbers(&bound.value.text).filter(|_| whole_name) {
-                    Some((_, last)) => Bound { value: Literal::new(last.to_string(), false), inclusive: bound.inclusive },
+                    Some((_, last)) => {
+                        Bound { value: Literal::new(last.to_string(), false), inclusive: bound.inclusive }
+                    }
                     None => bound,
                 }
             })

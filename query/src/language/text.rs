@@ -48,16 +48,6 @@ impl TextPattern {
             Self::Glob(regex, _) | Self::Regex(regex) => regex.is_match(text),
         }
     }
-
-    /// What to mark in a text.
-    pub(crate) fn highlights(&self) -> Vec<String> {
-        match self {
-            Self::Words(wanted) => wanted.clone(),
-            Self::Prefix(prefix) => vec![prefix.clone()],
-            Self::Glob(_, source) => source.split('*').filter(|piece| !piece.is_empty()).map(str::to_owned).collect(),
-            Self::Regex(_) => Vec::new(),
-        }
-    }
 }
 
 fn word_fits(word: &str, wanted: &str) -> bool {

@@ -176,13 +176,21 @@ pub(crate) async fn count(
     Ok(coverage)
 }
 
-async fn count_part(part: Arc<mangru_store::Part>, request: &ScanRequest, control: &Control) -> Result<u64, QueryError> {
+async fn count_part(
+    part: Arc<mangru_store::Part>,
+    request: &ScanRequest,
+    control: &Control,
+) -> Result<u64, QueryError> {
     let Some(plan) = plan::plan(part, &request.filter, request.range).await? else { return Ok(0) };
     count_planned(&plan, request, control).await
 }
 
 /// The number of matching rows of a planned part, read only where the plan is not exact.
-pub(super) async fn count_planned(plan: &PartPlan, request: &ScanRequest, control: &Control) -> Result<u64, QueryError> {
+pub(super) async fn count_planned(
+    plan: &PartPlan,
+    request: &ScanRequest,
+    control: &Control,
+) -> Result<u64, QueryError> {
     if plan.is_exact() || plan.len() == 0 {
         return Ok(plan.len());
     }

@@ -52,9 +52,8 @@ pub(crate) const fn identity_columns(signal: Signal) -> &'static [&'static str] 
 pub(crate) fn hashes(signal: Signal, batch: &RecordBatch) -> Result<Vec<u64>, QueryError> {
     let mut hashers: Vec<Xxh3> = (0..batch.num_rows()).map(|_| Xxh3::new()).collect();
     for name in identity_columns(signal) {
-        let column = batch
-            .column_by_name(name)
-            .ok_or_else(|| QueryError::internal(format!("column {name} was not read")))?;
+        let column =
+            batch.column_by_name(name).ok_or_else(|| QueryError::internal(format!("column {name} was not read")))?;
         for (row, hasher) in hashers.iter_mut().enumerate() {
             if column.is_null(row) {
                 hasher.update(&[0]);

@@ -47,9 +47,8 @@ impl Best {
     /// The time below which rows cannot be on the page, when the page is full. One more row than the page is kept, to know
     /// whether there is a next one. Rows of the cursor's own time do not count: some were on earlier pages.
     fn floor(&self) -> Option<i64> {
-        let seen = self.before.map_or(0, |before| {
-            self.places.partition_point(|(cursor, _, _)| cursor.time >= before.time)
-        });
+        let seen =
+            self.before.map_or(0, |before| self.places.partition_point(|(cursor, _, _)| cursor.time >= before.time));
         self.places.get(seen + self.limit).map(|(cursor, _, _)| cursor.time)
     }
 
@@ -74,7 +73,8 @@ impl Best {
     }
 
     fn settle(&mut self) {
-        self.places.sort_unstable_by(|left, right| right.0.cmp(&left.0).then(left.1.cmp(&right.1)).then(left.2.cmp(&right.2)));
+        self.places
+            .sort_unstable_by(|left, right| right.0.cmp(&left.0).then(left.1.cmp(&right.1)).then(left.2.cmp(&right.2)));
         // Rows of one time stay together until all of that time were seen, since their order hangs on their hashes.
         if let Some(floor) = self.floor() {
             let keep = self.places.partition_point(|(cursor, _, _)| cursor.time >= floor);
@@ -83,7 +83,11 @@ impl Best {
     }
 
     /// The page: numbered, behind the cursor, cut to the limit.
-    fn finish(mut self, columns: &[&'static str], signal: Signal) -> Result<(RecordBatch, Vec<Cursor>, bool), QueryError> {
+    fn finish(
+        mut self,
+        columns: &[&'static str],
+        signal: Signal,
+    ) -> Result<(RecordBatch, Vec<Cursor>, bool), QueryError> {
         let mut last: Option<(i64, u64, u32)> = None;
         for (cursor, _, _) in &mut self.places {
             let ordinal = match last {
@@ -138,7 +142,8 @@ pub(crate) async fn newest(
         unreadable_parts: Vec::new(),
     };
 
-    let (hot, hot_request, hot_control, hot_columns) = (snapshot.hot, request.clone(), control.clone(), columns.clone());
+    let (hot, hot_request, hot_control, hot_columns) =
+        (snapshot.hot, request.clone(), control.clone(), columns.clone());
     let (taken, matched) = blocking(move || {
         let mut best = best;
         let mut matched = 0;
@@ -241,7 +246,12 @@ struct Hits {
 
 /// Looks for the newest matches of a part, from its end, in growing windows. The second value says whether all rows of the
 /// plan were looked at.
-async fn hits(plan: &PartPlan, request: &ScanRequest, best: &Best, control: &Control) -> Result<(Hits, bool), QueryError> {
+async fn hits(
+    plan: &PartPlan,
+    request: &ScanRequest,
+    best: &Best,
+    control: &Control,
+) -> Result<(Hits, bool), QueryError> {
     let all;
     let rows = match &plan.rows {
         Some(rows) => rows,
@@ -318,7 +328,9 @@ async fn hits(plan: &PartPlan, request: &ScanRequest, best: &Best, control: &Con
         }
     }
     usable.sort_unstable_by(|left, right| right.cmp(left));
-    if let Some((time, _)) = usable.iter().filter(|(time, _)| before.is_none_or(|b| *time < b.time)).nth(needed - 1).copied() {
+    if let Some((time, _)) =
+        usable.iter().filter(|(time, _)| before.is_none_or(|b| *time < b.time)).nth(needed - 1).copied()
+    {
         usable.retain(|(other, _)| *other >= time);
     }
     hits.rows = usable.into_iter().map(|(_, row)| row).collect();
