@@ -7,6 +7,8 @@
 //! It never writes to the store and never knows a receiver.
 
 mod api;
+mod cells;
+mod columns;
 mod counts;
 mod error;
 mod fields;
@@ -24,14 +26,14 @@ mod traces;
 
 pub use api::router;
 pub use counts::{CountRequest, CountSeries, Counts};
-pub use error::QueryError;
+pub use error::{ErrorCode, QueryError};
 pub use fields::{Field, FieldValue, FieldValuesRequest};
 pub use logs::LogRow;
-pub use request::{Coverage, Page, RowsRequest};
+pub use request::{Coverage, Page, RowsRequest, now_ns, parse_duration, parse_range, parse_time};
 pub use service::{QueryService, QuerySettings};
-pub use services::{Operation, ServiceSummary};
+pub use services::{Operation, PreviousWindow, ServiceSummary};
 pub use spans::SpanRow;
 pub use sql::{SqlColumn, SqlRequest, SqlResult};
-pub use story::{Story, StoryEntry};
+pub use story::{ExemplarRow, Story, StoryEntry, StoryItem};
 pub use tail::{Tail, TailEvent};
-pub use traces::{Trace, TraceSummary, TracesRequest};
+pub use traces::{ServiceShare, Trace, TraceOrder, TraceSummary, TracesRequest};

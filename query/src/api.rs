@@ -1,0 +1,36 @@
+//! The HTTP APIs: our own under `/api/v1`, and those that existing tools speak.
+
+mod error;
+mod jaeger;
+mod openapi;
+mod otlp_json;
+mod rows;
+mod tail;
+
+use crate::QueryService;
+use axum::Router;
+use axum::routing::{get, post};
+use std::sync::Arc;
+
+/// All routes of the query service. They hold neither pages nor health checks.
+pub fn router(service: Arc<QueryService>) -> Router {
+    Router::new()
+        .route("/api/v1/logs", get(rows::logs))
+        .route("/api/v1/logs/count", get(rows::count_logs))
+        .route("/api/v1/spans", get(rows::spans))
+        .route("/api/v1/spans/count", get(rows::count_spans))
+        .route("/api/v1/traces", get(rows::traces))
+        .route("/api/v1/traces/{id}", get(rows::trace))
+        .route("/api/v1/services", get(rows::services))
+        .route("/api/v1/operations", get(rows::operations))
+        .route("/api/v1/story/{*id}", get(rows::story))
+        .route("/api/v1/fields", get(rows::fields))
+        .route("/api/v1/fields/{name}/values", get(rows::field_values))
+        .route("/api/v1/sql", post(rows::sql))
+        .route("/api/v1/tail", get(tail::tail))
+        .route("/api/v1/status", get(rows::status))
+        .route("/api/v1/admin/flush", post(rows::flush))
+        .route("/api/v1/openapi.json", get(openapi::document))
+        .merge(jaeger::router())
+        .with_state(service)
+}

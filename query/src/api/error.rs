@@ -1,0 +1,43 @@
+//! Errors and parameters at the edge.
+
+use crate::{ErrorCode, QueryError};
+use axum::extract::FromRequestParts;
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
+use axum::{Json, extract::Query};
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+/// An error as this API answers it: `{"error":{"code","message","field","position"}}`.
+pub(super) struct ApiError(pub(super) QueryError);
+
+impl From<QueryError> for ApiError {
+    fn from(error: QueryError) -> Self {
+        Self(error)
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        if self.0.code == ErrorCode::Internal {
+            tracing::error!(error = %self.0, "request failed");
+        }
+        let status = StatusCode::from_u16(self.0.code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        (status, Json(json!({ "error": self.0 }))).into_response()
+    }
+}
+
+/// Query parameters whose errors are answered like all others.
+pub(super) struct Parameters<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Parameters<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+        match Query::<T>::from_request_parts(parts, state).await {
+            Ok(Query(parameters)) => Ok(Self(parameters)),
+            Err(rejection) => Err(ApiError(QueryError::new(ErrorCode::InvalidArgument, rejection.body_text()))),
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! Jaeger's query API: what its own UI and Grafana's data source call.
+//!
+//! Envelope `{"data","total","limit","offset","errors"}`, times in microseconds.
+
+use crate::{QueryError, QueryService, SpanRow, TraceOrder, TracesRequest, now_ns};
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use hashbrown::HashMap;
+use mangru_store::{TimeRange, TraceId};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+
+/// How far back services and operations are looked for.
+const NAMES_LOOKBACK_NS: i64 = 7 * 86_400_000_000_000;
+
+/// Jaeger's routes.
+pub(super) fn router() -> Router<Arc<QueryService>> {
+    Router::new()
+        .route("/api/services", get(services))
+        .route("/api/services/{service}/operations", get(operations_of))
+        .route("/api/operations", get(operations))
+        .route("/api/traces", get(traces))
+        .route("/api/traces/{id}", get(trace))
+}
+
+fn answer(data: Vec<Value>) -> Response {
+    let total = data.len();
+    Json(json!({ "data": data, "total": total, "limit": 0, "offset": 0, "errors": null })).into_response()
+}
+
+struct JaegerError(QueryError);
+
+impl From<QueryError> for JaegerError {
+    fn from(error: QueryError) -> Self {
+        Self(error)
+    }
+}
+
+impl IntoResponse for JaegerError {
+    fn into_response(self) -> Response {
+        let code = self.0.code.http_status();
+        let status = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let errors = json!([{ "code": code, "msg": self.0.message }]);
+        (status, Json(json!({ "data": null, "total": 0, "limit": 0, "offset": 0, "errors": errors }))).into_response()
+    }
+}
+
+fn recent() -> TimeRange {
+    let now = now_ns();
+    TimeRange { start: now - NAMES_LOOKBACK_NS, end: now + 1 }
+}
+
+async fn services(State(service): State<Arc<QueryService>>) -> Result<Response, JaegerError> {
+    Ok(answer(service.service_names(recent()).await?.into_iter().map(Value::from).collect()))
+}
+
+async fn operations_of(
+    State(service): State<Arc<QueryService>>,
+    Path(name): Path<String>,
+) -> Result<Response, JaegerError> {
+    let (operations, _) = service.operations(&name, recent()).await?;
+    let mut names: Vec<String> = operations.into_iter().map(|operation| operation.name).collect();
+    names.sort_unstable();
+    names.dedup();
+    Ok(answer(names.into_iter().map(Value::from).collect()))
+}
+
+#[derive(Deserialize)]
+struct OperationsParameters {
+    service: String,
+    #[serde(rename = "spanKind", default)]
+    span_kind: String,
+}
+
+async fn operations(
+    State(service): State<Arc<QueryService>>,
+    Query(parameters): Query<OperationsParameters>,
+) -> Result<Response, JaegerError> {
+    let (operations, _) = service.operations(&parameters.service, recent()).await?;
+    let data = operations
+        .into_iter()
+        .map(|operation| (operation.name, kind_name(operation.kind)))
+        .filter(|(_, kind)| parameters.span_kind.is_empty() || *kind == parameters.span_kind)
+        .map(|(name, kind)| json!({ "name": name, "spanKind": kind }))
+        .collect();
+    Ok(answer(data))
+}
+
+fn kind_name(kind: i32) -> &'static str {
+    usize::try_from(kind)
+        .ok()
+        .filter(|kind| *kind > 0)
+        .and_then(|kind| crate::language::KINDS.get(kind))
+        .copied()
+        .unwrap_or("")
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct TracesParameters {
+    service: String,
+    operation: String,
+    tags: Option<String>,
+    #[serde(rename = "minDuration")]
+    min_duration: Option<String>,
+    #[serde(rename = "maxDuration")]
+    max_duration: Option<String>,
+    limit: Option<usize>,
+    start: Option<i64>,
+    end: Option<i64>,
+    #[serde(rename = "traceID")]
+    trace_id: Option<String>,
+}
+
+/// A text as a quoted value of the search language.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+impl TracesParameters {
+    /// The same question in the search language.
+    fn query(&self) -> Result<String, QueryError> {
+        let mut terms = Vec::new();
+        if !self.service.is_empty() {
+            terms.push(format!("service.name:{}", quoted(&self.service)));
+        }
+        if !self.operation.is_empty() {
+            terms.push(format!("name:{}", quoted(&self.operation)));
+        }
+        for (limit, operator, name) in
+            [(&self.min_duration, ">=", "minDuration"), (&self.max_duration, "<=", "maxDuration")]
+        {
+            if let Some(limit) = limit.as_deref().filter(|limit| !limit.is_empty()) {
+                if crate::parse_duration(limit).is_none() {
+                    return Err(QueryError::invalid(
+                        name,
+                        format!("`{limit}` is not a duration such as 1.2s or 100ms"),
+                    ));
+                }
+                terms.push(format!("duration{operator}{limit}"));
+            }
+        }
+        if let Some(tags) = self.tags.as_deref().filter(|tags| !tags.is_empty()) {
+            let tags: Map<String, Value> = serde_json::from_str(tags)
+                .map_err(|error| QueryError::invalid("tags", format!("tags are not a JSON object: {error}")))?;
+            for (key, value) in tags {
+                let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                terms.push(match (key.as_str(), value.as_str()) {
+                    ("error", "true") => "status:error".to_owned(),
+                    ("error", "false") => "-status:error".to_owned(),
+                    ("span.kind", kind) => format!("kind:{}", quoted(kind)),
+                    ("otel.status_code", status) => format!("status:{}", quoted(&status.to_lowercase())),
+                    _ => {
+                        let (key, value) = (quoted(&key), quoted(&value));
+                        // Tags of the span, of its process, of its events.
+                        format!("({key}:{value} OR {}:{value})", format!("\"event.{}", &key[1..]))
+                    }
+                });
+            }
+        }
+        Ok(terms.join(" "))
+    }
+}
+
+async fn traces(
+    State(service): State<Arc<QueryService>>,
+    Query(parameters): Query<TracesParameters>,
+) -> Result<Response, JaegerError> {
+    if let Some(id) = parameters.trace_id.as_deref().filter(|id| !id.is_empty()) {
+        return one_trace(&service, id).await;
+    }
+    let end = parameters.end.map_or_else(|| now_ns() + 1, |end| end.saturating_mul(1000));
+    let start = parameters.start.map_or(end - 3_600_000_000_000, |start| start.saturating_mul(1000));
+    let request = TracesRequest {
+        query: parameters.query()?,
+        range: TimeRange { start, end: end.max(start) },
+        limit: parameters.limit.unwrap_or(20).clamp(1, 1500),
+        order: TraceOrder::Newest,
+    };
+    let found = service.traces(&request).await?;
+    let mut data = Vec::new();
+    for summary in found.rows {
+        if let Some(id) = TraceId::from_hex(&summary.trace_id)
+            && let Some(trace) = service.trace(id).await?
+        {
+            data.push(jaeger_trace(&trace.trace_id, &trace.spans));
+        }
+    }
+    Ok(answer(data))
+}
+
+async fn trace(State(service): State<Arc<QueryService>>, Path(id): Path<String>) -> Result<Response, JaegerError> {
+    one_trace(&service, &id).await
+}
+
+async fn one_trace(service: &Arc<QueryService>, id: &str) -> Result<Response, JaegerError> {
+    let Some(trace_id) = TraceId::from_hex(&format!("{id:0>32}")) else {
+        return Err(QueryError::invalid("id", format!("`{id}` is not a trace id")).into());
+    };
+    match service.trace(trace_id).await?.filter(|trace| !trace.spans.is_empty()) {
+        Some(trace) => Ok(answer(vec![jaeger_trace(&trace.trace_id, &trace.spans)])),
+        None => Err(QueryError::new(crate::ErrorCode::NotFound, "trace not found").into()),
+    }
+}
+
+fn tag(key: &str, value: &Value) -> Value {
+    let (kind, value) = match value {
+        Value::Bool(_) => ("bool", value.clone()),
+        Value::Number(number) if number.is_f64() => ("float64", value.clone()),
+        Value::Number(_) => ("int64", value.clone()),
+        Value::String(_) => ("string", value.clone()),
+        other => ("string", Value::from(other.to_string())),
+    };
+    json!({ "key": key, "type": kind, "value": value })
+}
+
+fn tags(attributes: &Map<String, Value>) -> Vec<Value> {
+    attributes.iter().map(|(key, value)| tag(key, value)).collect()
+}
+
+fn microseconds(nanoseconds: &str) -> i64 {
+    nanoseconds.parse::<i64>().unwrap_or_default() / 1000
+}
+
+fn jaeger_trace(trace_id: &str, spans: &[SpanRow]) -> Value {
+    let mut processes = Map::new();
+    let mut names: HashMap<String, String> = HashMap::new();
+    let data: Vec<Value> = spans
+        .iter()
+        .map(|span| {
+            let key = format!("{}{}", span.service_name, Value::Object(span.resource_attributes.clone()));
+            let next = format!("p{}", names.len() + 1);
+            let process = names.entry(key).or_insert_with(|| {
+                let mut attributes = span.resource_attributes.clone();
+                attributes.remove("service.name");
+                processes.insert(next.clone(), json!({ "serviceName": span.service_name, "tags": tags(&attributes) }));
+                next
+            });
+            jaeger_span(trace_id, span, process)
+        })
+        .collect();
+    json!({ "traceID": trace_id, "spans": data, "processes": processes, "warnings": null })
+}
+
+fn jaeger_span(trace_id: &str, span: &SpanRow, process: &str) -> Value {
+    let mut references = Vec::new();
+    if !span.parent_span_id.is_empty() {
+        references.push(json!({ "refType": "CHILD_OF", "traceID": trace_id, "spanID": span.parent_span_id }));
+    }
+    for link in &span.links {
+        references.push(json!({ "refType": "FOLLOWS_FROM", "traceID": link["trace_id"], "spanID": link["span_id"] }));
+    }
+    let mut span_tags = tags(&span.attributes);
+    if !kind_name(span.kind).is_empty() {
+        span_tags.push(tag("span.kind", &Value::from(kind_name(span.kind))));
+    }
+    if !span.scope_name.is_empty() {
+        span_tags.push(tag("otel.scope.name", &Value::from(span.scope_name.as_str())));
+    }
+    match span.status_code {
+        1 => span_tags.push(tag("otel.status_code", &Value::from("OK"))),
+        2 => {
+            span_tags.push(tag("otel.status_code", &Value::from("ERROR")));
+            span_tags.push(tag("error", &Value::from(true)));
+        }
+        _ => {}
+    }
+    if !span.status_message.is_empty() {
+        span_tags.push(tag("otel.status_description", &Value::from(span.status_message.as_str())));
+    }
+    if !span.trace_state.is_empty() {
+        span_tags.push(tag("w3c.tracestate", &Value::from(span.trace_state.as_str())));
+    }
+    let logs: Vec<Value> = span
+        .events
+        .iter()
+        .map(|event| {
+            let mut fields = vec![tag("event", &event["name"])];
+            if let Some(attributes) = event["attributes"].as_object() {
+                fields.extend(tags(attributes));
+            }
+            let time = event["time_unix_nano"].as_str().map_or(0, microseconds);
+            json!({ "timestamp": time, "fields": fields })
+        })
+        .collect();
+    json!({
+        "traceID": trace_id,
+        "spanID": span.span_id,
+        "operationName": span.name,
+        "references": references,
+        "startTime": microseconds(&span.time_unix_nano),
+        "duration": span.duration_ns.max(0) / 1000,
+        "tags": span_tags,
+        "logs": logs,
+        "processID": process,
+        "flags": span.flags & 1,
+        "warnings": null,
+    })
+}

@@ -1,0 +1,33 @@
+//! The description of the API, made from the handlers.
+
+use axum::Json;
+use utoipa::OpenApi;
+
+/// Mangru's own API.
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Mangru", description = "Searches, counts, traces, services, stories, SQL and live tail."),
+    paths(
+        super::rows::logs,
+        super::rows::count_logs,
+        super::rows::spans,
+        super::rows::count_spans,
+        super::rows::traces,
+        super::rows::trace,
+        super::rows::services,
+        super::rows::operations,
+        super::rows::story,
+        super::rows::fields,
+        super::rows::field_values,
+        super::rows::sql,
+        super::rows::status,
+        super::rows::flush,
+        super::tail::tail,
+    )
+)]
+struct Description;
+
+/// `GET /api/v1/openapi.json`.
+pub(super) async fn document() -> Json<utoipa::openapi::OpenApi> {
+    Json(Description::openapi())
+}

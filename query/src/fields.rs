@@ -1,0 +1,216 @@
+//! Which fields there are, and which values they have.
+
+use crate::language::{Expr, FieldRef, group_keys};
+use crate::scan::{self, ScanRequest};
+use crate::{Coverage, QueryError, QueryService};
+use hashbrown::HashMap;
+use mangru_store::value::read_object;
+use mangru_store::{PROMOTED, Signal, TimeRange};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+/// Distinct values that are counted for one answer.
+const MAX_VALUES: usize = 100_000;
+
+/// A field that can be searched.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct Field {
+    /// Its name in the search language.
+    pub name: String,
+    /// `column`, `attribute` or `resource`.
+    pub kind: String,
+    /// How many rows have it; resource fields count rows, columns of the table count all rows.
+    pub rows: u64,
+}
+
+/// A value of a field.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct FieldValue {
+    /// The value in text form.
+    pub value: String,
+    /// How many rows have it.
+    pub rows: u64,
+}
+
+/// A request for a field's values.
+#[derive(Clone, Debug)]
+pub struct FieldValuesRequest {
+    /// Whose rows.
+    pub signal: Signal,
+    /// The field's name in the search language.
+    pub name: String,
+    /// Only rows that match; empty matches all.
+    pub query: String,
+    /// Only values that start so.
+    pub prefix: String,
+    /// When the rows happened.
+    pub range: TimeRange,
+    /// How many values, those of most rows.
+    pub limit: usize,
+}
+
+/// The fields that every row of a signal may have.
+const fn columns(signal: Signal) -> &'static [&'static str] {
+    match signal {
+        Signal::Logs => {
+            &["service.name", "severity", "body", "trace_id", "span_id", "correlation_id", "event.name", "scope.name"]
+        }
+        Signal::Spans => &[
+            "service.name",
+            "name",
+            "kind",
+            "status",
+            "duration",
+            "trace_id",
+            "span_id",
+            "parent_span_id",
+            "correlation_id",
+            "scope.name",
+        ],
+        Signal::MetricPoints => &["service.name", "metric_name", "metric_type", "metric_unit", "scope.name"],
+    }
+}
+
+impl QueryService {
+    /// The fields of rows in the range, columns first, then by how many rows have them.
+    pub async fn fields(&self, signal: Signal, range: TimeRange) -> Result<Vec<Field>, QueryError> {
+        let snapshot = self.store().snapshot(signal);
+        let mut attributes: BTreeMap<String, u64> = BTreeMap::new();
+        let mut resources: BTreeMap<String, u64> = BTreeMap::new();
+        let mut total = 0;
+        for part in snapshot.parts.iter().filter(|part| range.touches(part.min_time(), part.max_time())) {
+            total += u64::from(part.rows());
+            let Some(index) = part.index().await? else { continue };
+            let found = scan::blocking(move || Ok((index.attribute_keys()?, index.resources()?))).await?;
+            for (key, rows) in found.0 {
+                *attributes.entry(key).or_default() += rows;
+            }
+            for (json, rows) in found.1 {
+                for (key, _) in read_object(&json) {
+                    *resources.entry(key).or_default() += rows;
+                }
+            }
+        }
+        let hot = snapshot.hot;
+        let (hot_attributes, hot_resources, hot_rows) = scan::blocking(move || hot_fields(&hot, signal)).await?;
+        total += hot_rows;
+        for (key, rows) in hot_attributes {
+            *attributes.entry(key).or_default() += rows;
+        }
+        for (key, rows) in hot_resources {
+            *resources.entry(key).or_default() += rows;
+        }
+        let sorted = |map: BTreeMap<String, u64>, kind: &str| {
+            let mut all: Vec<Field> =
+                map.into_iter().map(|(name, rows)| Field { name, kind: kind.to_owned(), rows }).collect();
+            all.sort_by_key(|field| std::cmp::Reverse(field.rows));
+            all
+        };
+        let column = |name: &&str| Field { name: (*name).to_owned(), kind: "column".to_owned(), rows: total };
+        let mut fields: Vec<Field> = columns(signal).iter().map(column).collect();
+        fields.extend(sorted(attributes, "attribute"));
+        fields.extend(
+            sorted(resources, "resource")
+                .into_iter()
+                .map(|field| Field { name: format!("resource.{}", field.name), ..field }),
+        );
+        Ok(fields)
+    }
+
+    /// The values of a field with the most rows.
+    pub async fn field_values(&self, request: &FieldValuesRequest) -> Result<(Vec<FieldValue>, Coverage), QueryError> {
+        let started = Instant::now();
+        let limit = self.checked_limit(request.limit)?;
+        let signal = request.signal;
+        let filter = crate::language::parse(&request.query, signal)?;
+        let field = FieldRef::of(&request.name, signal);
+        let columns = field.columns(signal);
+        let (control, _guard) = self.control();
+        let _turn = self.turn().await?;
+        let scan = ScanRequest { signal, filter: with_field(filter, &field), range: request.range, columns };
+        let (states, scan) =
+            scan::for_each(self.store(), &scan, &control, HashMap::<String, u64>::new, move |counts, batch| {
+                let keys = group_keys(&field, signal, batch)?;
+                let mut rows = vec![0_u64; keys.values.len()];
+                keys.keys.iter().filter_map(|place| usize::try_from(*place).ok()).for_each(|place| rows[place] += 1);
+                for (value, rows) in keys.values.into_iter().zip(rows).filter(|(_, rows)| *rows > 0) {
+                    if let Some(count) = counts.get_mut(&value) {
+                        *count += rows;
+                    } else if counts.len() < MAX_VALUES {
+                        counts.insert(value, rows);
+                    }
+                }
+                Ok(())
+            })
+            .await?;
+        let mut coverage = Coverage::of_scan(&scan, started);
+        let mut counts: HashMap<String, u64> = HashMap::new();
+        for (value, rows) in states.into_iter().flatten() {
+            if value.starts_with(&request.prefix) {
+                *counts.entry(value).or_default() += rows;
+            }
+        }
+        if counts.len() >= MAX_VALUES {
+            coverage.cut(format!("limit of {MAX_VALUES} distinct values"));
+        }
+        let mut values: Vec<FieldValue> = counts.into_iter().map(|(value, rows)| FieldValue { value, rows }).collect();
+        values.sort_by(|left, right| right.rows.cmp(&left.rows).then_with(|| left.value.cmp(&right.value)));
+        if values.len() > limit {
+            coverage.cut(format!("limit of {limit} values"));
+            values.truncate(limit);
+        }
+        coverage.elapsed_ms = crate::request::elapsed_ms(started);
+        Ok((values, coverage))
+    }
+}
+
+/// Rows without the field need not be read.
+fn with_field(filter: Expr, field: &FieldRef) -> Expr {
+    match field {
+        FieldRef::Attribute(_) | FieldRef::EventName | FieldRef::EventAttribute(_) => {
+            filter.and(Expr::Field(field.clone(), crate::language::Matcher::Exists))
+        }
+        _ => filter,
+    }
+}
+
+type FieldRows = BTreeMap<String, u64>;
+
+fn hot_fields(
+    hot: &[arrow::record_batch::RecordBatch],
+    signal: Signal,
+) -> Result<(FieldRows, FieldRows, u64), QueryError> {
+    use arrow::array::{Array as _, AsArray as _};
+    let (mut attributes, mut resources, mut total) = (FieldRows::new(), FieldRows::new(), 0);
+    for batch in hot {
+        total += batch.num_rows() as u64;
+        if let Some(map) = batch.column_by_name("attributes").and_then(|column| column.as_map_opt()) {
+            let keys = map.keys().as_string::<i32>();
+            let mut counts: HashMap<&str, u64> = HashMap::new();
+            for place in 0..keys.len() {
+                *counts.entry(keys.value(place)).or_default() += 1;
+            }
+            for (key, rows) in counts {
+                *attributes.entry(key.to_owned()).or_default() += rows;
+            }
+        }
+        if signal != Signal::MetricPoints {
+            for promoted in PROMOTED {
+                let rows = batch.column_by_name(promoted.column).map_or(0, |column| column.len() - column.null_count());
+                if rows > 0 {
+                    *attributes.entry(promoted.key.to_owned()).or_default() += rows as u64;
+                }
+            }
+        }
+        let keys = group_keys(&FieldRef::Column("resource_attributes"), signal, batch)?;
+        let mut rows = vec![0_u64; keys.values.len()];
+        keys.keys.iter().filter_map(|place| usize::try_from(*place).ok()).for_each(|place| rows[place] += 1);
+        for (json, rows) in keys.values.iter().zip(rows).filter(|(_, rows)| *rows > 0) {
+            for (key, _) in read_object(json) {
+                *resources.entry(key).or_default() += rows;
+            }
+        }
+    }
+    Ok((attributes, resources, total))
+}

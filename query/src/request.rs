@@ -1,0 +1,150 @@
+//! What queries have in common: time ranges, limits, and what an answer says of itself.
+
+use crate::QueryError;
+use mangru_store::TimeRange;
+use serde::Serialize;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// A request for rows, newest first.
+#[derive(Clone, Debug)]
+pub struct RowsRequest {
+    /// The search; empty matches all.
+    pub query: String,
+    /// When the rows happened.
+    pub range: TimeRange,
+    /// How many rows at most.
+    pub limit: usize,
+    /// Where the page before ended, as that page said.
+    pub cursor: Option<String>,
+}
+
+/// What an answer covers.
+#[derive(Clone, Debug, Default, Serialize, utoipa::ToSchema)]
+pub struct Coverage {
+    /// How many rows match in all.
+    pub matched: u64,
+    /// Whether `matched` is exact; otherwise at least so many match.
+    pub matched_is_exact: bool,
+    /// Whether nothing was left out.
+    pub complete: bool,
+    /// The limit that cut the answer, when one did, or the parts that could not be read.
+    pub limit_hit: Option<String>,
+    /// Rows of the batches and parts that touch the time range.
+    pub rows_in_range: u64,
+    /// How long it took, in milliseconds.
+    pub elapsed_ms: f64,
+}
+
+impl Coverage {
+    /// The coverage of a scan that looked at everything it could.
+    pub(crate) fn of_scan(scan: &crate::scan::ScanCoverage, started: Instant) -> Self {
+        let mut coverage = Self {
+            matched: scan.matched,
+            matched_is_exact: true,
+            complete: true,
+            limit_hit: None,
+            rows_in_range: scan.rows_in_range,
+            elapsed_ms: elapsed_ms(started),
+        };
+        coverage.unreadable(&scan.unreadable_parts);
+        coverage
+    }
+
+    /// Says that parts could not be read, when there are any.
+    pub(crate) fn unreadable(&mut self, parts: &[String]) {
+        if !parts.is_empty() {
+            self.complete = false;
+            self.matched_is_exact = false;
+            self.limit_hit = Some(format!("{} parts could not be read: {}", parts.len(), parts.join(", ")));
+        }
+    }
+
+    /// Says that a limit cut the answer.
+    pub(crate) fn cut(&mut self, by: impl Into<String>) {
+        self.complete = false;
+        self.limit_hit.get_or_insert(by.into());
+    }
+}
+
+/// Milliseconds since a moment, with microseconds.
+pub(crate) fn elapsed_ms(started: Instant) -> f64 {
+    (started.elapsed().as_secs_f64() * 1e6).round() / 1e3
+}
+
+/// Rows with what they cover and where the next page starts.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct Page<T> {
+    /// The rows.
+    pub rows: Vec<T>,
+    /// What they cover.
+    #[serde(flatten)]
+    pub coverage: Coverage,
+    /// Give this back for the next page; none at the end.
+    pub cursor: Option<String>,
+}
+
+/// Nanoseconds since the Unix epoch, now.
+pub fn now_ns() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as i64)
+}
+
+/// Reads a moment: Unix nanoseconds, RFC 3339, `now`, or relative to now such as `-15m`.
+///
+/// Shorter Unix times are taken as seconds (up to 11 digits), milliseconds (up to 14) or microseconds (up to 17).
+pub fn parse_time(text: &str, now: i64) -> Option<i64> {
+    let text = text.trim();
+    if text == "now" {
+        return Some(now);
+    }
+    if let Some(back) = text.strip_prefix("now-").or_else(|| text.strip_prefix('-'))
+        && back.ends_with(|c: char| c.is_ascii_alphabetic())
+    {
+        return parse_duration(back).map(|back| now.saturating_sub(back));
+    }
+    if let Ok(number) = text.parse::<i64>() {
+        let factor = match number.unsigned_abs() {
+            0..100_000_000_000 => 1_000_000_000,
+            100_000_000_000..100_000_000_000_000 => 1_000_000,
+            100_000_000_000_000..100_000_000_000_000_000 => 1_000,
+            _ => 1,
+        };
+        return Some(number.saturating_mul(factor));
+    }
+    if let Ok(seconds) = text.parse::<f64>() {
+        return seconds.is_finite().then_some((seconds * 1e9) as i64);
+    }
+    chrono::DateTime::parse_from_rfc3339(text).ok()?.timestamp_nanos_opt()
+}
+
+/// Reads a duration with a unit, such as `250ms`, `15m` or `7d`, in nanoseconds.
+pub fn parse_duration(text: &str) -> Option<i64> {
+    if let Some(weeks) = text.strip_suffix('w') {
+        return weeks.parse::<i64>().ok()?.checked_mul(7 * 86_400_000_000_000);
+    }
+    if text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+        // A bare number is seconds, as Prometheus reads it.
+        return text.parse::<f64>().ok().map(|seconds| (seconds * 1e9) as i64);
+    }
+    crate::language::duration_ns(text)
+}
+
+/// Reads `start` and `end`; without them the last hour.
+pub fn parse_range(start: Option<&str>, end: Option<&str>) -> Result<TimeRange, QueryError> {
+    let now = now_ns();
+    let read = |name: &'static str, text: Option<&str>, default: i64| match text.filter(|text| !text.is_empty()) {
+        None => Ok(default),
+        Some(text) => parse_time(text, now).ok_or_else(|| {
+            QueryError::invalid(
+                name,
+                format!("`{text}` is not a time: Unix nanoseconds, RFC 3339, or relative such as -15m"),
+            )
+        }),
+    };
+    // Records of this very moment are inside.
+    let end = read("end", end, now.saturating_add(1))?;
+    let start = read("start", start, end.saturating_sub(3_600_000_000_000))?;
+    if start > end {
+        return Err(QueryError::invalid("start", "start lies after end"));
+    }
+    Ok(TimeRange { start, end })
+}

@@ -1,0 +1,26 @@
+//! Scanning: from a tree and a time range to rows, over hot batches and parts, each row once.
+
+mod aggregate;
+mod control;
+mod cursor;
+mod newest;
+mod plan;
+mod rows;
+
+pub(crate) use aggregate::{ScanCoverage, count, for_each};
+pub(crate) use control::{Control, blocking};
+pub(crate) use cursor::Cursor;
+pub(crate) use newest::newest;
+pub(crate) use rows::{PartRows, hot_rows, open_part};
+
+use crate::language::Expr;
+use mangru_store::{Signal, TimeRange};
+
+/// What to look for, and which columns to give.
+#[derive(Clone, Debug)]
+pub(crate) struct ScanRequest {
+    pub(crate) signal: Signal,
+    pub(crate) filter: Expr,
+    pub(crate) range: TimeRange,
+    pub(crate) columns: Vec<&'static str>,
+}

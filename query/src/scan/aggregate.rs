@@ -1,0 +1,212 @@
+//! Every matching row, in any order.
+
+use super::control::blocking;
+use super::plan::{self, PartPlan};
+use super::{Control, ScanRequest};
+use crate::QueryError;
+use crate::language::Expr;
+use arrow::record_batch::RecordBatch;
+use futures::StreamExt as _;
+use mangru_store::{Signal, Store, TimeRange};
+use std::sync::Arc;
+
+/// Parts that are read at the same time.
+const PARALLEL: usize = 2;
+
+/// What a scan looked at.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ScanCoverage {
+    /// Rows that matched.
+    pub(crate) matched: u64,
+    /// Rows of the parts and hot batches that touch the range.
+    pub(crate) rows_in_range: u64,
+    /// Parts that could not be read, with the reason: the answer is without their rows.
+    pub(crate) unreadable_parts: Vec<String>,
+}
+
+impl ScanCoverage {
+    /// Puts two together.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.matched += other.matched;
+        self.rows_in_range += other.rows_in_range;
+        self.unreadable_parts.extend(other.unreadable_parts);
+    }
+}
+
+/// Calls `each` with the matching rows, projected to the request's columns; every hot set and part has a state of its own.
+///
+/// `each` runs on threads that may block. A part that cannot be read is named in the coverage; its state is dropped.
+pub(crate) async fn for_each<T: Send + 'static>(
+    store: &Arc<Store>,
+    request: &ScanRequest,
+    control: &Control,
+    init: impl Fn() -> T + Send + Sync + Clone + 'static,
+    each: impl Fn(&mut T, &RecordBatch) -> Result<(), QueryError> + Send + Sync + Clone + 'static,
+) -> Result<(Vec<T>, ScanCoverage), QueryError> {
+    let snapshot = store.snapshot(request.signal);
+    let mut coverage = ScanCoverage::default();
+    let mut states = Vec::new();
+
+    let (hot, hot_request, hot_control) = (snapshot.hot, request.clone(), control.clone());
+    let (hot_init, hot_each) = (init.clone(), each.clone());
+    let (state, matched, seen) = blocking(move || {
+        let mut state = hot_init();
+        let (mut matched, mut seen) = (0, 0);
+        for batch in &hot {
+            hot_control.check()?;
+            seen += batch.num_rows() as u64;
+            let filter = Some(&hot_request.filter).filter(|filter| !matches!(filter, Expr::All));
+            let range = Some(hot_request.range).filter(|range| *range != TimeRange::ALL);
+            let rows = plan::filtered(hot_request.signal, batch, filter, range)?;
+            if rows.num_rows() > 0 {
+                matched += rows.num_rows() as u64;
+                hot_each(&mut state, &plan::project(&rows, &hot_request.columns)?)?;
+            }
+        }
+        Ok((state, matched, seen))
+    })
+    .await?;
+    coverage.add(ScanCoverage { matched, rows_in_range: seen, unreadable_parts: Vec::new() });
+    states.push(state);
+
+    let parts = snapshot.parts.into_iter().filter(|part| request.range.touches(part.min_time(), part.max_time()));
+    let mut results = futures::stream::iter(parts)
+        .map(|part| {
+            let (init, each) = (init.clone(), each.clone());
+            async move {
+                let path = part.path().to_owned();
+                let rows = u64::from(part.rows());
+                (path, rows, scan_part(part, request, control, init, each).await)
+            }
+        })
+        .buffer_unordered(PARALLEL);
+    while let Some((path, rows, result)) = results.next().await {
+        coverage.rows_in_range += rows;
+        match result {
+            Ok((state, matched)) => {
+                coverage.matched += matched;
+                states.push(state);
+            }
+            Err(error) if error.code == crate::ErrorCode::Internal => {
+                tracing::error!(path, %error, "part could not be read");
+                coverage.unreadable_parts.push(path);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((states, coverage))
+}
+
+async fn scan_part<T: Send + 'static>(
+    part: Arc<mangru_store::Part>,
+    request: &ScanRequest,
+    control: &Control,
+    init: impl Fn() -> T + Send + 'static,
+    each: impl Fn(&mut T, &RecordBatch) -> Result<(), QueryError> + Send + 'static,
+) -> Result<(T, u64), QueryError> {
+    control.check()?;
+    let Some(plan) = plan::plan(part, &request.filter, request.range).await? else { return Ok((init(), 0)) };
+    if plan.rows.as_ref().is_some_and(roaring::RoaringBitmap::is_empty) {
+        return Ok((init(), 0));
+    }
+    let filter = (!plan.filter_is_done).then(|| request.filter.clone());
+    let range = (!plan.range_is_done).then_some(request.range);
+    let mut columns = request.columns.clone();
+    if let Some(filter) = &filter {
+        columns = plan::union(&columns, &filter.columns(request.signal));
+    }
+    if range.is_some() || columns.is_empty() {
+        columns = plan::union(&columns, &["time"]);
+    }
+    let reader = plan.part.read(&columns, plan.rows.as_ref()).await?;
+    let (signal, wanted, control) = (request.signal, request.columns.clone(), control.clone());
+    blocking(move || {
+        let mut state = init();
+        let mut matched = 0;
+        for batch in reader {
+            control.check()?;
+            let rows = plan::filtered(signal, &batch?, filter.as_ref(), range)?;
+            if rows.num_rows() > 0 {
+                matched += rows.num_rows() as u64;
+                each(&mut state, &plan::project(&rows, &wanted)?)?;
+            }
+        }
+        Ok((state, matched))
+    })
+    .await
+}
+
+/// How many rows match: from the index alone where it knows.
+pub(crate) async fn count(
+    store: &Arc<Store>,
+    signal: Signal,
+    filter: &Expr,
+    range: TimeRange,
+    control: &Control,
+) -> Result<ScanCoverage, QueryError> {
+    let snapshot = store.snapshot(signal);
+    let mut coverage = ScanCoverage::default();
+    let request = ScanRequest { signal, filter: filter.clone(), range, columns: Vec::new() };
+    let (hot, hot_request, hot_control) = (snapshot.hot, request.clone(), control.clone());
+    coverage.add(
+        blocking(move || {
+            let mut coverage = ScanCoverage::default();
+            for batch in &hot {
+                hot_control.check()?;
+                coverage.rows_in_range += batch.num_rows() as u64;
+                let range = Some(hot_request.range);
+                let bits = plan::matching(hot_request.signal, batch, Some(&hot_request.filter), range)?;
+                coverage.matched += bits.true_count() as u64;
+            }
+            Ok(coverage)
+        })
+        .await?,
+    );
+    for part in snapshot.parts {
+        if range.touches(part.min_time(), part.max_time()) {
+            coverage.rows_in_range += u64::from(part.rows());
+            let path = part.path().to_owned();
+            match count_part(part, &request, control).await {
+                Ok(matched) => coverage.matched += matched,
+                Err(error) if error.code == crate::ErrorCode::Internal => coverage.unreadable_parts.push(path),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(coverage)
+}
+
+async fn count_part(
+    part: Arc<mangru_store::Part>,
+    request: &ScanRequest,
+    control: &Control,
+) -> Result<u64, QueryError> {
+    let Some(plan) = plan::plan(part, &request.filter, request.range).await? else { return Ok(0) };
+    count_planned(&plan, request, control).await
+}
+
+/// The number of matching rows of a planned part, read only where the plan is not exact.
+pub(super) async fn count_planned(
+    plan: &PartPlan,
+    request: &ScanRequest,
+    control: &Control,
+) -> Result<u64, QueryError> {
+    if plan.is_exact() || plan.len() == 0 {
+        return Ok(plan.len());
+    }
+    let filter = (!plan.filter_is_done).then(|| request.filter.clone());
+    let range = (!plan.range_is_done).then_some(request.range);
+    let mut columns = filter.as_ref().map(|filter| filter.columns(request.signal)).unwrap_or_default();
+    columns = plan::union(&columns, &["time"]);
+    let reader = plan.part.read(&columns, plan.rows.as_ref()).await?;
+    let (signal, control) = (request.signal, control.clone());
+    blocking(move || {
+        let mut matched = 0;
+        for batch in reader {
+            control.check()?;
+            matched += plan::matching(signal, &batch?, filter.as_ref(), range)?.true_count() as u64;
+        }
+        Ok(matched)
+    })
+    .await
+}

@@ -1,0 +1,338 @@
+//! The newest matching rows, page by page.
+
+use super::aggregate::count_planned;
+use super::control::blocking;
+use super::cursor::{Cursor, hashes, identity_columns};
+use super::plan::{self, PartPlan, matching, times};
+use super::{Control, ScanRequest};
+use crate::QueryError;
+use arrow::compute::{concat_batches, interleave_record_batch};
+use arrow::record_batch::RecordBatch;
+use mangru_store::{Part, Signal, Store};
+use roaring::RoaringBitmap;
+use std::sync::Arc;
+
+/// Rows that may be read only to count matches exactly.
+const COUNT_BUDGET: u64 = 4_000_000;
+/// The first window of rows that is looked at from the end of a part; each next one is four times as long.
+const FIRST_WINDOW: u64 = 512;
+
+/// A page of the newest rows.
+pub(crate) struct Newest {
+    /// The rows, newest first, with the request's columns.
+    pub(crate) rows: RecordBatch,
+    /// The place of each row.
+    pub(crate) cursors: Vec<Cursor>,
+    /// How many rows match in all, on all pages.
+    pub(crate) matched: u64,
+    /// Whether `matched` is that number, or only that there are so many at least.
+    pub(crate) matched_is_exact: bool,
+    /// Rows of the parts and hot batches that touch the range.
+    pub(crate) rows_in_range: u64,
+    /// Whether older rows match.
+    pub(crate) more: bool,
+    /// Parts that could not be read.
+    pub(crate) unreadable_parts: Vec<String>,
+}
+
+/// The best rows so far: batches with all needed columns, and a place for each row.
+struct Best {
+    limit: usize,
+    before: Option<Cursor>,
+    batches: Vec<RecordBatch>,
+    places: Vec<(Cursor, usize, usize)>,
+}
+
+impl Best {
+    /// The time below which rows cannot be on the page, when the page is full. One more row than the page is kept, to know
+    /// whether there is a next one. Rows of the cursor's own time do not count: some were on earlier pages.
+    fn floor(&self) -> Option<i64> {
+        let seen =
+            self.before.map_or(0, |before| self.places.partition_point(|(cursor, _, _)| cursor.time >= before.time));
+        self.places.get(seen + self.limit).map(|(cursor, _, _)| cursor.time)
+    }
+
+    /// Whether rows of this time may be wanted at all.
+    fn wants(&self, time: i64) -> bool {
+        self.before.is_none_or(|before| time <= before.time) && self.floor().is_none_or(|floor| time >= floor)
+    }
+
+    /// Takes matching rows. Rows that say the same at the same time are numbered in the order they come.
+    fn add(&mut self, signal: Signal, rows: RecordBatch) -> Result<(), QueryError> {
+        if rows.num_rows() == 0 {
+            return Ok(());
+        }
+        let hashes = hashes(signal, &rows)?;
+        let number = self.batches.len();
+        for (row, (time, hash)) in times(&rows)?.iter().zip(hashes).enumerate() {
+            self.places.push((Cursor { time: *time, hash, ordinal: 0 }, number, row));
+        }
+        self.batches.push(rows);
+        self.settle();
+        Ok(())
+    }
+
+    fn settle(&mut self) {
+        self.places
+            .sort_unstable_by(|left, right| right.0.cmp(&left.0).then(left.1.cmp(&right.1)).then(left.2.cmp(&right.2)));
+        // Rows of one time stay together until all of that time were seen, since their order hangs on their hashes.
+        if let Some(floor) = self.floor() {
+            let keep = self.places.partition_point(|(cursor, _, _)| cursor.time >= floor);
+            self.places.truncate(keep);
+        }
+    }
+
+    /// The page: numbered, behind the cursor, cut to the limit.
+    fn finish(
+        mut self,
+        columns: &[&'static str],
+        signal: Signal,
+    ) -> Result<(RecordBatch, Vec<Cursor>, bool), QueryError> {
+        let mut last: Option<(i64, u64, u32)> = None;
+        for (cursor, _, _) in &mut self.places {
+            let ordinal = match last {
+                Some((time, hash, ordinal)) if (time, hash) == (cursor.time, cursor.hash) => ordinal + 1,
+                _ => 0,
+            };
+            cursor.ordinal = ordinal;
+            last = Some((cursor.time, cursor.hash, ordinal));
+        }
+        if let Some(before) = self.before {
+            // Newest first: times and hashes fall, numbers of equal rows rise.
+            self.places.retain(|(cursor, _, _)| {
+                (cursor.time, cursor.hash) < (before.time, before.hash)
+                    || ((cursor.time, cursor.hash) == (before.time, before.hash) && cursor.ordinal > before.ordinal)
+            });
+        }
+        let more = self.places.len() > self.limit;
+        self.places.truncate(self.limit);
+        let batches = self.batches.iter().map(|batch| plan::project(batch, columns)).collect::<Result<Vec<_>, _>>()?;
+        let rows = if self.places.is_empty() {
+            let schema = signal.schema();
+            let places = columns.iter().map(|name| schema.index_of(name)).collect::<Result<Vec<_>, _>>()?;
+            RecordBatch::new_empty(Arc::new(schema.project(&places)?))
+        } else {
+            let sources: Vec<&RecordBatch> = batches.iter().collect();
+            let places: Vec<(usize, usize)> = self.places.iter().map(|(_, batch, row)| (*batch, *row)).collect();
+            interleave_record_batch(&sources, &places)?
+        };
+        Ok((rows, self.places.into_iter().map(|(cursor, _, _)| cursor).collect(), more))
+    }
+}
+
+/// The newest rows that match, those behind the cursor only.
+pub(crate) async fn newest(
+    store: &Arc<Store>,
+    request: &ScanRequest,
+    limit: usize,
+    before: Option<Cursor>,
+    control: &Control,
+) -> Result<Newest, QueryError> {
+    let snapshot = store.snapshot(request.signal);
+    let signal = request.signal;
+    let columns = plan::union(&plan::union(&request.columns, identity_columns(signal)), &["time"]);
+    let mut best = Best { limit, before, batches: Vec::new(), places: Vec::new() };
+    let mut found = Newest {
+        rows: RecordBatch::new_empty(signal.schema()),
+        cursors: Vec::new(),
+        matched: 0,
+        matched_is_exact: true,
+        rows_in_range: snapshot.hot.iter().map(|batch| batch.num_rows() as u64).sum(),
+        more: false,
+        unreadable_parts: Vec::new(),
+    };
+
+    let (hot, hot_request, hot_control, hot_columns) =
+        (snapshot.hot, request.clone(), control.clone(), columns.clone());
+    let (taken, matched) = blocking(move || {
+        let mut best = best;
+        let mut matched = 0;
+        for batch in &hot {
+            hot_control.check()?;
+            let rows = plan::filtered(signal, batch, Some(&hot_request.filter), Some(hot_request.range))?;
+            matched += rows.num_rows() as u64;
+            let rows = wanted(&best, &plan::project(&rows, &hot_columns)?)?;
+            best.add(signal, rows)?;
+        }
+        Ok((best, matched))
+    })
+    .await?;
+    best = taken;
+    found.matched += matched;
+
+    let mut budget = COUNT_BUDGET;
+    for part in snapshot.parts {
+        if !request.range.touches(part.min_time(), part.max_time()) {
+            continue;
+        }
+        found.rows_in_range += u64::from(part.rows());
+        let path = part.path().to_owned();
+        match part_rows(&part, request, &columns, &mut best, &mut budget, control).await {
+            Ok((matched, exact)) => {
+                found.matched += matched;
+                found.matched_is_exact &= exact;
+            }
+            Err(error) if error.code == crate::ErrorCode::Internal => {
+                tracing::error!(path, %error, "part could not be read");
+                found.unreadable_parts.push(path);
+                found.matched_is_exact = false;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    let (rows, cursors, more) = best.finish(&request.columns, signal)?;
+    found.rows = rows;
+    found.cursors = cursors;
+    found.more = more;
+    Ok(found)
+}
+
+/// Only the rows whose time may still be wanted.
+fn wanted(best: &Best, rows: &RecordBatch) -> Result<RecordBatch, QueryError> {
+    let keep: arrow::array::BooleanArray = times(rows)?.iter().map(|time| Some(best.wants(*time))).collect();
+    Ok(arrow::compute::filter_record_batch(rows, &keep)?)
+}
+
+/// Adds a part's newest rows, and gives how many of its rows match and whether that is exact.
+async fn part_rows(
+    part: &Arc<Part>,
+    request: &ScanRequest,
+    columns: &[&'static str],
+    best: &mut Best,
+    budget: &mut u64,
+    control: &Control,
+) -> Result<(u64, bool), QueryError> {
+    control.check()?;
+    let floor = best.floor();
+    let can_hold = floor.is_none_or(|floor| part.max_time() >= floor)
+        && best.before.is_none_or(|before| part.min_time() <= before.time);
+    let Some(plan) = plan::plan(Arc::clone(part), &request.filter, request.range).await? else { return Ok((0, true)) };
+    let mut counted = None;
+    if can_hold && plan.len() > 0 {
+        let (hits, seen_all) = hits(&plan, request, best, control).await?;
+        if seen_all {
+            counted = Some(hits.matched);
+        }
+        if !hits.rows.is_empty() {
+            let reader = plan.part.read(columns, Some(&hits.rows)).await?;
+            let schema = reader.schema();
+            let rows = blocking(move || {
+                let batches = reader.collect::<Result<Vec<_>, _>>()?;
+                Ok(concat_batches(&schema, &batches)?)
+            })
+            .await?;
+            best.add(request.signal, rows)?;
+        }
+    }
+    if let Some(matched) = counted {
+        return Ok((matched, true));
+    }
+    if plan.is_exact() {
+        return Ok((plan.len(), true));
+    }
+    if plan.len() > *budget {
+        return Ok((0, false));
+    }
+    *budget -= plan.len();
+    Ok((count_planned(&plan, request, control).await?, true))
+}
+
+/// Rows of a part that match and may be on the page.
+struct Hits {
+    rows: RoaringBitmap,
+    /// Matches among the rows looked at.
+    matched: u64,
+}
+
+/// Looks for the newest matches of a part, from its end, in growing windows. The second value says whether all rows of the
+/// plan were looked at.
+async fn hits(
+    plan: &PartPlan,
+    request: &ScanRequest,
+    best: &Best,
+    control: &Control,
+) -> Result<(Hits, bool), QueryError> {
+    let all;
+    let rows = match &plan.rows {
+        Some(rows) => rows,
+        None => {
+            all = (0..plan.part.rows()).collect::<RoaringBitmap>();
+            &all
+        }
+    };
+    let mut hits = Hits { rows: RoaringBitmap::new(), matched: 0 };
+    let filter = (!plan.filter_is_done).then(|| request.filter.clone());
+    let range = (!plan.range_is_done).then_some(request.range);
+    // Logs lie in the order of time. Spans do not: all times are read, the newest rows are looked at first.
+    let mut order: Vec<u32> = rows.iter().collect();
+    if request.signal != Signal::Logs {
+        let reader = plan.part.read(&["time"], Some(rows)).await?;
+        let numbers = order;
+        order = blocking(move || {
+            let mut timed: Vec<(i64, u32)> = Vec::with_capacity(numbers.len());
+            let mut numbers = numbers.into_iter();
+            for batch in reader {
+                timed.extend(times(&batch?)?.iter().copied().zip(numbers.by_ref()));
+            }
+            timed.sort_unstable();
+            Ok(timed.into_iter().map(|(_, row)| row).collect())
+        })
+        .await?;
+    }
+    let needed = best.limit + 1;
+    let (floor, before) = (best.floor(), best.before);
+    let mut columns = filter.as_ref().map(|filter| filter.columns(request.signal)).unwrap_or_default();
+    columns = plan::union(&columns, &["time"]);
+    let mut window = FIRST_WINDOW.max(needed as u64);
+    // The time of the oldest row that is sure to be on the page as far as this part goes.
+    let mut usable: Vec<(i64, u32)> = Vec::new();
+    let mut end = order.len();
+    while end > 0 {
+        control.check()?;
+        let start = end.saturating_sub(usize::try_from(window).unwrap_or(usize::MAX));
+        let window_rows: RoaringBitmap = order[start..end].iter().copied().collect();
+        let reader = plan.part.read(&columns, Some(&window_rows)).await?;
+        let (filter, signal) = (filter.clone(), request.signal);
+        let (found, oldest) = blocking(move || {
+            let mut found: Vec<(i64, u32)> = Vec::new();
+            let mut oldest = i64::MAX;
+            let mut numbers = window_rows.iter();
+            for batch in reader {
+                let batch = batch?;
+                let keep = matching(signal, &batch, filter.as_ref(), range)?;
+                for (row, time) in times(&batch)?.iter().enumerate() {
+                    oldest = oldest.min(*time);
+                    let Some(number) = numbers.next() else { break };
+                    if keep.value(row) {
+                        found.push((*time, number));
+                    }
+                }
+            }
+            Ok((found, oldest))
+        })
+        .await?;
+        hits.matched += found.len() as u64;
+        usable.extend(found.into_iter().filter(|(time, _)| {
+            floor.is_none_or(|floor| *time >= floor) && before.is_none_or(|before| *time <= before.time)
+        }));
+        end = start;
+        window = window.saturating_mul(4).min(65_536);
+        if floor.is_some_and(|floor| oldest < floor) {
+            break;
+        }
+        // Enough rows strictly newer than all that is left, rows of the cursor's own time not counted: some of them were
+        // on earlier pages.
+        let sure = usable.iter().filter(|(time, _)| *time > oldest && before.is_none_or(|b| *time < b.time)).count();
+        if sure >= needed {
+            break;
+        }
+    }
+    usable.sort_unstable_by(|left, right| right.cmp(left));
+    if let Some((time, _)) =
+        usable.iter().filter(|(time, _)| before.is_none_or(|b| *time < b.time)).nth(needed - 1).copied()
+    {
+        usable.retain(|(other, _)| *other >= time);
+    }
+    hits.rows = usable.into_iter().map(|(_, row)| row).collect();
+    Ok((hits, end == 0))
+}

@@ -1,0 +1,116 @@
+//! For one part: which rows to read, and whether they must be looked at.
+
+use super::control::blocking;
+use crate::QueryError;
+use crate::language::{self, Expr, IdLookups};
+use arrow::array::{AsArray as _, BooleanArray, RecordBatch};
+use arrow::buffer::BooleanBuffer;
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::TimestampNanosecondType;
+use mangru_store::{Part, Signal, TimeRange};
+use roaring::RoaringBitmap;
+use std::sync::Arc;
+
+/// The rows of a part that a query looks at.
+pub(super) struct PartPlan {
+    pub(super) part: Arc<Part>,
+    /// The rows to read; `None` means all.
+    pub(super) rows: Option<RoaringBitmap>,
+    /// Whether every such row matches the filter for sure.
+    pub(super) filter_is_done: bool,
+    /// Whether every such row lies in the time range for sure.
+    pub(super) range_is_done: bool,
+}
+
+impl PartPlan {
+    /// How many rows are to be read.
+    pub(super) fn len(&self) -> u64 {
+        self.rows.as_ref().map_or_else(|| u64::from(self.part.rows()), RoaringBitmap::len)
+    }
+
+    /// Whether the rows are known without reading any.
+    pub(super) const fn is_exact(&self) -> bool {
+        self.filter_is_done && self.range_is_done
+    }
+}
+
+/// Asks index, bloom filters and page statistics of a part. `None` when the part has nothing in the range.
+pub(super) async fn plan(part: Arc<Part>, filter: &Expr, range: TimeRange) -> Result<Option<PartPlan>, QueryError> {
+    if !range.touches(part.min_time(), part.max_time()) {
+        return Ok(None);
+    }
+    let range_is_done = range.covers(part.min_time(), part.max_time());
+    let mut rows = if range_is_done { None } else { Some(part.rows_in(range).await?) };
+    let mut filter_is_done = matches!(filter, Expr::All);
+    if !filter_is_done && let Some(index) = part.index().await? {
+        let mut ids = IdLookups::new();
+        for (column, id) in filter.span_ids() {
+            ids.insert((column, id), part.rows_that_may_hold(column, &id).await?);
+        }
+        let (filter, total) = (filter.clone(), part.rows());
+        let found = blocking(move || Ok(language::candidates(&filter, &index, &ids, total)?)).await?;
+        if let Some(found) = found {
+            filter_is_done = found.exact;
+            rows = Some(match rows {
+                Some(rows) => rows & found.rows,
+                None => found.rows,
+            });
+        }
+    }
+    Ok(Some(PartPlan { part, rows, filter_is_done, range_is_done }))
+}
+
+/// Which rows of a batch are in the range and match; the batch holds `time` and the filter's columns.
+pub(super) fn matching(
+    signal: Signal,
+    batch: &RecordBatch,
+    filter: Option<&Expr>,
+    range: Option<TimeRange>,
+) -> Result<BooleanArray, QueryError> {
+    let mut bits = BooleanBuffer::new_set(batch.num_rows());
+    if let Some(range) = range {
+        let inside: BooleanBuffer = times(batch)?.iter().map(|time| range.contains(*time)).collect();
+        bits = &bits & &inside;
+    }
+    if let Some(filter) = filter {
+        bits = &bits & filter.matches(signal, batch)?.values();
+    }
+    Ok(BooleanArray::new(bits, None))
+}
+
+/// The rows of a batch that are in the range and match.
+pub(super) fn filtered(
+    signal: Signal,
+    batch: &RecordBatch,
+    filter: Option<&Expr>,
+    range: Option<TimeRange>,
+) -> Result<RecordBatch, QueryError> {
+    if filter.is_none() && range.is_none() {
+        return Ok(batch.clone());
+    }
+    Ok(filter_record_batch(batch, &matching(signal, batch, filter, range)?)?)
+}
+
+/// The times of a batch's rows.
+pub(super) fn times(batch: &RecordBatch) -> Result<&[i64], QueryError> {
+    let column = batch.column_by_name("time").ok_or_else(|| QueryError::internal("column time was not read"))?;
+    Ok(column.as_primitive::<TimestampNanosecondType>().values())
+}
+
+/// The batch with these columns only, in this order.
+pub(super) fn project(batch: &RecordBatch, columns: &[&str]) -> Result<RecordBatch, QueryError> {
+    let schema = batch.schema();
+    let places = columns.iter().map(|name| schema.index_of(name)).collect::<Result<Vec<_>, _>>()?;
+    Ok(batch.project(&places)?)
+}
+
+/// Names put together, each once.
+pub(super) fn union(left: &[&'static str], right: &[&'static str]) -> Vec<&'static str> {
+    let mut all = left.to_vec();
+    for name in right {
+        if !all.contains(name) {
+            all.push(name);
+        }
+    }
+    all
+}

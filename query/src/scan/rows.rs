@@ -1,0 +1,72 @@
+//! Matching rows of one part or hot batch, batch by batch, for those who drive the scan themselves.
+
+use super::Control;
+use super::plan;
+use crate::QueryError;
+use crate::language::Expr;
+use arrow::record_batch::RecordBatch;
+use mangru_store::{Part, PartReader, Signal, TimeRange};
+use std::sync::Arc;
+
+/// The matching rows of a part.
+pub(crate) struct PartRows {
+    reader: PartReader,
+    signal: Signal,
+    filter: Option<Expr>,
+    range: Option<TimeRange>,
+    columns: Vec<&'static str>,
+    control: Control,
+}
+
+/// Plans a part and opens it; `None` when nothing in it can match.
+pub(crate) async fn open_part(
+    part: Arc<Part>,
+    signal: Signal,
+    filter: &Expr,
+    range: TimeRange,
+    columns: &[&'static str],
+    control: &Control,
+) -> Result<Option<PartRows>, QueryError> {
+    control.check()?;
+    let Some(plan) = plan::plan(part, filter, range).await? else { return Ok(None) };
+    if plan.len() == 0 {
+        return Ok(None);
+    }
+    let filter = (!plan.filter_is_done).then(|| filter.clone());
+    let range = (!plan.range_is_done).then_some(range);
+    let mut needed = columns.to_vec();
+    if let Some(filter) = &filter {
+        needed = plan::union(&needed, &filter.columns(signal));
+    }
+    if range.is_some() || needed.is_empty() {
+        needed = plan::union(&needed, &["time"]);
+    }
+    let reader = plan.part.read(&needed, plan.rows.as_ref()).await?;
+    Ok(Some(PartRows { reader, signal, filter, range, columns: columns.to_vec(), control: control.clone() }))
+}
+
+impl PartRows {
+    /// The next rows; blocks.
+    pub(crate) fn next_batch(&mut self) -> Option<Result<RecordBatch, QueryError>> {
+        let batch = self.reader.next()?;
+        let read = || {
+            self.control.check()?;
+            let rows = plan::filtered(self.signal, &batch?, self.filter.as_ref(), self.range)?;
+            plan::project(&rows, &self.columns)
+        };
+        Some(read())
+    }
+}
+
+/// The matching rows of a hot batch.
+pub(crate) fn hot_rows(
+    batch: &RecordBatch,
+    signal: Signal,
+    filter: &Expr,
+    range: TimeRange,
+    columns: &[&'static str],
+    control: &Control,
+) -> Result<RecordBatch, QueryError> {
+    control.check()?;
+    plan::project(&plan::filtered(signal, batch, Some(filter), Some(range))?, columns)
+}

@@ -1,0 +1,75 @@
+//! The service itself: its store, its limits.
+
+use crate::scan::Control;
+use crate::{ErrorCode, QueryError};
+use mangru_store::Store;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::DropGuard;
+
+/// Limits on queries.
+#[derive(Clone, Debug)]
+pub struct QuerySettings {
+    /// A query ends with an error after this long. Default 30 s.
+    pub deadline: Duration,
+    /// Memory that one SQL query may take. Default 256 MiB.
+    pub memory_max_bytes: usize,
+    /// Queries that run at the same time; others wait for their turn. Default 8.
+    pub concurrency: usize,
+    /// The largest `limit` that is accepted. Default 10,000.
+    pub max_limit: usize,
+}
+
+impl Default for QuerySettings {
+    fn default() -> Self {
+        Self { deadline: Duration::from_secs(30), memory_max_bytes: 256 << 20, concurrency: 8, max_limit: 10_000 }
+    }
+}
+
+/// Answers queries over a store.
+pub struct QueryService {
+    store: Arc<Store>,
+    settings: QuerySettings,
+    turns: Arc<Semaphore>,
+}
+
+impl QueryService {
+    /// A service over this store.
+    pub fn new(store: Arc<Store>, settings: QuerySettings) -> Arc<Self> {
+        let turns = Arc::new(Semaphore::new(settings.concurrency.max(1)));
+        Arc::new(Self { store, settings, turns })
+    }
+
+    /// The store that is asked.
+    pub const fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// The limits in force.
+    pub const fn settings(&self) -> &QuerySettings {
+        &self.settings
+    }
+
+    /// Deadline and cancellation of one query; the guard cancels it when the waiting future is dropped.
+    pub(crate) fn control(&self) -> (Control, DropGuard) {
+        Control::new(self.settings.deadline)
+    }
+
+    /// Waits until fewer than the allowed number of queries run.
+    pub(crate) async fn turn(&self) -> Result<OwnedSemaphorePermit, QueryError> {
+        match tokio::time::timeout(self.settings.deadline, Arc::clone(&self.turns).acquire_owned()).await {
+            Ok(Ok(turn)) => Ok(turn),
+            _ => Err(QueryError::new(ErrorCode::ResourceExhausted, "too many queries are running: try again")),
+        }
+    }
+
+    /// The limit, when it is allowed.
+    pub(crate) fn checked_limit(&self, limit: usize) -> Result<usize, QueryError> {
+        if limit == 0 || limit > self.settings.max_limit {
+            let message = format!("limit is {limit}, allowed are 1 to {}", self.settings.max_limit);
+            return Err(QueryError::invalid("limit", message));
+        }
+        Ok(limit)
+    }
+}

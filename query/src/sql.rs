@@ -1,0 +1,157 @@
+//! SQL over the tables, by DataFusion.
+//!
+//! Tables `logs`, `spans` and `metric_points` have the columns of the store's schema; trace and span ids are hex text.
+//! Comparisons of `time`, equality of indexed columns and `matches(column, 'terms')` are given to the scan, so that parts
+//! and pages are left out; everything is checked again by DataFusion.
+
+mod functions;
+mod provider;
+mod values;
+
+use crate::{Coverage, ErrorCode, QueryError, QueryService};
+use datafusion::error::DataFusionError;
+use datafusion::execution::context::SQLOptions;
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::prelude::{SessionConfig, SessionContext};
+use futures::StreamExt as _;
+use mangru_store::{Signal, TimeRange};
+use parking_lot::Mutex;
+use serde::Serialize;
+use serde_json::Value as Json;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Queries longer than this are refused.
+const MAX_SQL_BYTES: usize = 64 << 10;
+
+/// A question in SQL.
+#[derive(Clone, Debug)]
+pub struct SqlRequest {
+    /// One statement that reads.
+    pub sql: String,
+    /// Rows outside are not seen.
+    pub range: TimeRange,
+    /// How many rows of the result at most.
+    pub limit: usize,
+}
+
+/// A column of a result.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct SqlColumn {
+    /// Its name.
+    pub name: String,
+    /// Arrow's name of its type.
+    pub r#type: String,
+}
+
+/// A result of SQL.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct SqlResult {
+    /// The columns in order.
+    pub columns: Vec<SqlColumn>,
+    /// The rows, a value per column: times in RFC 3339, maps as objects.
+    #[schema(value_type = Vec<Vec<Object>>)]
+    pub rows: Vec<Vec<Json>>,
+    /// What was looked at.
+    #[serde(flatten)]
+    pub coverage: Coverage,
+}
+
+/// What the scans below a query saw.
+#[derive(Debug, Default)]
+struct Seen {
+    rows_in_range: u64,
+    unreadable_parts: Vec<String>,
+}
+
+impl QueryService {
+    /// Answers a statement of SQL that reads.
+    pub async fn sql(&self, request: &SqlRequest) -> Result<SqlResult, QueryError> {
+        let started = Instant::now();
+        let limit = self.checked_limit(request.limit)?;
+        if request.sql.len() > MAX_SQL_BYTES {
+            return Err(QueryError::invalid("sql", format!("statement is longer than {MAX_SQL_BYTES} bytes")));
+        }
+        let (control, _guard) = self.control();
+        let _turn = self.turn().await?;
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(FairSpillPool::new(self.settings().memory_max_bytes)))
+            .build_arc()
+            .map_err(error)?;
+        let config = SessionConfig::new().with_target_partitions(2).with_information_schema(true);
+        let session = SessionContext::new_with_config_rt(config, runtime);
+        functions::register(&session);
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        for signal in Signal::ALL {
+            let table = provider::Table::new(self.store(), signal, request.range, control.clone(), Arc::clone(&seen));
+            session.register_table(signal.table(), Arc::new(table)).map_err(error)?;
+        }
+        let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+        let run = async {
+            let frame = session.sql_with_options(&request.sql, options).await?;
+            let columns = frame
+                .schema()
+                .fields()
+                .iter()
+                .map(|field| SqlColumn { name: field.name().clone(), r#type: field.data_type().to_string() })
+                .collect();
+            let mut stream = frame.execute_stream().await?;
+            let mut rows = Vec::new();
+            let mut more = false;
+            while let Some(batch) = stream.next().await {
+                let batch = batch?;
+                let room = limit - rows.len();
+                more |= batch.num_rows() > room;
+                values::append(&batch.slice(0, batch.num_rows().min(room)), &mut rows);
+                if more {
+                    break;
+                }
+            }
+            Ok::<_, DataFusionError>((columns, rows, more))
+        };
+        let result = tokio::time::timeout(self.settings().deadline, run).await;
+        let (columns, rows, more) = match result {
+            Ok(result) => result.map_err(error)?,
+            Err(_) => {
+                control.check()?;
+                return Err(QueryError::new(ErrorCode::DeadlineExceeded, "query took longer than its deadline"));
+            }
+        };
+        let seen = seen.lock();
+        let mut coverage = Coverage {
+            matched: rows.len() as u64,
+            matched_is_exact: !more,
+            complete: true,
+            limit_hit: None,
+            rows_in_range: seen.rows_in_range,
+            elapsed_ms: crate::request::elapsed_ms(started),
+        };
+        coverage.unreadable(&seen.unreadable_parts);
+        if more {
+            coverage.cut(format!("limit of {limit} rows"));
+        }
+        Ok(SqlResult { columns, rows, coverage })
+    }
+}
+
+/// DataFusion's errors as ours: what is wrong with the statement is the caller's.
+fn error(error: DataFusionError) -> QueryError {
+    match error.find_root() {
+        DataFusionError::ResourcesExhausted(message) => QueryError::new(ErrorCode::ResourceExhausted, message.clone()),
+        DataFusionError::External(inner) if inner.downcast_ref::<QueryError>().is_some() => {
+            inner.downcast_ref::<QueryError>().cloned().unwrap_or_else(|| QueryError::internal(&error))
+        }
+        DataFusionError::NotImplemented(message) => {
+            QueryError { field: Some("sql"), ..QueryError::new(ErrorCode::Unsupported, message.clone()) }
+        }
+        DataFusionError::SQL(..)
+        | DataFusionError::Plan(_)
+        | DataFusionError::SchemaError(..)
+        | DataFusionError::Configuration(_)
+        | DataFusionError::Execution(_)
+        | DataFusionError::Diagnostic(..)
+        | DataFusionError::ArrowError(..) => QueryError::invalid("sql", error.strip_backtrace()),
+        _ => QueryError::internal(error.strip_backtrace()),
+    }
+}

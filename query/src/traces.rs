@@ -1,0 +1,248 @@
+//! Traces: found by their spans, summed up, and whole.
+
+use crate::language::{Expr, FieldRef, Literal, Matcher};
+use crate::logs::{self, LogRow, any_time};
+use crate::spans::{self, SpanRow};
+use crate::{Coverage, Page, QueryError, QueryService, RowsRequest};
+use hashbrown::{HashMap, HashSet};
+use mangru_store::{Signal, TimeRange, TraceId};
+use serde::Serialize;
+use std::time::Instant;
+
+/// Spans of one trace that are shown at most.
+const MAX_TRACE_SPANS: usize = 100_000;
+/// Logs of one trace that are shown at most.
+const MAX_TRACE_LOGS: usize = 1_000;
+/// Matching spans that are looked at to find traces.
+const MAX_MATCHED_SPANS: usize = 10_000;
+
+/// How traces are put in order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TraceOrder {
+    /// The newest matching span first.
+    #[default]
+    Newest,
+    /// The longest first, among the newest matches.
+    Slowest,
+    /// Most errors first, among the newest matches.
+    MostErrors,
+}
+
+/// A request for traces.
+#[derive(Clone, Debug)]
+pub struct TracesRequest {
+    /// A search over spans; a trace is found when any of its spans matches.
+    pub query: String,
+    /// When the matching span started.
+    pub range: TimeRange,
+    /// How many traces at most.
+    pub limit: usize,
+    /// Their order.
+    pub order: TraceOrder,
+}
+
+/// A trace in one line.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct TraceSummary {
+    /// The trace, in hex.
+    pub trace_id: String,
+    /// When its first span started, nanoseconds since the Unix epoch.
+    pub start_unix_nano: String,
+    /// From its first start to its last end.
+    pub duration_ns: i64,
+    /// The root span's service; that of the earliest span when the root is missing.
+    pub root_service: String,
+    /// The root span's name; that of the earliest span when the root is missing.
+    pub root_name: String,
+    /// Whether no span without parent was received.
+    pub root_is_missing: bool,
+    /// Its spans.
+    pub spans: u64,
+    /// Its spans with the status error.
+    pub errors: u64,
+    /// Its spans that match the search.
+    pub matched_spans: u64,
+    /// Its services, those with the most spans first.
+    pub services: Vec<ServiceShare>,
+}
+
+/// A service's part of a trace.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct ServiceShare {
+    /// `service.name`.
+    pub name: String,
+    /// Its spans in the trace.
+    pub spans: u64,
+    /// The durations of these spans added up.
+    pub duration_ns: i64,
+}
+
+/// A whole trace.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct Trace {
+    /// The trace, in hex.
+    pub trace_id: String,
+    /// Its spans by start.
+    pub spans: Vec<SpanRow>,
+    /// Its logs by time; 1,000 at most.
+    pub logs: Vec<LogRow>,
+    /// How many logs it has.
+    pub logs_matched: u64,
+    /// What was looked at.
+    pub coverage: Coverage,
+}
+
+/// Rows of a trace.
+pub(crate) fn of_trace(id: &str) -> Expr {
+    Expr::Field(FieldRef::Id("trace_id"), Matcher::Equals(Literal::new(id.to_owned(), true)))
+}
+
+fn of_traces(ids: &[String]) -> Expr {
+    Expr::Or(ids.iter().map(|id| of_trace(id)).collect())
+}
+
+impl QueryService {
+    /// Traces with a span that matches.
+    pub async fn traces(&self, request: &TracesRequest) -> Result<Page<TraceSummary>, QueryError> {
+        let started = Instant::now();
+        let limit = self.checked_limit(request.limit)?;
+        let rows = RowsRequest {
+            query: request.query.clone(),
+            range: request.range,
+            limit: MAX_MATCHED_SPANS.min(self.settings().max_limit),
+            cursor: None,
+        };
+        let page = self.page(Signal::Spans, &rows, vec!["time", "trace_id", "duration_ns"]).await?;
+        let cells = crate::cells::Cells::new(&page.batch);
+        let mut order = Vec::new();
+        let mut matched: HashMap<String, u64> = HashMap::new();
+        for row in 0..page.batch.num_rows() {
+            let id = cells.id("trace_id", row);
+            match matched.get_mut(&id) {
+                Some(count) => *count += 1,
+                None => {
+                    matched.insert(id.clone(), 1);
+                    order.push(id);
+                }
+            }
+        }
+        let found = order.len();
+        // Other orders than by time choose among all found; those are bounded by the spans looked at.
+        let taken = if request.order == TraceOrder::Newest { limit } else { limit.max(1000) };
+        order.truncate(taken);
+        let mut summaries = self.summaries(&order, &matched).await?;
+        match request.order {
+            TraceOrder::Newest => {}
+            TraceOrder::Slowest => summaries.sort_by_key(|trace| std::cmp::Reverse(trace.duration_ns)),
+            TraceOrder::MostErrors => summaries.sort_by_key(|trace| std::cmp::Reverse(trace.errors)),
+        }
+        summaries.truncate(limit);
+        let mut coverage = page.coverage;
+        let all_spans_seen = coverage.complete;
+        coverage.matched = found as u64;
+        coverage.matched_is_exact = all_spans_seen;
+        if all_spans_seen && found > limit {
+            coverage.cut(format!("limit of {limit} traces"));
+        }
+        coverage.elapsed_ms = crate::request::elapsed_ms(started);
+        Ok(Page { rows: summaries, coverage, cursor: None })
+    }
+
+    async fn summaries(&self, ids: &[String], matched: &HashMap<String, u64>) -> Result<Vec<TraceSummary>, QueryError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let columns = vec!["time", "duration_ns", "trace_id", "parent_span_id", "name", "status_code", "service_name"];
+        let scan = any_time(Signal::Spans, of_traces(ids), columns);
+        let (batch, _, _) = self.all_rows(&scan, MAX_TRACE_SPANS).await?;
+        let cells = crate::cells::Cells::new(&batch);
+        let mut rows: HashMap<String, Vec<usize>> = HashMap::new();
+        for row in 0..batch.num_rows() {
+            rows.entry(cells.id("trace_id", row)).or_default().push(row);
+        }
+        Ok(ids
+            .iter()
+            .filter_map(|id| {
+                let mut rows = rows.remove(id)?;
+                let time = |row: usize| cells.integer("time", row).unwrap_or_default();
+                let duration = |row: usize| cells.integer("duration_ns", row).unwrap_or_default();
+                rows.sort_by_key(|row| time(*row));
+                let start = time(*rows.first()?);
+                let end = rows.iter().map(|row| time(*row).saturating_add(duration(*row).max(0))).max()?;
+                let root = rows.iter().copied().find(|row| cells.id("parent_span_id", *row).is_empty());
+                let head = root.unwrap_or(rows[0]);
+                let mut services: Vec<ServiceShare> = Vec::new();
+                for row in &rows {
+                    let name = cells.text("service_name", *row).unwrap_or_default();
+                    match services.iter_mut().find(|service| service.name == name) {
+                        Some(service) => {
+                            service.spans += 1;
+                            service.duration_ns = service.duration_ns.saturating_add(duration(*row));
+                        }
+                        None => {
+                            services.push(ServiceShare { name: name.to_owned(), spans: 1, duration_ns: duration(*row) })
+                        }
+                    }
+                }
+                services.sort_by_key(|service| std::cmp::Reverse(service.spans));
+                Some(TraceSummary {
+                    trace_id: id.clone(),
+                    start_unix_nano: start.to_string(),
+                    duration_ns: end - start,
+                    root_service: cells.text("service_name", head).unwrap_or_default().to_owned(),
+                    root_name: cells.text("name", head).unwrap_or_default().to_owned(),
+                    root_is_missing: root.is_none(),
+                    spans: rows.len() as u64,
+                    errors: rows.iter().filter(|row| cells.integer("status_code", **row) == Some(2)).count() as u64,
+                    matched_spans: matched.get(id).copied().unwrap_or_default(),
+                    services,
+                })
+            })
+            .collect())
+    }
+
+    /// A whole trace, whenever it was.
+    pub async fn trace(&self, id: TraceId) -> Result<Option<Trace>, QueryError> {
+        let trace_id = id.to_string();
+        let scan = any_time(Signal::Spans, of_trace(&trace_id), spans::columns());
+        let _turn = self.turn().await?;
+        let (batch, _, coverage) = self.all_rows(&scan, MAX_TRACE_SPANS).await?;
+        let mut spans = spans::rows(&batch);
+        spans.reverse();
+        let scan = any_time(Signal::Logs, of_trace(&trace_id), logs::columns());
+        let (batch, cursors, log_coverage) = self.all_rows(&scan, MAX_TRACE_LOGS).await?;
+        let mut logs = logs::rows(&batch, &cursors);
+        logs.reverse();
+        if spans.is_empty() && logs.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Trace { trace_id, spans, logs, logs_matched: log_coverage.matched, coverage }))
+    }
+
+    /// The rows of a trace's spans with all columns, for giving them out as they came in.
+    pub(crate) async fn trace_batch(&self, id: TraceId) -> Result<arrow::record_batch::RecordBatch, QueryError> {
+        let schema = Signal::Spans.schema();
+        let mut seen = HashSet::new();
+        let columns: Vec<&'static str> = spans::columns()
+            .into_iter()
+            .chain(OTLP_COLUMNS.iter().copied())
+            .filter(|name| schema.index_of(name).is_ok() && seen.insert(*name))
+            .collect();
+        let scan = any_time(Signal::Spans, of_trace(&id.to_string()), columns);
+        Ok(self.all_rows(&scan, MAX_TRACE_SPANS).await?.0)
+    }
+}
+
+/// What OTLP has beside the columns of a [`SpanRow`].
+const OTLP_COLUMNS: &[&str] = &[
+    "original_time_unix_nano",
+    "dropped_attributes_count",
+    "dropped_events_count",
+    "dropped_links_count",
+    "resource_dropped_attributes_count",
+    "resource_schema_url",
+    "scope_version",
+    "scope_attributes",
+    "scope_dropped_attributes_count",
+    "scope_schema_url",
+];
