@@ -20,13 +20,13 @@ pub(crate) fn spoken(range: TimeRange) -> String {
     format!("from {} to {} UTC", clock::text(range.start, clock::Show::Full), clock::text(range.end, clock::Show::Full))
 }
 
-/// A round number at or above the value: 1, 2 or 5 times a power of ten.
+/// A round number at or above the value.
 pub(crate) fn round_up(value: f64) -> f64 {
     if value <= 0.0 || !value.is_finite() {
         return 1.0;
     }
     let power = 10_f64.powf(value.log10().floor());
-    [1.0, 2.0, 5.0, 10.0].into_iter().map(|step| step * power).find(|top| *top >= value).unwrap_or(value)
+    [1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0].into_iter().map(|step| step * power).find(|top| *top >= value).unwrap_or(value)
 }
 
 #[cfg(test)]
@@ -35,9 +35,9 @@ mod tests {
 
     #[test]
     fn the_top_of_an_axis_is_round() {
-        assert!((round_up(7.0) - 10.0).abs() < 1e-9);
-        assert!((round_up(130.0) - 200.0).abs() < 1e-9);
-        assert!((round_up(0.03) - 0.05).abs() < 1e-9);
+        assert!((round_up(7.0) - 8.0).abs() < 1e-9);
+        assert!((round_up(130.0) - 150.0).abs() < 1e-9);
+        assert!((round_up(0.035) - 0.04).abs() < 1e-9);
         assert!((round_up(0.0) - 1.0).abs() < 1e-9);
     }
 }

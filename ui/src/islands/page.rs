@@ -48,7 +48,7 @@ fn show_times(document: &Document) {
         }
     }
     for element in all(document, "[data-zone-name]") {
-        element.set_text_content(Some(&browser::zone_name()));
+        element.set_text_content(Some(&format!("your zone ({})", browser::zone_name())));
     }
 }
 

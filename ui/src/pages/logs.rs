@@ -174,7 +174,6 @@ pub(crate) fn screen(request: &PageRequest, logs: &Logs) -> Screen {
                 {facets::facets(request, logs)}
                 <div class="results">{rows::results(request, page, logs.open.as_ref())}</div>
             </div>
-            {logs.open.as_ref().map(|open| detail::panel(request, open))}
         }
         .into_any(),
     };

@@ -331,7 +331,7 @@ fn links_hand_over_to_the_next_screen() {
     assert!(page("traces").contains("href=\"/traces/00000000000000000000000000000001\""), "a result leads to its trace");
     assert!(page("span").contains("exception.message") && page("span").contains("Payment.java:210"), "events with their stack traces");
     assert!(page("trace").contains("the parent of 1 span is not here"), "a missing parent is told");
-    assert!(page("trace").contains("1 span lie outside their parent's time"), "what does not fit is told");
+    assert!(page("trace").contains("1 span outside the time of the parent"), "what does not fit is told");
     assert!(page("overview").find("payment").expect("payment") < page("overview").find(">catalog<").expect("catalog"), "worst first");
     assert!(page("empty").contains("OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4317"), "how to send data");
     assert!(page("error").contains("service:&gt;\n        ^</pre>"), "the caret stands below the error");

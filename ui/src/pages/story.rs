@@ -73,7 +73,7 @@ fn told(story: &Story) -> AnyView {
     view! {
         <p><strong>{format::duration(end - start)}</strong>" from "{crate::clock::time_view(start, Show::Full)}</p>
         <div class="story-head">{traces}<div><span>"Services"</span><ul class="choices">{services}</ul></div></div>
-        {parts::coverage(story.entries.len(), "match", &story.coverage)}
+        {parts::coverage(story.entries.len(), "matching row", &story.coverage)}
         <div class="table-wrap">
             <table class="story dense">
                 <thead><tr>

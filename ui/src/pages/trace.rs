@@ -77,8 +77,10 @@ pub(crate) fn screen(request: &PageRequest, trace: &Trace) -> Screen {
     let content = view! {
         {head(request, trace, &layout, &name)}
         {views(request, chosen)}
-        {open.map(|span| panel::panel(request, trace, &layout, span))}
-        {body}
+        <div class=if open.is_some() { "trace-body has-panel" } else { "trace-body" }>
+            <div class="trace-view">{body}</div>
+            {open.map(|span| panel::panel(request, trace, &layout, span))}
+        </div>
         {loose_logs(trace)}
     }
     .into_any();

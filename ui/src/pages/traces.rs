@@ -101,7 +101,7 @@ fn results(request: &PageRequest, found: &Page<TraceSummary>) -> AnyView {
     if found.rows.is_empty() {
         let wider = request.here(&request.params.without("end").without("cursor").with("start", "-24h"));
         return view! {
-            {parts::coverage(0, "span", &found.coverage)}
+            {parts::coverage(0, "matching span", &found.coverage)}
             <p class="empty">"No trace matches in this range. "<a href=wider>"Search the last 24 hours"</a></p>
         }
         .into_any();

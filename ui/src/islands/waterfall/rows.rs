@@ -57,7 +57,7 @@ impl Row {
         let marks = [
             (flags::ERROR, "✖"),
             (flags::PARENT_MISSING, "⁇"),
-            (flags::CLOCK_SKEW, "⏱"),
+            (flags::CLOCK_SKEW, "⇄"),
             (flags::EVENTS, "•"),
             (flags::LINKS, "⇢"),
             (flags::LOGS, "≡"),

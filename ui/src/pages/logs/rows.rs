@@ -1,6 +1,6 @@
 //! The rows of a page of results.
 
-use super::OpenRow;
+use super::{OpenRow, detail};
 use crate::clock::{Show, row_time};
 use crate::format;
 use crate::highlight;
@@ -38,10 +38,13 @@ pub(super) fn results(request: &PageRequest, page: &Page<LogRow>, open: Option<&
     let columns = columns(request);
     let terms = highlight::terms(request.query());
     let open_row = open.and_then(|open| open.row.as_ref()).map(|row| row.row.as_str());
+    let is_on_page = page.rows.iter().any(|row| open_row == Some(row.row.as_str()));
+    let apart = open.filter(|_| !is_on_page).map(|open| detail::panel(request, open));
     if page.rows.is_empty() {
         let wider = request.here(&request.params.without("end").without("cursor").with("start", "-24h"));
         return view! {
-            {parts::coverage(0, "match", &page.coverage)}
+            {apart}
+            {parts::coverage(0, "matching row", &page.coverage)}
             <p class="empty">"Nothing matches in this range. "<a href=wider>"Search the last 24 hours"</a>" or "<a href=request.here(&request.params.without("q").without("cursor"))>"drop the search"</a>"."</p>
         }
         .into_any();
@@ -53,7 +56,18 @@ pub(super) fn results(request: &PageRequest, page: &Page<LogRow>, open: Option<&
             view! { <th scope="col">{name.clone()}" "<a class="remove" href=remove aria-label=format!("Remove column {name}")>"×"</a></th> }
         })
         .collect();
-    let rows: Vec<_> = page.rows.iter().map(|row| line(request, row, &columns, &terms, open_row == Some(row.row.as_str()))).collect();
+    let width = (columns.len() + 4).to_string();
+    let rows: Vec<_> = page
+        .rows
+        .iter()
+        .map(|row| {
+            let is_open = open_row == Some(row.row.as_str());
+            let below = open.filter(|_| is_open).map(|open| {
+                view! { <tr class="detail"><td colspan=width.clone()>{detail::panel(request, open)}</td></tr> }
+            });
+            view! { {line(request, row, &columns, &terms, is_open)}{below} }
+        })
+        .collect();
     let newest = request.params.get("cursor").map(|_| {
         view! { <a href=request.here(&request.params.without("cursor").without("row").without("at"))>"⟨ Newest"</a> }
     });
@@ -69,7 +83,8 @@ pub(super) fn results(request: &PageRequest, page: &Page<LogRow>, open: Option<&
     });
     let end = page.cursor.is_none().then(|| view! { <span class="quiet">"the oldest match in range is above"</span> });
     view! {
-        {parts::coverage(page.rows.len(), "match", &page.coverage)}
+        {apart}
+        {parts::coverage(page.rows.len(), "matching row", &page.coverage)}
         <div class="table-wrap">
             <table class="logs dense">
                 <thead><tr><th scope="col">"Time"</th><th scope="col"><abbr title="Severity">"Sev"</abbr></th><th scope="col">"Service"</th>{heads}<th scope="col">"Message"</th></tr></thead>

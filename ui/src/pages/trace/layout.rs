@@ -96,10 +96,10 @@ impl Layout {
         let skewed = count(flags::CLOCK_SKEW);
         if skewed > 0 {
             let spans = crate::format::counted(skewed as u64, "span");
-            warnings.push(format!("⏱ {spans} lie outside their parent's time: clocks differ, or work ran on after the parent ended"));
+            warnings.push(format!("⇄ {spans} outside the time of the parent: clocks differ, or work ran on after the parent ended"));
         }
-        if self.roots > 1 && missing < self.roots {
-            warnings.push(format!("{} spans have no parent", self.roots - missing));
+        if self.roots > missing + 1 {
+            warnings.push(format!("{} spans are roots, without any parent", self.roots - missing));
         }
         warnings
     }

@@ -78,7 +78,7 @@ pub(super) fn waterfall(request: &PageRequest, trace: &Trace, layout: &Layout) -
                 <div class="wf-static">{lines}</div>
                 {pages}
             </TraceWaterfall>
-            <p class="quiet">"✖ error  ⁇ parent missing  ⏱ outside its parent  • events  ⇢ links  ≡ logs; the line below a bar marks the critical path"</p>
+            <p class="quiet">"✖ error  ⁇ parent missing  ⇄ outside its parent  • events  ⇢ links  ≡ logs; the line below a bar marks the critical path"</p>
         </section>
     }
     .into_any()
