@@ -2,8 +2,8 @@
 /**
  * @param {HTMLElement} el
  */
-export function HistogramZoom_8752976899978096989(el) {
-wasm.HistogramZoom_8752976899978096989(el);
+export function HistogramZoom_17855039953582039405(el) {
+wasm.HistogramZoom_17855039953582039405(el);
 }
 
 export class IntoUnderlyingByteSource {
@@ -120,8 +120,8 @@ if (Symbol.dispose) IntoUnderlyingSource.prototype[Symbol.dispose] = IntoUnderly
 /**
  * @param {HTMLElement} el
  */
-export function LiveTail_18339256293432638123(el) {
-wasm.LiveTail_18339256293432638123(el);
+export function LiveTail_15941206434582635088(el) {
+wasm.LiveTail_15941206434582635088(el);
 }
 
 /**
@@ -134,8 +134,8 @@ wasm.PageKeys_13678919004746455387(el);
 /**
  * @param {HTMLElement} el
  */
-export function TraceWaterfall_12398201576760037618(el) {
-wasm.TraceWaterfall_12398201576760037618(el);
+export function TraceWaterfall_8716394746825847485(el) {
+wasm.TraceWaterfall_8716394746825847485(el);
 }
 
 /**

@@ -32,7 +32,7 @@ pub fn short(value: f64) -> String {
         _ => (value, ""),
     };
     let text = match scaled.abs() {
-        s if s == 0.0 => return "0".to_owned(),
+        0.0 => return "0".to_owned(),
         s if s < 0.001 => return format!("{scaled:.1e}"),
         s if s < 10.0 => format!("{scaled:.2}"),
         s if s < 1000.0 => format!("{scaled:.1}"),

@@ -100,7 +100,9 @@ mod tests {
     #[test]
     fn words_and_phrases_are_marked_fields_and_negations_not() {
         assert_eq!(
-            terms(r#"service:checkout level>=warn "connection refused" Time* -noise NOT quiet (a OR "b c") body:*sub*"#),
+            terms(
+                r#"service:checkout level>=warn "connection refused" Time* -noise NOT quiet (a OR "b c") body:*sub*"#
+            ),
             ["connection refused", "time", "a", "b c", "sub"]
         );
         assert!(terms("-\"not this\" route:\"/a b\"").is_empty());
@@ -112,7 +114,10 @@ mod tests {
         let text = "Connection REFUSED by peer; refused again";
         let cut = pieces(text, &terms("refused peer"));
         assert_eq!(cut.iter().map(|(piece, _)| *piece).collect::<String>(), text);
-        assert_eq!(cut.iter().filter(|(_, marked)| *marked).map(|(piece, _)| *piece).collect::<Vec<_>>(), ["REFUSED", "peer", "refused"]);
+        assert_eq!(
+            cut.iter().filter(|(_, marked)| *marked).map(|(piece, _)| *piece).collect::<Vec<_>>(),
+            ["REFUSED", "peer", "refused"]
+        );
         assert_eq!(pieces("İstanbul", &["i".to_owned()]), [("İstanbul", false)]);
         assert!(pieces("", &["x".to_owned()]).is_empty());
     }

@@ -124,7 +124,10 @@ mod tests {
 
     #[test]
     fn what_is_built_is_read_back() {
-        let params = Params::default().with("q", "level>=warn \"결제 실패\" a+b&c=d %").with("start", "-15m").and("facet", "host.name");
+        let params = Params::default()
+            .with("q", "level>=warn \"결제 실패\" a+b&c=d %")
+            .with("start", "-15m")
+            .and("facet", "host.name");
         let address = params.on("/logs");
         let (path, query) = address.split_once('?').expect("a query string");
         assert_eq!(path, "/logs");

@@ -10,7 +10,11 @@ use serde_json::Value;
 
 /// What an answer covers, in one line: how many of how many, out of what, in what time, and what cut it.
 pub(crate) fn coverage(shown: usize, noun: &str, coverage: &Coverage) -> AnyView {
-    let matched = format!("{}{}", if coverage.matched_is_exact { "" } else { "at least " }, format::counted(coverage.matched, noun));
+    let matched = format!(
+        "{}{}",
+        if coverage.matched_is_exact { "" } else { "at least " },
+        format::counted(coverage.matched, noun)
+    );
     let text = format!(
         "{} of {matched}, {} in range, {:.0} ms",
         format::count(shown as u64),
@@ -109,9 +113,14 @@ pub(crate) fn copyable(text: &str) -> AnyView {
 
 /// How to send data: shown where there is none.
 pub(crate) fn how_to_send(endpoints: &Endpoints) -> AnyView {
-    let grpc = format!("export OTEL_EXPORTER_OTLP_ENDPOINT=http://{}\nexport OTEL_EXPORTER_OTLP_PROTOCOL=grpc", endpoints.otlp_grpc);
-    let http =
-        format!("export OTEL_EXPORTER_OTLP_ENDPOINT=http://{}\nexport OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf", endpoints.otlp_http);
+    let grpc = format!(
+        "export OTEL_EXPORTER_OTLP_ENDPOINT=http://{}\nexport OTEL_EXPORTER_OTLP_PROTOCOL=grpc",
+        endpoints.otlp_grpc
+    );
+    let http = format!(
+        "export OTEL_EXPORTER_OTLP_ENDPOINT=http://{}\nexport OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf",
+        endpoints.otlp_http
+    );
     let curl = format!(
         "curl -s http://{}/v1/logs -H 'content-type: application/json' -d '{{\"resourceLogs\":[{{\"resource\":{{\"attributes\":[{{\"key\":\"service.name\",\"value\":{{\"stringValue\":\"hello\"}}}}]}},\"scopeLogs\":[{{\"logRecords\":[{{\"severityNumber\":9,\"body\":{{\"stringValue\":\"first light\"}}}}]}}]}}]}}'",
         endpoints.otlp_http

@@ -33,7 +33,7 @@ pub fn router(context: UiContext) -> Router {
         .route("/traces", get(pages::traces::handle))
         .route("/traces/{id}", get(pages::trace::handle))
         .route("/story", get(pages::story::find))
-        .route("/story/{id}", get(pages::story::handle))
+        .route("/story/{*id}", get(pages::story::handle))
         // `/metrics` itself is what Prometheus scrapes.
         .route("/metrics/explore", get(pages::metrics::handle))
         .route("/sql", get(pages::sql::handle))

@@ -124,7 +124,10 @@ fn time_control(request: &PageRequest) -> AnyView {
     let go = |(start, end): (String, String)| request.here(&params.with("start", &start).with("end", &end));
     let label = match time.label() {
         Some(label) => view! { <span>{label}</span> }.into_any(),
-        None => view! { <span>{time_view(time.range.start, Show::Full)}" – "{time_view(time.range.end, Show::Full)}</span> }.into_any(),
+        None => {
+            view! { <span>{time_view(time.range.start, Show::Full)}" – "{time_view(time.range.end, Show::Full)}</span> }
+                .into_any()
+        }
     };
     let relative: Vec<_> = RELATIVE
         .iter()

@@ -80,7 +80,10 @@ impl TimeChoice {
     pub(crate) fn zoomed_out(&self, now: i64) -> (String, String) {
         let half = self.length() / 2;
         let end = self.range.end.saturating_add(half).min(now.max(self.range.end));
-        (clock::rfc3339(self.range.start.saturating_sub(half.saturating_mul(2) - (end - self.range.end))), clock::rfc3339(end))
+        (
+            clock::rfc3339(self.range.start.saturating_sub(half.saturating_mul(2) - (end - self.range.end))),
+            clock::rfc3339(end),
+        )
     }
 
     /// Half its length earlier or later.

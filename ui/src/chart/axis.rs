@@ -10,8 +10,7 @@ const LABELS: i64 = 6;
 pub(crate) fn time_axis(range: TimeRange) -> AnyView {
     let span = range.end.saturating_sub(range.start);
     let show = axis_show(span);
-    let labels: Vec<_> =
-        (0..LABELS).map(|n| time_view(range.start + span / (LABELS - 1) * n, show)).collect();
+    let labels: Vec<_> = (0..LABELS).map(|n| time_view(range.start + span / (LABELS - 1) * n, show)).collect();
     view! { <div class="time-axis" aria-hidden="true">{labels}</div> }.into_any()
 }
 
@@ -26,7 +25,11 @@ pub(crate) fn round_up(value: f64) -> f64 {
         return 1.0;
     }
     let power = 10_f64.powf(value.log10().floor());
-    [1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0].into_iter().map(|step| step * power).find(|top| *top >= value).unwrap_or(value)
+    [1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0]
+        .into_iter()
+        .map(|step| step * power)
+        .find(|top| *top >= value)
+        .unwrap_or(value)
 }
 
 #[cfg(test)]

@@ -131,7 +131,8 @@ fn bar_paths(bars: &StackedBars, top: f64) -> Vec<String> {
 }
 
 fn table(bars: &StackedBars, path: &str, params: &Params) -> AnyView {
-    let heads: Vec<_> = bars.series.iter().map(|series| view! { <th scope="col" class="num">{series.label.clone()}</th> }).collect();
+    let heads: Vec<_> =
+        bars.series.iter().map(|series| view! { <th scope="col" class="num">{series.label.clone()}</th> }).collect();
     let rows: Vec<_> = (0..bars.buckets)
         .filter(|bucket| bars.total(*bucket) > 0)
         .map(|bucket| {

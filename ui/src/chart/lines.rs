@@ -22,7 +22,8 @@ pub(crate) struct Line {
 
 /// The chart of a range; `what` names the values with their unit.
 pub(crate) fn lines(what: &str, lines: &[Line], range: TimeRange) -> AnyView {
-    let values = || lines.iter().flat_map(|line| line.points.iter().map(|(_, value)| *value)).filter(|value| value.is_finite());
+    let values =
+        || lines.iter().flat_map(|line| line.points.iter().map(|(_, value)| *value)).filter(|value| value.is_finite());
     let highest = values().fold(f64::NEG_INFINITY, f64::max);
     let lowest = values().fold(f64::INFINITY, f64::min);
     if highest < lowest {

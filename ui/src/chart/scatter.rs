@@ -38,7 +38,12 @@ pub(crate) fn scatter(points: &[Point], range: TimeRange) -> AnyView {
             let x = (point.time_ns.saturating_sub(range.start) as f64 / length * WIDTH).clamp(4.0, WIDTH - 4.0);
             let share = ((point.duration_ns.max(1) as f64).log10() - low) / (high - low);
             let y = (HEIGHT - share * HEIGHT).clamp(5.0, HEIGHT - 5.0);
-            let name = format!("{}, {}{}", point.label, format::duration(point.duration_ns), if point.is_error { ", with errors" } else { "" });
+            let name = format!(
+                "{}, {}{}",
+                point.label,
+                format::duration(point.duration_ns),
+                if point.is_error { ", with errors" } else { "" }
+            );
             let (x, y) = (format!("{x:.1}"), format!("{y:.1}"));
             let shape = if point.is_error {
                 let diamond = format!("M{x} {y}m-5 0l5 -5l5 5l-5 5z");

@@ -37,7 +37,14 @@ pub(super) fn moment(ns: i64, show: &str, utc: bool) -> String {
             date.get_utc_seconds(),
         )
     } else {
-        (date.get_full_year(), date.get_month(), date.get_date(), date.get_hours(), date.get_minutes(), date.get_seconds())
+        (
+            date.get_full_year(),
+            date.get_month(),
+            date.get_date(),
+            date.get_hours(),
+            date.get_minutes(),
+            date.get_seconds(),
+        )
     };
     let month = month + 1;
     match show {

@@ -5,6 +5,7 @@ use crate::format;
 use leptos::ev::PointerEvent;
 use leptos::html;
 use leptos::prelude::*;
+use std::fmt::Write as _;
 
 /// Lays a read-out and a selection over a histogram drawn by the server. Dragging leads to `base` with the range chosen.
 #[island]
@@ -81,7 +82,8 @@ pub(crate) fn HistogramZoom(
             let count = counts.get(first..=last).unwrap_or(&[]).iter().sum::<u64>();
             sum += count;
             if count > 0 {
-                text.push_str(&format!("   {label} {}", format::count(count)));
+                // Writing to a String cannot fail.
+                let _ = write!(text, "   {label} {}", format::count(count));
             }
         }
         if sum == 0 {

@@ -5,6 +5,7 @@ use crate::palette::{Severity, service_class};
 use leptos::prelude::*;
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::fmt::Write as _;
 use std::rc::Rc;
 use std::time::Duration;
 use wasm_bindgen::JsCast;
@@ -63,7 +64,8 @@ pub(crate) fn LiveTail(
         let dropped = dropped.get();
         let mut text = format!("{} rows since it started, the newest {ROWS_SHOWN} are kept", seen.get());
         if dropped > 0 {
-            text.push_str(&format!("; {dropped} left out because they came too fast"));
+            // Writing to a String cannot fail.
+            let _ = write!(text, "; {dropped} left out because they came too fast");
         }
         text
     };
@@ -85,7 +87,10 @@ pub(crate) fn LiveTail(
 
 fn tail_row(row: &TailRow) -> impl IntoView + use<> {
     let severity = Severity::of(row.severity_number);
-    let time = row.time_unix_nano.parse().map_or_else(|_| row.time_unix_nano.clone(), |ns| browser::moment(ns, "row", browser::wants_utc()));
+    let time = row
+        .time_unix_nano
+        .parse()
+        .map_or_else(|_| row.time_unix_nano.clone(), |ns| browser::moment(ns, "row", browser::wants_utc()));
     let body = row.body.as_str().map_or_else(|| row.body.to_string(), str::to_owned);
     let class = format!("log-line {}", severity.class());
     let service_class = format!("service {}", service_class(&row.service_name));
@@ -137,8 +142,7 @@ fn follow(
     let on_open = Closure::<dyn FnMut(web_sys::Event)>::new(move |_: web_sys::Event| line.set(Line::Open));
     let on_error = Closure::<dyn FnMut(web_sys::Event)>::new(move |_: web_sys::Event| line.set(Line::Lost));
     // Listening on an open source cannot fail.
-    let _ = source.add_event_listener_with_callback("row", on_row.as_ref().unchecked_ref());
-    let _ = source.add_event_listener_with_callback("message", on_row.as_ref().unchecked_ref());
+    let _ = source.add_event_listener_with_callback("log", on_row.as_ref().unchecked_ref());
     let _ = source.add_event_listener_with_callback("dropped", on_dropped.as_ref().unchecked_ref());
     source.set_onopen(Some(on_open.as_ref().unchecked_ref()));
     source.set_onerror(Some(on_error.as_ref().unchecked_ref()));

@@ -72,32 +72,38 @@ pub(crate) fn TraceWaterfall(
     view! {
         <div class="waterfall">
             <div class:hidden=move || is_alive.get()>{children()}</div>
-            {move || is_alive.get().then(|| picture(Arc::clone(&spans), state, selected.clone()))}
+            {move || is_alive.get().then(|| picture(&spans, state, selected.clone()))}
         </div>
     }
 }
 
-fn picture(spans: Arc<Spans>, state: State, selected: String) -> AnyView {
+fn picture(spans: &Arc<Spans>, state: State, selected: String) -> AnyView {
     let visible = {
-        let spans = Arc::clone(&spans);
-        Memo::new(move |_| state.collapsed.with(|collapsed| shown(&spans.rows, &spans.names, &spans.services, collapsed, &state.search.get())))
+        let spans = Arc::clone(spans);
+        Memo::new(move |_| {
+            state
+                .collapsed
+                .with(|collapsed| shown(&spans.rows, &spans.names, &spans.services, collapsed, &state.search.get()))
+        })
     };
     let window: NodeRef<html::Div> = NodeRef::new();
     Effect::new(move |was: Option<()>| {
         // Once, when the window is there: bring the open span into view.
         if let (Some(window), None) = (window.get(), was) {
-            let at = visible.with_untracked(|visible| visible.iter().position(|index| *index == state.cursor.get_untracked()));
+            let at = visible
+                .with_untracked(|visible| visible.iter().position(|index| *index == state.cursor.get_untracked()));
             window.set_scroll_top((at.unwrap_or(0) as i32 * ROW_HEIGHT - WINDOW_HEIGHT / 2).max(0));
         }
     });
     let lines = {
-        let spans = Arc::clone(&spans);
+        let spans = Arc::clone(spans);
         move || {
             visible.with(|visible| {
                 let (first, last) = in_view(visible.len(), state.scroll.get(), ROW_HEIGHT, WINDOW_HEIGHT);
                 let above = (first as i32 * ROW_HEIGHT).to_string();
                 let below = ((visible.len() - last) as i32 * ROW_HEIGHT).to_string();
-                let rows: Vec<_> = visible[first..last].iter().map(|index| line(&spans, *index, state, &selected)).collect();
+                let rows: Vec<_> =
+                    visible[first..last].iter().map(|index| line(&spans, *index, state, &selected)).collect();
                 view! {
                     <svg class="spacer" width="1" height=above aria-hidden="true"></svg>
                     {rows}
@@ -107,13 +113,13 @@ fn picture(spans: Arc<Spans>, state: State, selected: String) -> AnyView {
         }
     };
     let on_key = {
-        let spans = Arc::clone(&spans);
+        let spans = Arc::clone(spans);
         move |event: KeyboardEvent| press(&spans, state, visible, window, &event)
     };
     view! {
-        {toolbar(&spans, state, visible)}
-        {minimap(&spans, state)}
-        {scale(&spans, state)}
+        {toolbar(spans, state, visible)}
+        {minimap(spans, state)}
+        {scale(spans, state)}
         <div class="wf-window" node_ref=window tabindex="0" role="region"
             aria-label="Spans; arrow keys move, left and right collapse and expand, Enter opens"
             on:scroll=move |_| if let Some(window) = window.get_untracked() { state.scroll.set(window.scroll_top()) }
@@ -126,7 +132,8 @@ fn picture(spans: Arc<Spans>, state: State, selected: String) -> AnyView {
 
 fn toolbar(spans: &Arc<Spans>, state: State, visible: Memo<Vec<usize>>) -> AnyView {
     let total = spans.rows.len() as u64;
-    let parents: Vec<usize> = (0..spans.rows.len()).filter(|index| end_of_subtree(&spans.rows, *index) > index + 1).collect();
+    let parents: Vec<usize> =
+        (0..spans.rows.len()).filter(|index| end_of_subtree(&spans.rows, *index) > index + 1).collect();
     let is_zoomed = move || state.zoom.get() != (0.0, 1.0);
     view! {
         <p class="wf-bar">
@@ -272,7 +279,13 @@ fn line(spans: &Arc<Spans>, index: usize, state: State, selected: &str) -> AnyVi
     .into_any()
 }
 
-fn press(spans: &Arc<Spans>, state: State, visible: Memo<Vec<usize>>, window: NodeRef<html::Div>, event: &KeyboardEvent) {
+fn press(
+    spans: &Arc<Spans>,
+    state: State,
+    visible: Memo<Vec<usize>>,
+    window: NodeRef<html::Div>,
+    event: &KeyboardEvent,
+) {
     let cursor = state.cursor.get_untracked();
     let at = visible.with_untracked(|visible| visible.partition_point(|index| *index < cursor));
     let last = visible.with_untracked(Vec::len).saturating_sub(1);

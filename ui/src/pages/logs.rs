@@ -19,7 +19,9 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use leptos::prelude::*;
-use mangru_query::{CountRequest, Counts, Coverage, Field, FieldValue, FieldValuesRequest, LogRow, Page, QueryError, RowsRequest};
+use mangru_query::{
+    CountRequest, Counts, Coverage, Field, FieldValue, FieldValuesRequest, LogRow, Page, QueryError, RowsRequest,
+};
 use mangru_store::{Signal, TimeRange};
 use std::sync::Arc;
 
@@ -74,8 +76,12 @@ fn is_live(params: &Params) -> bool {
 
 async fn load(context: &UiContext, request: &PageRequest) -> Logs {
     let (query, range) = (request.query().to_owned(), request.time.range);
-    let rows_request =
-        RowsRequest { query: query.clone(), range, limit: ROWS_PER_PAGE, cursor: request.params.get("cursor").map(str::to_owned) };
+    let rows_request = RowsRequest {
+        query: query.clone(),
+        range,
+        limit: ROWS_PER_PAGE,
+        cursor: request.params.get("cursor").map(str::to_owned),
+    };
     // A query that does not parse fails once, not once per part of the page.
     let rows = context.query.logs(&rows_request).await;
     if rows.is_err() {

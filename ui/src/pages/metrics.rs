@@ -87,7 +87,8 @@ pub(crate) fn screen(request: &PageRequest, metrics: &Metrics) -> Screen {
         </section>
     }
     .into_any();
-    let title = if chosen.is_empty() { "Metrics".to_owned() } else { format!("Metric {}", format::clipped(chosen, 60)) };
+    let title =
+        if chosen.is_empty() { "Metrics".to_owned() } else { format!("Metric {}", format::clipped(chosen, 60)) };
     Screen { title, has_time: true, status: StatusCode::OK, content }
 }
 
@@ -178,7 +179,12 @@ fn moment(value: &Value) -> Option<i64> {
         Value::String(text) => chrono::DateTime::parse_from_rfc3339(text)
             .ok()
             .and_then(|time| time.timestamp_nanos_opt())
-            .or_else(|| chrono::NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f").ok()?.and_utc().timestamp_nanos_opt())
+            .or_else(|| {
+                chrono::NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f")
+                    .ok()?
+                    .and_utc()
+                    .timestamp_nanos_opt()
+            })
             .or_else(|| text.parse().ok()),
         Value::Number(number) => number.as_i64(),
         _ => None,

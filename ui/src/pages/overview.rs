@@ -83,7 +83,8 @@ pub(crate) fn screen(request: &PageRequest, overview: &Overview) -> Screen {
 
 fn strip(request: &PageRequest, strip: &[(&'static str, Result<Counts, QueryError>)]) -> AnyView {
     let first = strip.iter().find_map(|(_, counts)| counts.as_ref().ok());
-    let errors: Vec<_> = strip.iter().filter_map(|(_, counts)| counts.as_ref().err()).map(|error| parts::error("", error)).collect();
+    let errors: Vec<_> =
+        strip.iter().filter_map(|(_, counts)| counts.as_ref().err()).map(|error| parts::error("", error)).collect();
     let chart = first.map(|first| {
         let series = strip.iter().filter_map(|(name, counts)| Some((name, counts.as_ref().ok()?)));
         let bars = StackedBars {
@@ -114,7 +115,8 @@ fn strip(request: &PageRequest, strip: &[(&'static str, Result<Counts, QueryErro
             {histogram(&bars, "/", &request.params)}
         }
     });
-    view! { <section aria-labelledby="strip-head"><h2 id="strip-head">"Coming in"</h2>{errors}{chart}</section> }.into_any()
+    view! { <section aria-labelledby="strip-head"><h2 id="strip-head">"Coming in"</h2>{errors}{chart}</section> }
+        .into_any()
 }
 
 /// The counts of all series of an answer, bucket by bucket.
@@ -133,8 +135,10 @@ fn services_section(request: &PageRequest, overview: &Overview) -> AnyView {
     let content = match &overview.services {
         Err(error) => parts::error("", error),
         Ok((services, coverage)) => {
-            let mut shown: Vec<&ServiceSummary> =
-                services.iter().filter(|service| service.name.to_lowercase().contains(&filter.to_lowercase())).collect();
+            let mut shown: Vec<&ServiceSummary> = services
+                .iter()
+                .filter(|service| service.name.to_lowercase().contains(&filter.to_lowercase()))
+                .collect();
             let sort = request.params.get("sort").unwrap_or("worst");
             sort_services(&mut shown, sort);
             if services.is_empty() {
@@ -165,7 +169,9 @@ fn services_section(request: &PageRequest, overview: &Overview) -> AnyView {
 /// How bad a service is off: failing requests first, then lines of errors, then slowness against before.
 fn badness(service: &ServiceSummary) -> f64 {
     let slower = match (&service.previous, service.p95_ns) {
-        (Some(previous), Some(now)) => previous.p95_ns.map_or(0.0, |before| ((now - before) as f64 / before.max(1) as f64).clamp(0.0, 2.0)),
+        (Some(previous), Some(now)) => {
+            previous.p95_ns.map_or(0.0, |before| ((now - before) as f64 / before.max(1) as f64).clamp(0.0, 2.0))
+        }
         _ => 0.0,
     };
     service.error_ratio * 1000.0 + (service.error_logs as f64 + 1.0).ln() * 5.0 + slower
@@ -208,7 +214,8 @@ fn services_table(request: &PageRequest, services: &[&ServiceSummary], sort: &st
     let order = if sort == "worst" {
         view! { <p class="quiet order">"Worst first"</p> }.into_any()
     } else {
-        view! { <p class="quiet order"><a href=request.here(&request.params.without("sort"))>"Worst first"</a></p> }.into_any()
+        view! { <p class="quiet order"><a href=request.here(&request.params.without("sort"))>"Worst first"</a></p> }
+            .into_any()
     };
     view! {
         {order}
@@ -280,9 +287,9 @@ mod tests {
     #[test]
     fn steps_are_round_and_cut_about_as_asked() {
         assert_eq!(round_step(15 * 60 * 1_000_000_000, 60), Duration::from_secs(15));
-        assert_eq!(round_step(3_600 * 1_000_000_000, 60), Duration::from_secs(60));
+        assert_eq!(round_step(3_600 * 1_000_000_000, 60), Duration::from_mins(1));
         assert_eq!(round_step(1_000_000_000, 60), Duration::from_millis(20));
-        assert!(round_step(i64::MAX, 60) > Duration::from_secs(86400));
+        assert!(round_step(i64::MAX, 60) > Duration::from_hours(24));
         assert_eq!(round_step(0, 60), Duration::from_millis(1));
     }
 }

@@ -9,7 +9,10 @@ const YEAR_SECONDS: u32 = 31_536_000;
 /// Sets the theme or the zone and goes back to the page it was chosen on.
 pub(crate) async fn handle(request: PageRequest) -> Response {
     // Only a path of ours is gone back to: "//host" and "https:" would lead away.
-    let back = request.params.get("back").filter(|back| back.starts_with('/') && !back.starts_with("//") && !back.contains('\\'));
+    let back = request
+        .params
+        .get("back")
+        .filter(|back| back.starts_with('/') && !back.starts_with("//") && !back.contains('\\'));
     let location = back.and_then(|back| HeaderValue::from_str(back).ok()).unwrap_or(HeaderValue::from_static("/"));
     let mut response = (StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response();
     let theme = request.params.get("theme").and_then(Theme::named).map(|theme| ("theme", theme.name()));
@@ -47,9 +50,11 @@ mod tests {
 
     #[tokio::test]
     async fn nobody_is_led_away_or_given_a_strange_cookie() {
-        for back in ["https://evil.example", "//evil.example", "/\\evil.example", "javascript:1", "%0d%0aset-cookie: a=b"] {
+        for back in
+            ["https://evil.example", "//evil.example", "/\\evil.example", "javascript:1", "%0d%0aset-cookie: a=b"]
+        {
             let (location, _) = answer(&format!("theme=dark&back={}", crate::params::encoded(back))).await;
-            assert!(location == "/" , "{back} led to {location}");
+            assert!(location == "/", "{back} led to {location}");
         }
         let (_, cookies) = answer("theme=evil%3B&zone=mars").await;
         assert!(cookies.is_empty());

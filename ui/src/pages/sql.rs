@@ -25,25 +25,31 @@ const EXAMPLES: [(&str, &str); 4] = [
         "Errors by service",
         "SELECT service_name, count(*) AS errors\nFROM logs\nWHERE severity_number >= 17\nGROUP BY service_name\nORDER BY errors DESC",
     ),
-    ("Search words", "SELECT time, service_name, body\nFROM logs\nWHERE matches(body, 'timeout')\nORDER BY time DESC\nLIMIT 50"),
-    ("Metrics", "SELECT metric_name, metric_type, metric_unit, count(*) AS points\nFROM metric_points\nGROUP BY 1, 2, 3\nORDER BY points DESC"),
+    (
+        "Search words",
+        "SELECT time, service_name, body\nFROM logs\nWHERE matches(body, 'timeout')\nORDER BY time DESC\nLIMIT 50",
+    ),
+    (
+        "Metrics",
+        "SELECT metric_name, metric_type, metric_unit, count(*) AS points\nFROM metric_points\nGROUP BY 1, 2, 3\nORDER BY points DESC",
+    ),
 ];
 
 /// Answers `/sql`.
 pub(crate) async fn handle(State(context): State<Arc<UiContext>>, request: PageRequest) -> Response {
     let result = match request.query() {
         "" => None,
-        sql => Some(context.query.sql(&SqlRequest { sql: sql.to_owned(), range: request.time.range, limit: ROWS }).await),
+        sql => {
+            Some(context.query.sql(&SqlRequest { sql: sql.to_owned(), range: request.time.range, limit: ROWS }).await)
+        }
     };
     page(&request, || screen(&request, result.as_ref()))
 }
 
 /// The screen.
 pub(crate) fn screen(request: &PageRequest, result: Option<&Result<SqlResult, QueryError>>) -> Screen {
-    let examples: Vec<_> = EXAMPLES
-        .iter()
-        .map(|(name, sql)| view! { <li><a href=request.search("/sql", sql)>{*name}</a></li> })
-        .collect();
+    let examples: Vec<_> =
+        EXAMPLES.iter().map(|(name, sql)| view! { <li><a href=request.search("/sql", sql)>{*name}</a></li> }).collect();
     let answer = result.map(|result| match result {
         Err(error) => parts::error(request.query(), error),
         Ok(result) => table(result),
@@ -93,7 +99,9 @@ fn schema() -> AnyView {
 /// The result as a table.
 fn table(result: &SqlResult) -> AnyView {
     let is_number: Vec<bool> = (0..result.columns.len())
-        .map(|column| result.rows.iter().map(|row| &row[column]).find(|value| !value.is_null()).is_some_and(Value::is_number))
+        .map(|column| {
+            result.rows.iter().map(|row| &row[column]).find(|value| !value.is_null()).is_some_and(Value::is_number)
+        })
         .collect();
     let class = |column: usize| if is_number[column] { "num" } else { "mono" };
     let heads: Vec<_> = result

@@ -92,9 +92,19 @@ fn tables(tables: &[TableStatus]) -> AnyView {
     let rows: Vec<_> = tables
         .iter()
         .map(|table| {
-            let per_row = if table.part_rows == 0 { "–".to_owned() } else { format::short(table.part_bytes as f64 / table.part_rows as f64) + " B" };
-            let index_share = if table.part_bytes == 0 { "–".to_owned() } else { format::percent(table.index_bytes as f64 / table.part_bytes as f64) };
-            let moment = |time: Option<i64>| time.map_or_else(|| view! { <span>"–"</span> }.into_any(), |time| time_view(time, Show::Full));
+            let per_row = if table.part_rows == 0 {
+                "–".to_owned()
+            } else {
+                format::short(table.part_bytes as f64 / table.part_rows as f64) + " B"
+            };
+            let index_share = if table.part_bytes == 0 {
+                "–".to_owned()
+            } else {
+                format::percent(table.index_bytes as f64 / table.part_bytes as f64)
+            };
+            let moment = |time: Option<i64>| {
+                time.map_or_else(|| view! { <span>"–"</span> }.into_any(), |time| time_view(time, Show::Full))
+            };
             view! {
                 <tr>
                     <th scope="row"><code>{table.signal.table()}</code></th>
@@ -142,10 +152,13 @@ fn intake(report: &Value) -> AnyView {
                 blocks.push(view! { <h3>{words(name)}</h3><p class="quiet">"none"</p> }.into_any());
             }
             Value::Object(inner) if inner.values().all(Value::is_number) => {
-                let items: Vec<Value> = inner.iter().map(|(key, count)| serde_json::json!({ "name": key, "count": count })).collect();
+                let items: Vec<Value> =
+                    inner.iter().map(|(key, count)| serde_json::json!({ "name": key, "count": count })).collect();
                 blocks.push(view! { <h3>{words(name)}</h3>{objects_table(&words(name), &items)} }.into_any());
             }
-            other => lines.push(view! { <tr><th scope="row">{words(name)}</th><td class="num">{cell(other)}</td></tr> }.into_any()),
+            other => lines.push(
+                view! { <tr><th scope="row">{words(name)}</th><td class="num">{cell(other)}</td></tr> }.into_any(),
+            ),
         }
     }
     let lines = (!lines.is_empty()).then(|| view! { <table class="dense facts-table"><tbody>{lines}</tbody></table> });
@@ -166,7 +179,11 @@ fn cell(value: &Value) -> String {
         Value::Null => "–".to_owned(),
         Value::Number(number) => number.as_u64().map_or_else(|| number.to_string(), format::count),
         Value::Object(members) => {
-            let pairs: Vec<String> = members.iter().filter(|(_, value)| value.as_u64() != Some(0)).map(|(key, value)| format!("{key}: {}", cell(value))).collect();
+            let pairs: Vec<String> = members
+                .iter()
+                .filter(|(_, value)| value.as_u64() != Some(0))
+                .map(|(key, value)| format!("{key}: {}", cell(value)))
+                .collect();
             if pairs.is_empty() { "–".to_owned() } else { pairs.join(", ") }
         }
         Value::Array(items) => {
@@ -186,7 +203,8 @@ fn objects_table(label: &str, items: &[Value]) -> AnyView {
     }
     let is_number = |column: &str| items.iter().any(|item| item.get(column).is_some_and(Value::is_number));
     let class = |column: &str| if is_number(column) { "num" } else { "" };
-    let heads: Vec<_> = columns.iter().map(|column| view! { <th scope="col" class=class(column)>{words(column)}</th> }).collect();
+    let heads: Vec<_> =
+        columns.iter().map(|column| view! { <th scope="col" class=class(column)>{words(column)}</th> }).collect();
     let rows: Vec<_> = items
         .iter()
         .map(|item| {
@@ -194,9 +212,15 @@ fn objects_table(label: &str, items: &[Value]) -> AnyView {
                 .iter()
                 .map(|column| {
                     let value = item.get(column).unwrap_or(&Value::Null);
-                    let is_refusal = (column.contains("refused") || column.contains("rejected")) && cell(value) != "–" && value.as_u64() != Some(0);
+                    let is_refusal = (column.contains("refused") || column.contains("rejected"))
+                        && cell(value) != "–"
+                        && value.as_u64() != Some(0);
                     let class = format!("{}{}", class(column), if is_refusal { " bad" } else { "" });
-                    let text = if column.contains("bytes") { value.as_u64().map_or_else(|| cell(value), format::bytes) } else { cell(value) };
+                    let text = if column.contains("bytes") {
+                        value.as_u64().map_or_else(|| cell(value), format::bytes)
+                    } else {
+                        cell(value)
+                    };
                     view! { <td class=class>{text}</td> }
                 })
                 .collect();

@@ -28,7 +28,11 @@ pub(crate) async fn find(request: PageRequest) -> Response {
 }
 
 /// Answers `/story/{id}`.
-pub(crate) async fn handle(State(context): State<Arc<UiContext>>, Path(id): Path<String>, request: PageRequest) -> Response {
+pub(crate) async fn handle(
+    State(context): State<Arc<UiContext>>,
+    Path(id): Path<String>,
+    request: PageRequest,
+) -> Response {
     let id: String = id.trim().chars().take(ID_CHARS).collect();
     let story = context.query.story(&id, ENTRIES).await;
     page(&request, || screen(&id, &story))
@@ -69,7 +73,8 @@ fn told(story: &Story) -> AnyView {
         .collect();
     let services: Vec<_> = story.services.iter().map(|name| view! { <li>{parts::service(name)}</li> }).collect();
     let rows: Vec<_> = story.entries.iter().map(|entry| row(entry, start, total)).collect();
-    let traces = (!traces.is_empty()).then(|| view! { <div><span>"Traces"</span><ul class="choices">{traces}</ul></div> });
+    let traces =
+        (!traces.is_empty()).then(|| view! { <div><span>"Traces"</span><ul class="choices">{traces}</ul></div> });
     view! {
         <p><strong>{format::duration(end - start)}</strong>" from "{crate::clock::time_view(start, Show::Full)}</p>
         <div class="story-head">{traces}<div><span>"Services"</span><ul class="choices">{services}</ul></div></div>
@@ -88,7 +93,7 @@ fn told(story: &Story) -> AnyView {
 }
 
 fn end_of(entry: &StoryEntry) -> i64 {
-    match &entry.what {
+    match &entry.item {
         StoryItem::Span(span) => time_of(entry).saturating_add(span.duration_ns.max(0)),
         _ => time_of(entry),
     }
@@ -98,7 +103,7 @@ fn row(entry: &StoryEntry, start: i64, total: i64) -> AnyView {
     let after = time_of(entry) - start;
     let x = after as f64 / total as f64 * 200.0;
     let width = ((end_of(entry) - time_of(entry)) as f64 / total as f64 * 200.0).max(2.0);
-    let (kind, class, service, address, message) = match &entry.what {
+    let (kind, class, service, address, message) = match &entry.item {
         StoryItem::Log(log) => {
             let severity = Severity::of(log.severity_number);
             (severity.mark(), severity.class(), log.service_name.clone(), log_address(log), plain(&log.body))
@@ -108,9 +113,14 @@ fn row(entry: &StoryEntry, start: i64, total: i64) -> AnyView {
             let message = format!("{} · {}", span.name, format::duration(span.duration_ns));
             (kind, class.to_owned(), span.service_name.clone(), span_address(span), message)
         }
-        StoryItem::Exemplar { metric_name, value, service_name, trace_id, span_id, .. } => {
-            let address = if trace_id.is_empty() { String::new() } else { trace_address(trace_id, span_id) };
-            let message = format!("{metric_name} = {}", serde_json::to_string(value).unwrap_or_default());
+        StoryItem::Exemplar(exemplar) => {
+            let address = if exemplar.trace_id.is_empty() {
+                String::new()
+            } else {
+                trace_address(&exemplar.trace_id, &exemplar.span_id)
+            };
+            let message = format!("{} = {}", exemplar.metric_name, plain(&exemplar.value));
+            let service_name = &exemplar.service_name;
             ("exemplar", "what-exemplar".to_owned(), service_name.clone(), address, message)
         }
     };

@@ -26,7 +26,11 @@ const VIEWS: [(&str, &str); 3] = [("waterfall", "Waterfall"), ("table", "Table")
 const ROWS_PER_PAGE: usize = 500;
 
 /// Answers `/traces/{id}`.
-pub(crate) async fn handle(State(context): State<Arc<UiContext>>, Path(id): Path<String>, request: PageRequest) -> Response {
+pub(crate) async fn handle(
+    State(context): State<Arc<UiContext>>,
+    Path(id): Path<String>,
+    request: PageRequest,
+) -> Response {
     let Some(trace_id) = TraceId::from_hex(id.trim()) else {
         return page(&request, || super::not_found("A trace id is 32 hex digits, not all zero."));
     };
@@ -104,11 +108,15 @@ fn head(request: &PageRequest, trace: &Trace, layout: &Layout, name: &str) -> An
     // The logs of a trace lie around its time, not in the range of the screen before.
     let logs = crate::params::Params::parse(logs.split_once('?').map_or("", |(_, query)| query))
         .with("start", &crate::clock::rfc3339(layout.start_ns.saturating_sub(60_000_000_000)))
-        .with("end", &crate::clock::rfc3339(layout.start_ns.saturating_add(layout.total_ns).saturating_add(60_000_000_000)))
+        .with(
+            "end",
+            &crate::clock::rfc3339(layout.start_ns.saturating_add(layout.total_ns).saturating_add(60_000_000_000)),
+        )
         .on("/logs");
     let warnings: Vec<_> = layout.warnings().into_iter().map(|text| view! { <li>{text}</li> }).collect();
     let has_warnings = !warnings.is_empty();
-    let error_count = (errors > 0).then(|| view! { <span class="bad">{format!("✖ {}", format::counted(errors as u64, "error"))}</span>" · " });
+    let error_count = (errors > 0)
+        .then(|| view! { <span class="bad">{format!("✖ {}", format::counted(errors as u64, "error"))}</span>" · " });
     view! {
         <div class="trace-head">
             <h1>{name.to_owned()}</h1>
@@ -141,11 +149,13 @@ fn views(request: &PageRequest, chosen: &str) -> AnyView {
 }
 
 fn json(trace: &Trace) -> AnyView {
-    let shown = serde_json::to_string_pretty(&trace.spans.iter().take(ROWS_PER_PAGE).collect::<Vec<_>>()).unwrap_or_default();
+    let shown =
+        serde_json::to_string_pretty(&trace.spans.iter().take(ROWS_PER_PAGE).collect::<Vec<_>>()).unwrap_or_default();
     let whole = format!("/api/v1/traces/{}", trace.trace_id);
     let cut = (trace.spans.len() > ROWS_PER_PAGE)
         .then(|| format!("The first {ROWS_PER_PAGE} of {} spans. ", format::count(trace.spans.len() as u64)));
-    view! { <p class="quiet">{cut}<a href=whole>"The whole trace as OTLP JSON"</a></p>{parts::copyable(&shown)} }.into_any()
+    view! { <p class="quiet">{cut}<a href=whole>"The whole trace as OTLP JSON"</a></p>{parts::copyable(&shown)} }
+        .into_any()
 }
 
 /// Log records of the trace that name no span of it.
@@ -155,10 +165,11 @@ fn loose_logs(trace: &Trace) -> AnyView {
         .iter()
         .filter(|log| !trace.spans.iter().any(|span| span.span_id == log.span_id))
         .take(100)
-        .map(|log| panel::log_line(log))
+        .map(panel::log_line)
         .collect();
     if loose.is_empty() {
         return ().into_any();
     }
-    view! { <section><h2>"Logs of the trace outside its spans"</h2><ol class="log-lines">{loose}</ol></section> }.into_any()
+    view! { <section><h2>"Logs of the trace outside its spans"</h2><ol class="log-lines">{loose}</ol></section> }
+        .into_any()
 }

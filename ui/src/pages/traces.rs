@@ -36,13 +36,8 @@ pub(crate) async fn handle(State(context): State<Arc<UiContext>>, request: PageR
         Some("errors") => TraceOrder::MostErrors,
         _ => TraceOrder::Newest,
     };
-    let search = TracesRequest {
-        query: request.query().to_owned(),
-        range: request.time.range,
-        limit: TRACES_PER_PAGE,
-        order,
-        cursor: request.params.get("cursor").map(str::to_owned),
-    };
+    let search =
+        TracesRequest { query: request.query().to_owned(), range: request.time.range, limit: TRACES_PER_PAGE, order };
     let found = context.query.traces(&search).await;
     page(&request, || screen(&request, &found))
 }
@@ -107,19 +102,10 @@ fn results(request: &PageRequest, found: &Page<TraceSummary>) -> AnyView {
         .into_any();
     }
     let points: Vec<_> = found.rows.iter().filter_map(point).collect();
-    let rows: Vec<_> = found.rows.iter().map(|trace| line(trace)).collect();
-    let newest = request
-        .params
-        .get("cursor")
-        .map(|_| view! { <a href=request.here(&request.params.without("cursor"))>"⟨ First"</a> });
-    let older = found.cursor.as_ref().map(|cursor| {
-        let mut params = request.params.with("cursor", cursor);
-        if request.time.is_relative() {
-            params = params
-                .with("start", &crate::clock::rfc3339(request.time.range.start))
-                .with("end", &crate::clock::rfc3339(request.time.range.end));
-        }
-        view! { <a rel="next" href=request.here(&params)>"More ⟩"</a> }
+    let rows: Vec<_> = found.rows.iter().map(line).collect();
+    // The list is cut, not paged: a narrower range or search shows the rest.
+    let more = (found.rows.len() >= TRACES_PER_PAGE).then(|| {
+        view! { <p class="quiet">{format!("{TRACES_PER_PAGE} traces are shown; narrow the search or the time range to see others.")}</p> }
     });
     let count = format!(
         "{} from {}{} matching in range, {} looked at, {:.0} ms",
@@ -142,7 +128,7 @@ fn results(request: &PageRequest, found: &Page<TraceSummary>) -> AnyView {
                 <tbody>{rows}</tbody>
             </table>
         </div>
-        <nav class="paging" aria-label="Pages of the result">{newest}{older}</nav>
+        {more}
     }
     .into_any()
 }
@@ -197,11 +183,18 @@ fn mix(trace: &TraceSummary) -> AnyView {
     let names: Vec<String> = trace
         .services
         .iter()
-        .map(|share| format!("{} {} in {}", share.name, format::duration(share.duration_ns), format::counted(share.spans, "span")))
+        .map(|share| {
+            format!(
+                "{} {} in {}",
+                share.name,
+                format::duration(share.duration_ns),
+                format::counted(share.spans, "span")
+            )
+        })
         .collect();
-    let shown = trace.services.iter().take(3).map(|share| share.name.as_str()).collect::<Vec<_>>().join(", ");
-    let more = trace.services.len().saturating_sub(3);
-    let shown = if more > 0 { format!("{shown} and {more} more") } else { shown };
+    let shown = trace.services.iter().take(2).map(|share| share.name.as_str()).collect::<Vec<_>>().join(", ");
+    let more = trace.services.len().saturating_sub(2);
+    let shown = if more > 0 { format!("{} and {more} more", format::clipped(&shown, 40)) } else { shown };
     view! {
         <svg class="mix" viewBox="0 0 160 10" preserveAspectRatio="none" role="img" aria-label=names.join("; ")>{pieces}</svg>
         <span class="quiet mix-names">{shown}</span>

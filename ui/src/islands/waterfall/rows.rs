@@ -77,7 +77,13 @@ pub(super) fn end_of_subtree(rows: &[Row], index: usize) -> usize {
 }
 
 /// The rows that are shown: those not below a collapsed one; while searching, the matches and their ancestors.
-pub(super) fn shown(rows: &[Row], names: &[String], services: &[String], collapsed: &BTreeSet<usize>, search: &str) -> Vec<usize> {
+pub(super) fn shown(
+    rows: &[Row],
+    names: &[String],
+    services: &[String],
+    collapsed: &BTreeSet<usize>,
+    search: &str,
+) -> Vec<usize> {
     let search = search.trim().to_lowercase();
     if search.is_empty() {
         let mut shown = Vec::with_capacity(rows.len());

@@ -42,7 +42,8 @@ fn whole_body(row: &LogRow) -> String {
 
 fn hand_overs(request: &PageRequest, row: &LogRow) -> AnyView {
     let trace = (!row.trace_id.is_empty()).then(|| {
-        let params = if row.span_id.is_empty() { Params::default() } else { Params::default().with("span", &row.span_id) };
+        let params =
+            if row.span_id.is_empty() { Params::default() } else { Params::default().with("span", &row.span_id) };
         view! { <a class="button" href=params.on(&format!("/traces/{}", row.trace_id))>"Its trace, at this span"</a> }
     });
     let story = (!row.correlation_id.is_empty())
@@ -63,7 +64,8 @@ fn hand_overs(request: &PageRequest, row: &LogRow) -> AnyView {
 fn fields(request: &PageRequest, row: &LogRow) -> AnyView {
     let severity = Severity::of(row.severity_number);
     let mut rows = vec![
-        view! { <tr><th scope="row">"time"</th><td>{row_time(&row.time_unix_nano, Show::Full)}</td><td></td></tr> }.into_any(),
+        view! { <tr><th scope="row">"time"</th><td>{row_time(&row.time_unix_nano, Show::Full)}</td><td></td></tr> }
+            .into_any(),
         pair(request, "severity_number", "severity_number", &row.severity_number.to_string()),
         pair(request, "severity_text", "severity_text", &row.severity_text),
         pair(request, "level", "level", severity.word()),
@@ -74,7 +76,9 @@ fn fields(request: &PageRequest, row: &LogRow) -> AnyView {
         pair(request, "correlation_id", "correlation_id", &row.correlation_id),
         pair(request, "scope.name", "scope.name", &row.scope_name),
     ];
-    rows.extend(row.attributes.iter().map(|(key, value)| pair(request, key, &format!("attributes.{key}"), &plain(value))));
+    rows.extend(
+        row.attributes.iter().map(|(key, value)| pair(request, key, &format!("attributes.{key}"), &plain(value))),
+    );
     rows.extend(
         row.resource_attributes
             .iter()

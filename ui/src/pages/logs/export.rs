@@ -37,7 +37,12 @@ pub(crate) async fn handle(State(context): State<Arc<UiContext>>, request: PageR
     if let Some(error) = request.time.error {
         return (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response();
     }
-    let first = RowsRequest { query: request.query().to_owned(), range: request.time.range, limit: ROWS_PER_READ, cursor: None };
+    let first = RowsRequest {
+        query: request.query().to_owned(),
+        range: request.time.range,
+        limit: ROWS_PER_READ,
+        cursor: None,
+    };
     // Asked once beforehand, so that a query that does not parse is an error and not an empty file.
     if let Err(error) = context.query.logs(&RowsRequest { limit: 1, ..first.clone() }).await {
         return (StatusCode::BAD_REQUEST, format!("{}\n", error.message)).into_response();

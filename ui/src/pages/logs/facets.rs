@@ -26,7 +26,8 @@ pub(super) fn facets(request: &PageRequest, logs: &Logs) -> AnyView {
             </form>
         }
     });
-    view! { <aside class="facets" aria-label="Narrow the search">{severities(request, logs)}{facets}{add}</aside> }.into_any()
+    view! { <aside class="facets" aria-label="Narrow the search">{severities(request, logs)}{facets}{add}</aside> }
+        .into_any()
 }
 
 fn severities(request: &PageRequest, logs: &Logs) -> AnyView {
@@ -35,11 +36,20 @@ fn severities(request: &PageRequest, logs: &Logs) -> AnyView {
         .into_iter()
         .rev()
         .filter_map(|severity| {
-            let rows: u64 =
-                counts.series.iter().filter(|series| severity_of_key(series.key.as_deref()) == severity).map(|series| series.total).sum();
-            let term = if severity == Severity::Unset { "severity_number:0".to_owned() } else { format!("level:{}", severity.word()) };
+            let rows: u64 = counts
+                .series
+                .iter()
+                .filter(|series| severity_of_key(series.key.as_deref()) == severity)
+                .map(|series| series.total)
+                .sum();
+            let term = if severity == Severity::Unset {
+                "severity_number:0".to_owned()
+            } else {
+                format!("level:{}", severity.word())
+            };
             let class = format!("mark {}", severity.class());
-            (rows > 0).then(|| value(request, &term, view! { <span class=class>{severity.word()}</span> }.into_any(), rows))
+            (rows > 0)
+                .then(|| value(request, &term, view! { <span class=class>{severity.word()}</span> }.into_any(), rows))
         })
         .collect();
     view! { <section class="facet"><h3>"severity"</h3><ul>{rows}</ul></section> }.into_any()
@@ -59,7 +69,11 @@ fn one(request: &PageRequest, facet: &Facet) -> AnyView {
             let rows: Vec<_> = values
                 .iter()
                 .map(|found| {
-                    let class = if name == "service.name" { format!("service {}", service_class(&found.value)) } else { "plain".to_owned() };
+                    let class = if name == "service.name" {
+                        format!("service {}", service_class(&found.value))
+                    } else {
+                        "plain".to_owned()
+                    };
                     let shown = view! { <span class=class>{format::clipped(&found.value, 60)}</span> }.into_any();
                     value(request, &field_term(&name, &found.value), shown, found.rows)
                 })

@@ -28,7 +28,11 @@ fn field(row: &LogRow, name: &str) -> String {
         "severity_text" => row.severity_text.clone(),
         _ => {
             let resource_name = name.strip_prefix("resource.").unwrap_or(name);
-            row.attributes.get(name).or_else(|| row.resource_attributes.get(resource_name)).map(parts::plain).unwrap_or_default()
+            row.attributes
+                .get(name)
+                .or_else(|| row.resource_attributes.get(resource_name))
+                .map(parts::plain)
+                .unwrap_or_default()
         }
     }
 }
@@ -98,11 +102,14 @@ pub(super) fn results(request: &PageRequest, page: &Page<LogRow>, open: Option<&
 
 fn line(request: &PageRequest, row: &LogRow, columns: &[String], terms: &[String], is_open: bool) -> AnyView {
     let severity = Severity::of(row.severity_number);
-    let address = format!("{}#row", request.here(&request.params.with("row", &row.row).with("at", &row.time_unix_nano)));
-    let cells: Vec<_> = columns.iter().map(|name| view! { <td class="mono">{format::clipped(&field(row, name), 200)}</td> }).collect();
+    let address =
+        format!("{}#row", request.here(&request.params.with("row", &row.row).with("at", &row.time_unix_nano)));
+    let cells: Vec<_> =
+        columns.iter().map(|name| view! { <td class="mono">{format::clipped(&field(row, name), 200)}</td> }).collect();
     let class = format!("{}{}", severity.class(), if is_open { " is-open" } else { "" });
     let mark = format!("mark {}", severity.class());
-    let severity_name = if row.severity_text.is_empty() { severity.word().to_owned() } else { row.severity_text.clone() };
+    let severity_name =
+        if row.severity_text.is_empty() { severity.word().to_owned() } else { row.severity_text.clone() };
     view! {
         <tr class=class aria-current=is_open.then_some("true")>
             <td class="time"><a href=address data-row="">{row_time(&row.time_unix_nano, Show::Row)}</a></td>

@@ -87,18 +87,27 @@ pub(super) fn read(points: &SqlResult) -> Read {
         one.points.sort_by_key(|point| point.time);
     }
     // The largest are drawn: they are what is looked for first.
-    let weight = |series: &Series| series.points.last().map_or(0.0, |point| if point.value.is_nan() { point.count } else { point.value.abs() });
+    let weight = |series: &Series| {
+        series.points.last().map_or(0.0, |point| if point.value.is_nan() { point.count } else { point.value.abs() })
+    };
     series.sort_by(|a, b| weight(b).total_cmp(&weight(a)));
     series.truncate(LINES);
-    let per_second = if unit.is_empty() || unit.starts_with('{') { "per second".to_owned() } else { format!("{unit} per second") };
+    let per_second =
+        if unit.is_empty() || unit.starts_with('{') { "per second".to_owned() } else { format!("{unit} per second") };
     let charts = if kind.contains("histogram") || kind == "summary" {
         let form = if kind == "summary" { Form::Cumulative } else { form };
         vec![
-            Chart { what: "recorded values per second".to_owned(), lines: draw(&series, |points| rate(points, form, |point| point.count)) },
+            Chart {
+                what: "recorded values per second".to_owned(),
+                lines: draw(&series, |points| rate(points, form, |point| point.count)),
+            },
             Chart { what: with_unit("mean", &unit), lines: draw(&series, |points| mean(points, form)) },
         ]
     } else if form == Form::Value {
-        vec![Chart { what: with_unit("value", &unit), lines: draw(&series, |points| points.iter().map(|point| (point.time, point.value)).collect()) }]
+        vec![Chart {
+            what: with_unit("value", &unit),
+            lines: draw(&series, |points| points.iter().map(|point| (point.time, point.value)).collect()),
+        }]
     } else {
         vec![Chart { what: per_second, lines: draw(&series, |points| rate(points, form, |point| point.value)) }]
     };
@@ -127,14 +136,21 @@ fn untyped(value: &Value) -> String {
 
 fn draw(series: &[Series], values: impl Fn(&[Point]) -> Vec<(i64, f64)>) -> Vec<Line> {
     // Attributes that all series share say nothing about which is which.
-    let is_telling = |key: &str, value: &str| series.iter().any(|other| other.attributes.get(key).is_none_or(|theirs| theirs != value));
+    let is_telling = |key: &str, value: &str| {
+        series.iter().any(|other| other.attributes.get(key).is_none_or(|theirs| theirs != value))
+    };
     series
         .iter()
         .enumerate()
         .map(|(number, one)| {
-            let pairs: Vec<String> =
-                one.attributes.iter().filter(|(key, value)| is_telling(key, value)).map(|(key, value)| format!("{key}={value}")).collect();
-            let label = if pairs.is_empty() { one.service.clone() } else { format!("{} {}", one.service, pairs.join(" ")) };
+            let pairs: Vec<String> = one
+                .attributes
+                .iter()
+                .filter(|(key, value)| is_telling(key, value))
+                .map(|(key, value)| format!("{key}={value}"))
+                .collect();
+            let label =
+                if pairs.is_empty() { one.service.clone() } else { format!("{} {}", one.service, pairs.join(" ")) };
             Line { label, class: format!("svc-{}", number % COLOURS), points: values(&one.points) }
         })
         .collect()
@@ -159,7 +175,11 @@ fn rate(points: &[Point], form: Form, value: impl Fn(&Point) -> f64) -> Vec<(i64
 /// The mean of what was recorded between neighbours.
 fn mean(points: &[Point], form: Form) -> Vec<(i64, f64)> {
     if form == Form::Delta {
-        return points.iter().filter(|point| point.count > 0.0).map(|point| (point.time, point.sum / point.count)).collect();
+        return points
+            .iter()
+            .filter(|point| point.count > 0.0)
+            .map(|point| (point.time, point.sum / point.count))
+            .collect();
     }
     points
         .windows(2)
@@ -183,7 +203,10 @@ mod tests {
     #[test]
     fn a_counter_is_told_as_its_growth_also_over_a_restart() {
         let points = [at(0, 10.0, 0.0), at(10, 30.0, 0.0), at(20, 5.0, 0.0)];
-        assert_eq!(rate(&points, Form::Cumulative, |point| point.value), [(10_000_000_000, 2.0), (20_000_000_000, 0.5)]);
+        assert_eq!(
+            rate(&points, Form::Cumulative, |point| point.value),
+            [(10_000_000_000, 2.0), (20_000_000_000, 0.5)]
+        );
         assert_eq!(rate(&points[..1], Form::Cumulative, |point| point.value), []);
     }
 

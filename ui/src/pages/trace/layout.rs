@@ -48,7 +48,10 @@ impl Layout {
         }
         let parent_of = |index: usize| {
             let span = &spans[index];
-            by_id.get(span.parent_span_id.as_str()).copied().filter(|parent| *parent != index && !span.parent_span_id.is_empty())
+            by_id
+                .get(span.parent_span_id.as_str())
+                .copied()
+                .filter(|parent| *parent != index && !span.parent_span_id.is_empty())
         };
         let mut children: Vec<Vec<usize>> = vec![Vec::new(); spans.len()];
         let mut roots = Vec::new();
@@ -63,7 +66,8 @@ impl Layout {
         for list in &mut children {
             list.sort_by_key(by_start);
         }
-        let with_logs: HashSet<&str> = trace.logs.iter().map(|log| log.span_id.as_str()).filter(|id| !id.is_empty()).collect();
+        let with_logs: HashSet<&str> =
+            trace.logs.iter().map(|log| log.span_id.as_str()).filter(|id| !id.is_empty()).collect();
         let mut order = Vec::with_capacity(spans.len());
         let mut is_placed = vec![false; spans.len()];
         let root_count = roots.len();
@@ -96,7 +100,9 @@ impl Layout {
         let skewed = count(flags::CLOCK_SKEW);
         if skewed > 0 {
             let spans = crate::format::counted(skewed as u64, "span");
-            warnings.push(format!("⇄ {spans} outside the time of the parent: clocks differ, or work ran on after the parent ended"));
+            warnings.push(format!(
+                "⇄ {spans} outside the time of the parent: clocks differ, or work ran on after the parent ended"
+            ));
         }
         if self.roots > missing + 1 {
             warnings.push(format!("{} spans are roots, without any parent", self.roots - missing));

@@ -40,7 +40,7 @@ pub(super) fn panel(request: &PageRequest, trace: &Trace, layout: &Layout, index
             </div>
             <p>
                 <strong>{format::duration(span.duration_ns)}</strong>" · starts at "{format::duration(after)}" ("{row_time(&span.time_unix_nano, Show::Full)}") · "
-                {span.kind_text.to_string()}" · "<span class=status_class>{status_text(span)}</span>
+                {span.kind_text.clone()}" · "<span class=status_class>{status_text(span)}</span>
             </p>
             {relatives(request, trace, span)}
             <p class="hand-overs">
@@ -71,7 +71,8 @@ fn relatives(request: &PageRequest, trace: &Trace, span: &SpanRow) -> AnyView {
         let address = format!("{}#span", request.here(&request.params.with("span", &other.span_id)));
         view! { <a href=address>{format!("{}: {}", other.service_name, other.name)}</a> }
     };
-    let parent = trace.spans.iter().find(|other| !span.parent_span_id.is_empty() && other.span_id == span.parent_span_id);
+    let parent =
+        trace.spans.iter().find(|other| !span.parent_span_id.is_empty() && other.span_id == span.parent_span_id);
     let parent = match parent {
         Some(parent) => view! { <span>"Parent: "{to(parent)}</span> }.into_any(),
         None if span.parent_span_id.is_empty() => view! { <span>"A root: no parent"</span> }.into_any(),
@@ -185,11 +186,17 @@ fn logs(trace: &Trace, span: &SpanRow) -> AnyView {
     let all = Params::default()
         .with("q", &format!("span_id:{}", span.span_id))
         .with("start", &crate::clock::rfc3339(start_of(span).saturating_sub(60_000_000_000)))
-        .with("end", &crate::clock::rfc3339(start_of(span).saturating_add(span.duration_ns.max(0)).saturating_add(60_000_000_000)))
+        .with(
+            "end",
+            &crate::clock::rfc3339(
+                start_of(span).saturating_add(span.duration_ns.max(0)).saturating_add(60_000_000_000),
+            ),
+        )
         .on("/logs");
     let head = format!("Logs ({})", format::count(total as u64));
     let cut = (total > LOGS_SHOWN).then(|| format!("the first {LOGS_SHOWN} · "));
-    view! { <h3>{head}</h3><p class="quiet">{cut}<a href=all>"in Logs"</a></p><ol class="log-lines">{lines}</ol> }.into_any()
+    view! { <h3>{head}</h3><p class="quiet">{cut}<a href=all>"in Logs"</a></p><ol class="log-lines">{lines}</ol> }
+        .into_any()
 }
 
 /// A log record in one line.

@@ -1,7 +1,7 @@
 //! The waterfall as the server draws it, and the table of spans; the island takes the waterfall's place when it wakes.
 
-use super::layout::{Layout, Placed, start_of};
 use super::ROWS_PER_PAGE;
+use super::layout::{Layout, Placed, start_of};
 use crate::clock::{Show, row_time};
 use crate::format;
 use crate::islands::waterfall::{Row, TraceWaterfall, flags};
@@ -28,7 +28,8 @@ fn paging(request: &PageRequest, window: &Window, count: usize) -> AnyView {
         return ().into_any();
     }
     let to = |from: usize| request.here(&request.params.with("from", &from.to_string()));
-    let before = (window.first > 0).then(|| view! { <a href=to(window.first.saturating_sub(ROWS_PER_PAGE))>"⟨ Spans before"</a> });
+    let before = (window.first > 0)
+        .then(|| view! { <a href=to(window.first.saturating_sub(ROWS_PER_PAGE))>"⟨ Spans before"</a> });
     let after = (window.last < count).then(|| view! { <a href=to(window.last)>"Spans after ⟩"</a> });
     let text = format!("{}–{} of {}", window.first + 1, window.last, format::counted(count as u64, "span"));
     view! { <nav class="paging" aria-label="Pages of spans">{before}<span>{text}</span>{after}</nav> }.into_any()
@@ -67,7 +68,9 @@ pub(super) fn waterfall(request: &PageRequest, trace: &Trace, layout: &Layout) -
     let total = layout.total_ns.max(1);
     let lines: Vec<_> = rows[window.first..window.last]
         .iter()
-        .map(|row| line(row, &names.list[row.name as usize], &services.list[row.service as usize], total, &base, &selected))
+        .map(|row| {
+            line(row, &names.list[row.name as usize], &services.list[row.service as usize], total, &base, &selected)
+        })
         .collect();
     let marks: Vec<_> = (0..5).map(|n| view! { <span>{format::duration(total / 4 * n)}</span> }).collect();
     let pages = paging(request, &window, rows.len());
@@ -160,7 +163,7 @@ fn table_row(span: &SpanRow, placed: &Placed, start_ns: i64, base: &str) -> AnyV
             <td class="num">{format::duration(start_of(span).saturating_sub(start_ns))}</td>
             <td>{parts::service(&span.service_name)}</td>
             <th scope="row"><a href=format!("{base}{}", span.span_id) data-row="">{span.name.clone()}</a></th>
-            <td>{span.kind_text.to_string()}</td>
+            <td>{span.kind_text.clone()}</td>
             <td class="num">{format::duration(span.duration_ns)}</td>
             <td class=class>{status}</td>
             <td class="mono">{span.span_id.clone()}</td>
