@@ -1,0 +1,136 @@
+//! One export request, whatever protocol it came over: admit, decode, append, count.
+
+use crate::admit::Door;
+use crate::correlate::Correlation;
+use crate::intake::{Intake, Protocol};
+use crate::json;
+use crate::otlp::{self, DecodeError};
+use bytes::Bytes;
+use mangru_store::{Signal, Store, StoreError};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Requests longer than this are decoded on a thread for blocking work.
+const INLINE_BYTES: usize = 16 << 10;
+
+/// What all receivers share.
+#[derive(Clone)]
+pub(crate) struct Exporter {
+    pub(crate) store: Arc<Store>,
+    pub(crate) door: Door,
+    pub(crate) correlation: Arc<Correlation>,
+    pub(crate) intake: Arc<Intake>,
+}
+
+/// A request that was kept.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    /// Rows refused alone.
+    pub(crate) rejected: u64,
+    /// What the sender should know of them.
+    pub(crate) message: String,
+}
+
+/// A request that was refused.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) message: String,
+    pub(crate) kind: RefusedKind,
+}
+
+/// Whose fault it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RefusedKind {
+    /// The sender's: the same request will never be kept.
+    Bad,
+    /// Nobody's: the request may be kept after this time.
+    Later(Duration),
+    /// Ours.
+    Broken,
+}
+
+impl Exporter {
+    /// Keeps a request, durably, or says why not.
+    pub(crate) async fn export(&self, signal: Signal, protocol: Protocol, message: Bytes) -> Result<Kept, Refused> {
+        let bytes = message.len();
+        let Some(admitted) = self.door.admit(bytes) else {
+            self.intake.refused(signal, protocol, "overloaded");
+            return Err(Refused {
+                message: "too many requests are in flight or memory is at its limit".to_owned(),
+                kind: RefusedKind::Later(Duration::from_secs(1)),
+            });
+        };
+        let correlation = Arc::clone(&self.correlation);
+        let decode = move || match protocol {
+            Protocol::HttpJson => otlp::decode(signal, &json::to_protobuf(signal, &message)?, now(), &correlation),
+            Protocol::Grpc | Protocol::HttpProtobuf => otlp::decode(signal, &message, now(), &correlation),
+        };
+        let decoded = if bytes > INLINE_BYTES {
+            tokio::task::spawn_blocking(decode)
+                .await
+                .unwrap_or_else(|error| Err(DecodeError::Columns(error.to_string())))
+        } else {
+            decode()
+        };
+        let decoded = decoded.map_err(|error| {
+            let is_ours = matches!(error, DecodeError::Columns(_));
+            self.intake.refused(signal, protocol, if is_ours { "internal" } else { "undecodable" });
+            let kind = if is_ours { RefusedKind::Broken } else { RefusedKind::Bad };
+            Refused { message: error.to_string(), kind }
+        })?;
+        let rows = decoded.batch.rows().num_rows() as u64;
+        self.store.append(decoded.batch).await.map_err(|error| {
+            self.intake.refused(signal, protocol, reason(&error));
+            let kind = error.retry_after().map_or(RefusedKind::Broken, RefusedKind::Later);
+            Refused { message: error.to_string(), kind }
+        })?;
+        drop(admitted);
+        self.intake.kept(signal, protocol, bytes, rows, decoded.rejected, decoded.warnings, decoded.services);
+        Ok(Kept { rejected: decoded.rejected, message: decoded.message })
+    }
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
+}
+
+const fn reason(error: &StoreError) -> &'static str {
+    match error {
+        StoreError::MemoryFull { .. } => "memory_full",
+        StoreError::JournalFull { .. } => "journal_full",
+        StoreError::DiskFull { .. } => "disk_full",
+        StoreError::JournalWrite(_) => "journal_write_failed",
+        StoreError::Closing => "closing",
+        _ => "internal",
+    }
+}
+
+/// The protobuf form of the response: empty for full success, else field 1 with the number of refused rows and a message.
+pub(crate) fn response(kept: &Kept) -> Vec<u8> {
+    let mut partial = Vec::new();
+    if kept.rejected > 0 {
+        partial.push(0x08);
+        put_varint(kept.rejected, &mut partial);
+    }
+    if !kept.message.is_empty() {
+        partial.push(0x12);
+        put_varint(kept.message.len() as u64, &mut partial);
+        partial.extend_from_slice(kept.message.as_bytes());
+    }
+    let mut response = Vec::new();
+    if !partial.is_empty() {
+        response.push(0x0a);
+        put_varint(partial.len() as u64, &mut response);
+        response.extend_from_slice(&partial);
+    }
+    response
+}
+
+/// Appends a varint.
+pub(crate) fn put_varint(mut value: u64, out: &mut Vec<u8>) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}

@@ -1,0 +1,59 @@
+//! OTLP messages (`opentelemetry-proto` 1.x) walked straight into columns.
+
+mod logs;
+mod metrics;
+mod spans;
+pub(crate) mod value;
+
+use crate::correlate::Correlation;
+use crate::wire::WireError;
+use mangru_store::{Signal, SignalBatch};
+use std::collections::BTreeMap;
+
+/// A request that cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// The bytes are not the message expected.
+    #[error("request is not a valid OTLP message: {0}")]
+    Wire(#[from] WireError),
+    /// The text is not the JSON form of the message expected.
+    #[error("request is not valid OTLP JSON: {0}")]
+    Json(String),
+    /// The columns could not be built: our fault.
+    #[error("cannot build columns: {0}")]
+    Columns(String),
+}
+
+/// A decoded request.
+#[derive(Debug)]
+pub struct Decoded {
+    /// The rows.
+    pub batch: SignalBatch,
+    /// Rows that were refused, and why.
+    pub rejected: u64,
+    /// What the sender should know of refused rows.
+    pub message: String,
+    /// Rows that were kept though something was wrong, by what was wrong.
+    pub warnings: BTreeMap<&'static str, u64>,
+    /// Rows by `service.name`.
+    pub services: BTreeMap<String, u64>,
+}
+
+/// Decodes the protobuf form of an export request. `arrival` is the time now, nanoseconds since the Unix epoch.
+///
+/// # Errors
+/// When the bytes are no such message; nothing of it is kept then.
+pub fn decode(signal: Signal, message: &[u8], arrival: u64, correlation: &Correlation) -> Result<Decoded, DecodeError> {
+    match signal {
+        Signal::Logs => logs::decode(message, arrival, correlation),
+        Signal::Spans => spans::decode(message, arrival, correlation),
+        Signal::MetricPoints => metrics::decode(message, arrival),
+    }
+}
+
+/// The effective time of a row, and the sender's own where it differs.
+pub(crate) fn effective(own: u64, fallback: u64) -> (i64, Option<u64>) {
+    let chosen = if own == 0 { fallback } else { own };
+    let time = i64::try_from(chosen).unwrap_or(i64::MAX);
+    (time, (time as u64 != own).then_some(own))
+}
