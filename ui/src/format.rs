@@ -34,6 +34,7 @@ pub fn short(value: f64) -> String {
     let text = match scaled.abs() {
         0.0 => return "0".to_owned(),
         s if s < 0.001 => return format!("{scaled:.1e}"),
+        s if s < 0.1 => format!("{scaled:.4}"),
         s if s < 10.0 => format!("{scaled:.2}"),
         s if s < 1000.0 => format!("{scaled:.1}"),
         _ => return count_signed(scaled.round() as i64) + unit,
@@ -181,6 +182,7 @@ mod tests {
         assert_eq!(short(3_200_000.0), "3.2 M");
         assert_eq!(short(9_999.0), "9,999");
         assert_eq!(short(0.5), "0.5");
+        assert_eq!(short(0.0012), "0.0012");
         assert_eq!(bytes(1023), "1023 B");
         assert_eq!(bytes(1_468_006), "1.4 MiB");
     }

@@ -110,7 +110,7 @@ fn log(now: i64, n: i64) -> Log {
         severity: if n % 10 == 0 { 17 } else { 9 },
         body: format!("line number{n} connection {}", if n % 10 == 0 { "refused" } else { "accepted" }),
         trace_id: (n < 4).then_some(TRACE),
-        span_id: (n < 4).then_some([n as u8 + 1; 8]),
+        span_id: (n < 4).then(|| [n as u8 + 1; 8]),
         attributes: vec![("order.id".to_owned(), format!("O-{n}"))],
     }
 }
@@ -157,6 +157,8 @@ async fn every_screen_shows_what_is_stored() {
     let logs = served.page("/logs?q=refused").await;
     assert!(logs.contains("25 of 25 matching rows"), "every tenth line");
     assert!(logs.contains("<mark>refused</mark>"));
+    assert!(logs.contains("bar sev-error\" d=\"M"), "the bars have the colour of their severity");
+    assert!(!served.page("/logs").await.contains("not complete"), "the size of a page is no limit that cuts");
     assert!(served.page("/logs?q=order.id:O-17").await.contains("number17 "));
     let trace = served.page(&format!("/traces/{TRACE_HEX}?span=0202020202020202")).await;
     assert!(

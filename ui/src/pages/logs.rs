@@ -235,6 +235,9 @@ fn severities(request: &PageRequest, logs: &Logs) -> AnyView {
     }
 }
 
+/// The severity of a group of counts, whose key is a name or a number.
 fn severity_of_key(key: Option<&str>) -> Severity {
-    Severity::of(key.and_then(|key| key.parse().ok()).unwrap_or(0))
+    let Some(key) = key else { return Severity::Unset };
+    let named = Severity::ALL.into_iter().find(|severity| key.eq_ignore_ascii_case(severity.word()));
+    named.unwrap_or_else(|| Severity::of(key.parse().unwrap_or(0)))
 }

@@ -223,7 +223,7 @@ fn logs_screen(request: &PageRequest) -> Screen {
             .get("row")
             .map(|_| logs::OpenRow { row: Some(rows[6].clone()), surrounding: rows[3..10].to_vec() }),
         rows: Ok(Page { rows, coverage: coverage(48_211), cursor: Some("next page".to_owned()) }),
-        counts: Some(Ok(counts(&["9", "5", "13", "17"]))),
+        counts: Some(Ok(counts(&["info", "debug", "13", "ERROR"]))),
         facets: vec![
             facet("service.name", vec![value("frontend", 20_000), value("checkout", 9_211), value(HOSTILE, 7)]),
             facet("host.name", vec![value("node-a", 40_000), value("node-b", 8_211)]),

@@ -78,7 +78,11 @@ fn one(request: &PageRequest, facet: &Facet) -> AnyView {
                     value(request, &field_term(&name, &found.value), shown, found.rows)
                 })
                 .collect();
-            view! { <ul>{rows}</ul>{parts::incomplete(coverage)} }.into_any()
+            let more = (!coverage.complete).then(|| {
+                let why = coverage.limit_hit.clone().unwrap_or_default();
+                view! { <p class="quiet" title=why>"the most frequent"</p> }
+            });
+            view! { <ul>{rows}</ul>{more} }.into_any()
         }
     };
     view! { <section class="facet"><h3>{name.clone()}{remove}</h3>{body}</section> }.into_any()

@@ -60,6 +60,10 @@ pub(super) fn results(request: &PageRequest, page: &Page<LogRow>, open: Option<&
             view! { <th scope="col">{name.clone()}" "<a class="remove" href=remove aria-label=format!("Remove column {name}")>"×"</a></th> }
         })
         .collect();
+    // The size of a page cuts nothing: the rest is a link away.
+    let mut covered = page.coverage.clone();
+    let is_page_full = covered.limit_hit.as_deref() == Some(format!("limit of {} rows", page.rows.len()).as_str());
+    covered.complete |= page.cursor.is_some() && is_page_full;
     let width = (columns.len() + 4).to_string();
     let rows: Vec<_> = page
         .rows
@@ -88,7 +92,7 @@ pub(super) fn results(request: &PageRequest, page: &Page<LogRow>, open: Option<&
     let end = page.cursor.is_none().then(|| view! { <span class="quiet">"the oldest match in range is above"</span> });
     view! {
         {apart}
-        {parts::coverage(page.rows.len(), "matching row", &page.coverage)}
+        {parts::coverage(page.rows.len(), "matching row", &covered)}
         <div class="table-wrap">
             <table class="logs dense">
                 <thead><tr><th scope="col">"Time"</th><th scope="col"><abbr title="Severity">"Sev"</abbr></th><th scope="col">"Service"</th>{heads}<th scope="col">"Message"</th></tr></thead>
