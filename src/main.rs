@@ -1,1 +1,128 @@
-fn main(){}
+//! Mangru: logs, metrics and traces over OpenTelemetry in one binary.
+
+mod bench;
+mod client;
+mod config;
+mod demo;
+mod health;
+mod stages;
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Decoding and indexing allocate much and in small pieces.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Takes in every log line, metric and span that services export over OpenTelemetry, and finds the cause of a fault.
+#[derive(Parser)]
+#[command(name = "mangru", version, max_term_width = 100)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs the whole stack in one process.
+    Serve(ServeFlags),
+    /// Runs the whole stack and, beside it, a simulated shop that sends logs, metrics and traces to it.
+    Demo(ServeFlags),
+    /// Checks a configuration file.
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Searches a running server, or asks it in SQL.
+    Query(client::QueryFlags),
+    /// Follows the logs of a running server.
+    Tail(client::TailFlags),
+    /// Measures.
+    Bench {
+        #[command(subcommand)]
+        command: bench::BenchCommand,
+    },
+}
+
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// Reads the file as `serve` would and says what is wrong, or prints what would be in force.
+    Check {
+        /// The file.
+        file: PathBuf,
+    },
+}
+
+/// What is not given here comes from the environment (`MANGRU_…`), then from the file, then from the defaults.
+#[derive(Args, Clone, Default)]
+struct ServeFlags {
+    /// The configuration file, in YAML.
+    #[arg(long, env = "MANGRU_CONFIG")]
+    config: Option<PathBuf>,
+    /// The folder of all data; `./mangru-data` by default, `./mangru-demo-data` for the demo.
+    #[arg(long)]
+    data_dir: Option<PathBuf>,
+    /// The address of OTLP over gRPC; 127.0.0.1:4317 by default, port 0 takes a free one.
+    #[arg(long)]
+    otlp_grpc: Option<String>,
+    /// The address of OTLP over HTTP; 127.0.0.1:4318 by default, port 0 takes a free one.
+    #[arg(long)]
+    otlp_http: Option<String>,
+    /// The address of UI and APIs; 127.0.0.1:4319 by default, port 0 takes a free one.
+    #[arg(long)]
+    http: Option<String>,
+}
+
+impl ServeFlags {
+    fn settings(&self, default_data_dir: &str) -> anyhow::Result<config::Settings> {
+        let mut settings = config::load(self.config.as_deref(), |name| std::env::var(name).ok())?;
+        if settings.data_dir.is_none() {
+            settings.data_dir = Some(PathBuf::from(default_data_dir));
+        }
+        if let Some(data_dir) = &self.data_dir {
+            settings.data_dir = Some(data_dir.clone());
+        }
+        for (flag, place) in [
+            (&self.otlp_grpc, &mut settings.otlp.grpc),
+            (&self.otlp_http, &mut settings.otlp.http),
+            (&self.http, &mut settings.http),
+        ] {
+            if let Some(address) = flag {
+                place.clone_from(address);
+            }
+        }
+        settings.check()?;
+        Ok(settings)
+    }
+}
+
+fn main() -> ExitCode {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("MANGRU_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,mangru=info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match run(CommandLine::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("mangru: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    match command {
+        Command::Serve(flags) => runtime.block_on(stages::serve(flags.settings("./mangru-data")?, false)),
+        Command::Demo(flags) => runtime.block_on(stages::serve(flags.settings("./mangru-demo-data")?, true)),
+        Command::Config { command: ConfigCommand::Check { file } } => {
+            let settings = config::load(Some(&file), |_| None)?;
+            settings.check()?;
+            print!("{}", settings.text());
+            Ok(())
+        }
+        Command::Query(flags) => runtime.block_on(client::query(flags)),
+        Command::Tail(flags) => runtime.block_on(client::tail(flags)),
+        Command::Bench { command } => runtime.block_on(bench::run(command)),
+    }
+}

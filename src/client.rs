@@ -1,0 +1,198 @@
+//! The command line as a client of a running server.
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use futures::StreamExt as _;
+use serde_json::{Value as Json, json};
+use std::io::Write as _;
+
+/// What to ask, and whom.
+#[derive(Args)]
+pub(crate) struct QueryFlags {
+    /// A search over logs; with --spans over spans, with --sql a statement of SQL.
+    query: String,
+    /// Search spans.
+    #[arg(long, conflicts_with = "sql")]
+    spans: bool,
+    /// The query is SQL.
+    #[arg(long)]
+    sql: bool,
+    /// The server.
+    #[arg(long, env = "MANGRU_SERVER", default_value = "http://127.0.0.1:4319")]
+    server: String,
+    /// From when: RFC 3339, Unix nanoseconds, or relative.
+    #[arg(long, default_value = "-1h", allow_hyphen_values = true)]
+    start: String,
+    /// Until when.
+    #[arg(long, default_value = "now", allow_hyphen_values = true)]
+    end: String,
+    /// Rows at most.
+    #[arg(long, default_value_t = 100)]
+    limit: usize,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// Lines for people.
+    Table,
+    /// One JSON object a line.
+    Ndjson,
+}
+
+/// What to follow.
+#[derive(Args)]
+pub(crate) struct TailFlags {
+    /// A search over logs; all logs without it.
+    #[arg(default_value = "")]
+    query: String,
+    /// The server.
+    #[arg(long, env = "MANGRU_SERVER", default_value = "http://127.0.0.1:4319")]
+    server: String,
+}
+
+async fn answer(response: reqwest::Response) -> anyhow::Result<Json> {
+    let status = response.status();
+    let body: Json = response.json().await.context("the server did not answer in JSON")?;
+    if !status.is_success() {
+        let message = body["error"]["message"].as_str().unwrap_or("the server gave no reason");
+        match body["error"]["position"].as_u64() {
+            Some(position) => bail!("{message} (at character {position})"),
+            None => bail!("{message}"),
+        }
+    }
+    Ok(body)
+}
+
+/// `mangru query`.
+pub(crate) async fn query(flags: QueryFlags) -> anyhow::Result<()> {
+    let client = reqwest::Client::new();
+    let base = flags.server.trim_end_matches('/');
+    if flags.sql {
+        let body = json!({ "sql": flags.query, "limit": flags.limit });
+        let request = client.post(format!("{base}/api/v1/sql")).body(body.to_string());
+        let result = answer(request.send().await.with_context(|| format!("cannot reach {base}"))?).await?;
+        return print_sql(&result, flags.format);
+    }
+    let table = if flags.spans { "spans" } else { "logs" };
+    let request = client.get(format!("{base}/api/v1/{table}")).query(&[
+        ("query", flags.query.as_str()),
+        ("start", &flags.start),
+        ("end", &flags.end),
+        ("limit", &flags.limit.to_string()),
+    ]);
+    let page = answer(request.send().await.with_context(|| format!("cannot reach {base}"))?).await?;
+    let mut out = std::io::stdout().lock();
+    for row in page["rows"].as_array().into_iter().flatten() {
+        let line = match flags.format {
+            Format::Ndjson => row.to_string(),
+            Format::Table => line(row),
+        };
+        if writeln!(out, "{line}").is_err() {
+            return Ok(()); // the reader went away
+        }
+    }
+    eprintln!(
+        "{} of {}{} matches, {} rows in range, {} ms",
+        page["rows"].as_array().map_or(0, Vec::len),
+        if page["matched_is_exact"].as_bool() == Some(true) { "" } else { "at least " },
+        page["matched"],
+        page["rows_in_range"],
+        page["elapsed_ms"]
+    );
+    Ok(())
+}
+
+/// A log or span in one line.
+fn line(row: &Json) -> String {
+    let nanos = row["time_unix_nano"].as_str().and_then(|text| text.parse().ok()).unwrap_or_default();
+    let time = chrono::DateTime::from_timestamp_nanos(nanos).format("%Y-%m-%dT%H:%M:%S%.3fZ");
+    let service = row["service_name"].as_str().unwrap_or_default();
+    if let Some(name) = row["name"].as_str() {
+        let millis = row["duration_ns"].as_f64().unwrap_or_default() / 1e6;
+        let error = if row["status_code"] == 2 { " ERROR" } else { "" };
+        return format!("{time} {service:<20} {millis:>10.2} ms{error} {name} {}", row["trace_id"].as_str().unwrap_or_default());
+    }
+    let severity = match row["severity_number"].as_i64().unwrap_or_default() {
+        1..=4 => "TRACE",
+        5..=8 => "DEBUG",
+        9..=12 => "INFO",
+        13..=16 => "WARN",
+        17..=20 => "ERROR",
+        21..=24 => "FATAL",
+        _ => row["severity_text"].as_str().unwrap_or_default(),
+    };
+    let body = row["body"].as_str().map_or_else(|| row["body"].to_string(), str::to_owned);
+    format!("{time} {severity:<5} {service:<20} {body}")
+}
+
+fn print_sql(result: &Json, format: Format) -> anyhow::Result<()> {
+    let columns: Vec<&str> =
+        result["columns"].as_array().into_iter().flatten().filter_map(|column| column["name"].as_str()).collect();
+    let text = |value: &Json| match value {
+        Json::Null => String::new(),
+        Json::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let rows: Vec<Vec<String>> = result["rows"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|row| row.as_array().into_iter().flatten().map(text).collect())
+        .collect();
+    let mut out = std::io::stdout().lock();
+    if format == Format::Ndjson {
+        for row in result["rows"].as_array().into_iter().flatten() {
+            let object: serde_json::Map<String, Json> = columns
+                .iter()
+                .zip(row.as_array().into_iter().flatten())
+                .map(|(name, value)| ((*name).to_owned(), value.clone()))
+                .collect();
+            writeln!(out, "{}", Json::Object(object))?;
+        }
+        return Ok(());
+    }
+    let width = |column: usize| {
+        let widest = rows.iter().filter_map(|row| row.get(column)).map(|text| text.chars().count()).max();
+        widest.unwrap_or(0).max(columns[column].chars().count()).min(80)
+    };
+    let widths: Vec<usize> = (0..columns.len()).map(width).collect();
+    let header: Vec<String> = columns.iter().zip(&widths).map(|(name, width)| format!("{name:<width$}")).collect();
+    writeln!(out, "{}", header.join("  ").trim_end())?;
+    for row in &rows {
+        let cells: Vec<String> = row.iter().zip(&widths).map(|(text, width)| format!("{text:<width$}")).collect();
+        writeln!(out, "{}", cells.join("  ").trim_end())?;
+    }
+    eprintln!("{} rows, {} rows in range, {} ms", rows.len(), result["rows_in_range"], result["elapsed_ms"]);
+    Ok(())
+}
+
+/// `mangru tail`.
+pub(crate) async fn tail(flags: TailFlags) -> anyhow::Result<()> {
+    let base = flags.server.trim_end_matches('/');
+    let request = reqwest::Client::new().get(format!("{base}/api/v1/tail")).query(&[("query", &flags.query)]);
+    let response = request.send().await.with_context(|| format!("cannot reach {base}"))?;
+    if !response.status().is_success() {
+        answer(response).await?;
+        return Ok(());
+    }
+    let mut chunks = response.bytes_stream();
+    let mut waiting = Vec::new();
+    while let Some(chunk) = chunks.next().await {
+        waiting.extend_from_slice(&chunk?);
+        while let Some(end) = waiting.iter().position(|byte| *byte == b'\n') {
+            let text: Vec<u8> = waiting.drain(..=end).collect();
+            let text = String::from_utf8_lossy(&text);
+            if let Some(data) = text.trim_end().strip_prefix("data:") {
+                match serde_json::from_str::<Json>(data.trim()) {
+                    Ok(Json::Number(dropped)) => eprintln!("… {dropped} left out: too many to show"),
+                    Ok(row) => println!("{}", line(&row)),
+                    Err(_) => {}
+                }
+            }
+        }
+    }
+    Ok(())
+}

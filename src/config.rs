@@ -1,0 +1,355 @@
+//! The configuration: one YAML file, each value overridable by the environment.
+
+use anyhow::{Context as _, bail};
+use mangru_collector::{CollectorConfig, CorrelationConfig};
+use mangru_query::QuerySettings;
+use mangru_store::StoreConfig;
+use serde::{Deserialize, Serialize};
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// All settings.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Settings {
+    /// The folder of all data.
+    pub(crate) data_dir: Option<PathBuf>,
+    /// The address of UI and APIs.
+    pub(crate) http: String,
+    pub(crate) otlp: Otlp,
+    pub(crate) correlation: Correlation,
+    pub(crate) store: StoreSettings,
+    pub(crate) query: Query,
+}
+
+/// The OTLP receivers.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Otlp {
+    /// The address of gRPC.
+    pub(crate) grpc: String,
+    /// The address of HTTP.
+    pub(crate) http: String,
+    /// The longest gRPC message, in MiB, 1 to 1024.
+    pub(crate) max_grpc_mib: usize,
+    /// The longest HTTP body, in MiB, 1 to 1024.
+    pub(crate) max_http_mib: usize,
+    /// Requests worked on at the same time, 1 to 100,000.
+    pub(crate) max_concurrent_requests: usize,
+    /// Mebibytes of requests worked on at the same time, 1 to 65,536.
+    pub(crate) max_in_flight_mib: usize,
+    /// Pages that may send from browsers; `*` at the end stands for the rest.
+    pub(crate) cors_origins: Vec<String>,
+    /// Headers that such pages may send beside OpenTelemetry's own.
+    pub(crate) cors_headers: Vec<String>,
+}
+
+/// Where correlation ids are found.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Correlation {
+    /// Attribute and body keys, the most telling first; `*` at the end stands for the rest.
+    pub(crate) keys: Vec<String>,
+    /// A regular expression with one group that lifts an id out of bodies.
+    pub(crate) body_pattern: Option<String>,
+    /// Whether JSON and logfmt bodies are looked into.
+    pub(crate) look_into_bodies: bool,
+}
+
+/// The store.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct StoreSettings {
+    /// Hot rows of a signal that are sealed into a part, 1 to 4,000,000.
+    pub(crate) seal_rows: usize,
+    /// Mebibytes of hot rows of a signal that are sealed, 1 to 4,096.
+    pub(crate) seal_mib: usize,
+    /// Age in seconds after which hot rows are sealed, 1 to 86,400.
+    pub(crate) seal_seconds: u64,
+    /// Mebibytes of unsealed journal beyond which senders are told to wait, 16 to 1,048,576.
+    pub(crate) journal_mib: u64,
+    /// Mebibytes of requests and hot rows beyond which senders are told to wait, 16 to 1,048,576.
+    pub(crate) memory_mib: usize,
+    /// Mebibytes of disk that are kept free, 0 to 1,048,576.
+    pub(crate) disk_reserve_mib: u64,
+}
+
+/// Queries.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Query {
+    /// Seconds after which a query ends with an error, 1 to 3,600.
+    pub(crate) deadline_seconds: u64,
+    /// Mebibytes that one SQL query may take, 16 to 65,536.
+    pub(crate) memory_mib: usize,
+    /// Queries at the same time, 1 to 1,000.
+    pub(crate) concurrency: usize,
+    /// The largest limit of rows, 1 to 1,000,000.
+    pub(crate) max_limit: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            data_dir: None,
+            http: "127.0.0.1:4319".to_owned(),
+            otlp: Otlp::default(),
+            correlation: Correlation::default(),
+            store: StoreSettings::default(),
+            query: Query::default(),
+        }
+    }
+}
+
+impl Default for Otlp {
+    fn default() -> Self {
+        let defaults = CollectorConfig::default();
+        Self {
+            grpc: defaults.otlp_grpc.to_string(),
+            http: defaults.otlp_http.to_string(),
+            max_grpc_mib: defaults.max_grpc_bytes >> 20,
+            max_http_mib: defaults.max_http_bytes >> 20,
+            max_concurrent_requests: defaults.max_concurrent_requests,
+            max_in_flight_mib: defaults.max_in_flight_bytes >> 20,
+            cors_origins: defaults.cors_origins,
+            cors_headers: defaults.cors_headers,
+        }
+    }
+}
+
+impl Default for Correlation {
+    fn default() -> Self {
+        let defaults = CorrelationConfig::default();
+        Self { keys: defaults.keys, body_pattern: None, look_into_bodies: defaults.look_into_bodies }
+    }
+}
+
+impl Default for StoreSettings {
+    fn default() -> Self {
+        let defaults = StoreConfig::default();
+        Self {
+            seal_rows: defaults.seal_rows,
+            seal_mib: defaults.seal_bytes >> 20,
+            seal_seconds: defaults.seal_age.as_secs(),
+            journal_mib: defaults.journal_max_bytes >> 20,
+            memory_mib: defaults.memory_max_bytes >> 20,
+            disk_reserve_mib: defaults.disk_reserve_bytes >> 20,
+        }
+    }
+}
+
+impl Default for Query {
+    fn default() -> Self {
+        let defaults = QuerySettings::default();
+        Self {
+            deadline_seconds: defaults.deadline.as_secs(),
+            memory_mib: defaults.memory_max_bytes >> 20,
+            concurrency: defaults.concurrency,
+            max_limit: defaults.max_limit,
+        }
+    }
+}
+
+/// Reads the file, if one is given, and lets the environment override single values.
+pub(crate) fn load(file: Option<&Path>, environment: impl Fn(&str) -> Option<String>) -> anyhow::Result<Settings> {
+    let mut settings = match file {
+        None => Settings::default(),
+        Some(path) => {
+            let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+            serde_saphyr::from_str(&text).map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?
+        }
+    };
+    override_by(&mut settings, &environment)?;
+    Ok(settings)
+}
+
+/// `MANGRU_STORE_SEAL_ROWS` and the like: section and key in capitals.
+fn override_by(settings: &mut Settings, environment: &impl Fn(&str) -> Option<String>) -> anyhow::Result<()> {
+    macro_rules! numbers {
+        ($($name:literal => $place:expr),* $(,)?) => {
+            $(if let Some(text) = environment($name) {
+                $place = text.trim().parse().with_context(|| format!("{} is `{text}`, not a whole number", $name))?;
+            })*
+        };
+    }
+    macro_rules! texts {
+        ($($name:literal => $place:expr),* $(,)?) => {
+            $(if let Some(text) = environment($name) { $place = text; })*
+        };
+    }
+    if let Some(folder) = environment("MANGRU_DATA_DIR") {
+        settings.data_dir = Some(folder.into());
+    }
+    texts! {
+        "MANGRU_HTTP" => settings.http,
+        "MANGRU_OTLP_GRPC" => settings.otlp.grpc,
+        "MANGRU_OTLP_HTTP" => settings.otlp.http,
+    }
+    numbers! {
+        "MANGRU_OTLP_MAX_GRPC_MIB" => settings.otlp.max_grpc_mib,
+        "MANGRU_OTLP_MAX_HTTP_MIB" => settings.otlp.max_http_mib,
+        "MANGRU_OTLP_MAX_CONCURRENT_REQUESTS" => settings.otlp.max_concurrent_requests,
+        "MANGRU_OTLP_MAX_IN_FLIGHT_MIB" => settings.otlp.max_in_flight_mib,
+        "MANGRU_STORE_SEAL_ROWS" => settings.store.seal_rows,
+        "MANGRU_STORE_SEAL_MIB" => settings.store.seal_mib,
+        "MANGRU_STORE_SEAL_SECONDS" => settings.store.seal_seconds,
+        "MANGRU_STORE_JOURNAL_MIB" => settings.store.journal_mib,
+        "MANGRU_STORE_MEMORY_MIB" => settings.store.memory_mib,
+        "MANGRU_STORE_DISK_RESERVE_MIB" => settings.store.disk_reserve_mib,
+        "MANGRU_QUERY_DEADLINE_SECONDS" => settings.query.deadline_seconds,
+        "MANGRU_QUERY_MEMORY_MIB" => settings.query.memory_mib,
+        "MANGRU_QUERY_CONCURRENCY" => settings.query.concurrency,
+        "MANGRU_QUERY_MAX_LIMIT" => settings.query.max_limit,
+    }
+    let list = |text: String| text.split(',').map(|item| item.trim().to_owned()).filter(|item| !item.is_empty()).collect();
+    if let Some(text) = environment("MANGRU_OTLP_CORS_ORIGINS") {
+        settings.otlp.cors_origins = list(text);
+    }
+    if let Some(text) = environment("MANGRU_OTLP_CORS_HEADERS") {
+        settings.otlp.cors_headers = list(text);
+    }
+    if let Some(text) = environment("MANGRU_CORRELATION_KEYS") {
+        settings.correlation.keys = list(text);
+    }
+    if let Some(text) = environment("MANGRU_CORRELATION_BODY_PATTERN") {
+        settings.correlation.body_pattern = Some(text);
+    }
+    if let Some(text) = environment("MANGRU_CORRELATION_LOOK_INTO_BODIES") {
+        settings.correlation.look_into_bodies = text.parse().context("MANGRU_CORRELATION_LOOK_INTO_BODIES is not true or false")?;
+    }
+    Ok(())
+}
+
+fn address(key: &str, text: &str) -> anyhow::Result<SocketAddr> {
+    text.parse().with_context(|| format!("{key} is `{text}`, not an address such as 127.0.0.1:4317"))
+}
+
+impl Settings {
+    /// Checks all values and says everything that is wrong at once.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        let mut wrong = String::new();
+        for (key, text) in [("http", &self.http), ("otlp.grpc", &self.otlp.grpc), ("otlp.http", &self.otlp.http)] {
+            if let Err(error) = address(key, text) {
+                let _ = writeln!(wrong, "  {error}");
+            }
+        }
+        let ranges: [(&str, u64, u64, u64); 14] = [
+            ("otlp.max_grpc_mib", self.otlp.max_grpc_mib as u64, 1, 1024),
+            ("otlp.max_http_mib", self.otlp.max_http_mib as u64, 1, 1024),
+            ("otlp.max_concurrent_requests", self.otlp.max_concurrent_requests as u64, 1, 100_000),
+            ("otlp.max_in_flight_mib", self.otlp.max_in_flight_mib as u64, 1, 65_536),
+            ("store.seal_rows", self.store.seal_rows as u64, 1, 4_000_000),
+            ("store.seal_mib", self.store.seal_mib as u64, 1, 4096),
+            ("store.seal_seconds", self.store.seal_seconds, 1, 86_400),
+            ("store.journal_mib", self.store.journal_mib, 16, 1 << 20),
+            ("store.memory_mib", self.store.memory_mib as u64, 16, 1 << 20),
+            ("store.disk_reserve_mib", self.store.disk_reserve_mib, 0, 1 << 20),
+            ("query.deadline_seconds", self.query.deadline_seconds, 1, 3600),
+            ("query.memory_mib", self.query.memory_mib as u64, 16, 65_536),
+            ("query.concurrency", self.query.concurrency as u64, 1, 1000),
+            ("query.max_limit", self.query.max_limit as u64, 1, 1_000_000),
+        ];
+        for (key, value, low, high) in ranges {
+            if !(low..=high).contains(&value) {
+                let _ = writeln!(wrong, "  {key} is {value}, allowed are {low} to {high}");
+            }
+        }
+        if let Err(error) = self.body_pattern() {
+            let _ = writeln!(wrong, "  {error}");
+        }
+        if !wrong.is_empty() {
+            bail!("the configuration cannot be used:\n{}", wrong.trim_end());
+        }
+        Ok(())
+    }
+
+    fn body_pattern(&self) -> anyhow::Result<Option<regex::Regex>> {
+        let Some(text) = &self.correlation.body_pattern else { return Ok(None) };
+        let pattern = regex::Regex::new(text).context("correlation.body_pattern is not a regular expression")?;
+        if pattern.captures_len() != 2 {
+            bail!("correlation.body_pattern has {} groups, it needs exactly one", pattern.captures_len() - 1);
+        }
+        Ok(Some(pattern))
+    }
+
+    /// The settings as JSON text, which is YAML too. There are no secrets among them.
+    pub(crate) fn text(&self) -> String {
+        let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
+        text.push('\n');
+        text
+    }
+
+    /// Where UI and APIs listen.
+    pub(crate) fn http_address(&self) -> anyhow::Result<SocketAddr> {
+        address("http", &self.http)
+    }
+
+    /// The store's part.
+    pub(crate) fn store(&self) -> StoreConfig {
+        StoreConfig {
+            data_dir: self.data_dir.clone().unwrap_or_else(|| PathBuf::from("./mangru-data")),
+            seal_rows: self.store.seal_rows,
+            seal_bytes: self.store.seal_mib << 20,
+            seal_age: Duration::from_secs(self.store.seal_seconds),
+            journal_max_bytes: self.store.journal_mib << 20,
+            memory_max_bytes: self.store.memory_mib << 20,
+            disk_reserve_bytes: self.store.disk_reserve_mib << 20,
+        }
+    }
+
+    /// The collector's part.
+    pub(crate) fn collector(&self) -> anyhow::Result<CollectorConfig> {
+        Ok(CollectorConfig {
+            otlp_grpc: address("otlp.grpc", &self.otlp.grpc)?,
+            otlp_http: address("otlp.http", &self.otlp.http)?,
+            max_grpc_bytes: self.otlp.max_grpc_mib << 20,
+            max_http_bytes: self.otlp.max_http_mib << 20,
+            max_concurrent_requests: self.otlp.max_concurrent_requests,
+            max_in_flight_bytes: self.otlp.max_in_flight_mib << 20,
+            cors_origins: self.otlp.cors_origins.clone(),
+            cors_headers: self.otlp.cors_headers.clone(),
+            correlation: CorrelationConfig {
+                keys: self.correlation.keys.clone(),
+                body_pattern: self.body_pattern()?,
+                look_into_bodies: self.correlation.look_into_bodies,
+            },
+        })
+    }
+
+    /// The query service's part.
+    pub(crate) fn query(&self) -> QuerySettings {
+        QuerySettings {
+            deadline: Duration::from_secs(self.query.deadline_seconds),
+            memory_max_bytes: self.query.memory_mib << 20,
+            concurrency: self.query.concurrency,
+            max_limit: self.query.max_limit,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_line() {
+        let folder = tempfile::tempdir().expect("folder");
+        let file = folder.path().join("mangru.yaml");
+        std::fs::write(&file, "http: 127.0.0.1:1\nstore:\n  seal_rowz: 5\n").expect("write");
+        let error = load(Some(&file), |_| None).expect_err("unknown key").to_string();
+        assert!(error.contains("seal_rowz") && error.contains('3'), "{error}");
+    }
+
+    #[test]
+    fn the_environment_overrides_the_file_and_all_faults_are_told_at_once() {
+        let environment = |name: &str| match name {
+            "MANGRU_STORE_SEAL_ROWS" => Some("0".to_owned()),
+            "MANGRU_HTTP" => Some("nowhere".to_owned()),
+            _ => None,
+        };
+        let error = load(None, environment).expect("readable").check().expect_err("faults").to_string();
+        assert!(error.contains("store.seal_rows is 0") && error.contains("http is `nowhere`"), "{error}");
+    }
+}
