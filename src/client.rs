@@ -113,7 +113,10 @@ fn line(row: &Json) -> String {
     if let Some(name) = row["name"].as_str() {
         let millis = row["duration_ns"].as_f64().unwrap_or_default() / 1e6;
         let error = if row["status_code"] == 2 { " ERROR" } else { "" };
-        return format!("{time} {service:<20} {millis:>10.2} ms{error} {name} {}", row["trace_id"].as_str().unwrap_or_default());
+        return format!(
+            "{time} {service:<20} {millis:>10.2} ms{error} {name} {}",
+            row["trace_id"].as_str().unwrap_or_default()
+        );
     }
     let severity = match row["severity_number"].as_i64().unwrap_or_default() {
         1..=4 => "TRACE",

@@ -203,7 +203,8 @@ fn override_by(settings: &mut Settings, environment: &impl Fn(&str) -> Option<St
         "MANGRU_QUERY_CONCURRENCY" => settings.query.concurrency,
         "MANGRU_QUERY_MAX_LIMIT" => settings.query.max_limit,
     }
-    let list = |text: String| text.split(',').map(|item| item.trim().to_owned()).filter(|item| !item.is_empty()).collect();
+    let list =
+        |text: String| text.split(',').map(|item| item.trim().to_owned()).filter(|item| !item.is_empty()).collect();
     if let Some(text) = environment("MANGRU_OTLP_CORS_ORIGINS") {
         settings.otlp.cors_origins = list(text);
     }
@@ -217,7 +218,8 @@ fn override_by(settings: &mut Settings, environment: &impl Fn(&str) -> Option<St
         settings.correlation.body_pattern = Some(text);
     }
     if let Some(text) = environment("MANGRU_CORRELATION_LOOK_INTO_BODIES") {
-        settings.correlation.look_into_bodies = text.parse().context("MANGRU_CORRELATION_LOOK_INTO_BODIES is not true or false")?;
+        settings.correlation.look_into_bodies =
+            text.parse().context("MANGRU_CORRELATION_LOOK_INTO_BODIES is not true or false")?;
     }
     Ok(())
 }

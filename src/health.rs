@@ -47,11 +47,26 @@ fn metrics(store: &Store, intake: &Json) -> String {
     family("mangru_part_bytes", "gauge", "Bytes of part files.", &tables(|table| table.part_bytes));
     family("mangru_hot_rows", "gauge", "Rows not yet sealed.", &tables(|table| table.hot_rows));
     family("mangru_hot_bytes", "gauge", "Memory of rows not yet sealed.", &tables(|table| table.hot_bytes));
-    family("mangru_appended_rows_total", "counter", "Rows made durable since start.", &tables(|table| table.appended_rows));
+    family(
+        "mangru_appended_rows_total",
+        "counter",
+        "Rows made durable since start.",
+        &tables(|table| table.appended_rows),
+    );
     family("mangru_journal_bytes", "gauge", "Bytes of journal segments.", &one(status.journal_bytes));
     family("mangru_journal_commits_total", "counter", "Group commits since start.", &one(status.commits));
-    family("mangru_failed_seals_total", "counter", "Seals that failed and were tried again.", &one(status.failed_seals));
-    family("mangru_memory_used_bytes", "gauge", "Memory of requests and hot rows.", &one(status.memory_used_bytes as u64));
+    family(
+        "mangru_failed_seals_total",
+        "counter",
+        "Seals that failed and were tried again.",
+        &one(status.failed_seals),
+    );
+    family(
+        "mangru_memory_used_bytes",
+        "gauge",
+        "Memory of requests and hot rows.",
+        &one(status.memory_used_bytes as u64),
+    );
     let protocols = intake["protocols"].as_array().cloned().unwrap_or_default();
     let labels = |entry: &Json| {
         let text = |name: &str| escaped(entry[name].as_str().unwrap_or_default());
@@ -72,9 +87,9 @@ fn metrics(store: &Store, intake: &Json) -> String {
         .flat_map(|entry| {
             let reasons = entry["refused"].as_object().cloned().unwrap_or_default();
             let labels = labels(entry);
-            reasons
-                .into_iter()
-                .map(move |(reason, count)| (format!("{{{labels},reason=\"{}\"}}", escaped(&reason)), count.to_string()))
+            reasons.into_iter().map(move |(reason, count)| {
+                (format!("{{{labels},reason=\"{}\"}}", escaped(&reason)), count.to_string())
+            })
         })
         .collect();
     family("mangru_refused_requests_total", "counter", "Requests refused, by why.", &refused);

@@ -18,8 +18,9 @@ const STOP_DEADLINE: Duration = Duration::from_secs(10);
 /// Runs the stack until a signal ends it.
 pub(crate) async fn serve(settings: Settings, with_shop: bool) -> anyhow::Result<()> {
     let data_dir = settings.store().data_dir;
-    let store =
-        Store::open(settings.store()).await.with_context(|| format!("cannot open the data folder {}", data_dir.display()))?;
+    let store = Store::open(settings.store())
+        .await
+        .with_context(|| format!("cannot open the data folder {}", data_dir.display()))?;
     let collector = Collector::start(settings.collector()?, Arc::clone(&store)).await?;
     let query = QueryService::new(Arc::clone(&store), settings.query());
     let listener = tokio::net::TcpListener::bind(settings.http_address()?)
@@ -40,12 +41,14 @@ pub(crate) async fn serve(settings: Settings, with_shop: bool) -> anyhow::Result
         config_text: settings.text(),
         version: env!("CARGO_PKG_VERSION"),
     };
-    let router = mangru_query::router(query).merge(mangru_ui::router(context)).merge(health::router(Arc::clone(&store), intake));
+    let router =
+        mangru_query::router(query).merge(mangru_ui::router(context)).merge(health::router(Arc::clone(&store), intake));
     let stop = CancellationToken::new();
     let stopping = stop.clone();
-    let server = tokio::spawn(async move {
-        axum::serve(listener, router).with_graceful_shutdown(stopping.cancelled_owned()).await
-    });
+    let server =
+        tokio::spawn(
+            async move { axum::serve(listener, router).with_graceful_shutdown(stopping.cancelled_owned()).await },
+        );
 
     println!("otlp grpc  {}", collector.grpc_addr());
     println!("otlp http  {}", collector.http_addr());

@@ -67,8 +67,7 @@ impl Service {
         let reader = PeriodicReader::builder(MetricExporter::builder().with_tonic().with_endpoint(endpoint).build()?)
             .with_interval(METRICS_EVERY)
             .build();
-        let spans =
-            SdkTracerProvider::builder().with_resource(resource.clone()).with_span_processor(spans).build();
+        let spans = SdkTracerProvider::builder().with_resource(resource.clone()).with_span_processor(spans).build();
         let logs = SdkLoggerProvider::builder().with_resource(resource.clone()).with_log_processor(logs).build();
         let metrics = SdkMeterProvider::builder().with_resource(resource).with_reader(reader).build();
         let meter = metrics.meter("shop");

@@ -61,7 +61,8 @@ impl Shop {
     pub(super) fn visit(&self) {
         let visit = self.visits.fetch_add(1, Ordering::Relaxed);
         let mut random = rand::rng();
-        let start = SystemTime::now() - Duration::from_millis(random.random_range(0..40));
+        // Durations are simulated, so a visit is dated back far enough that nearly all of it lies in the past.
+        let start = SystemTime::now() - Duration::from_millis(2000 + random.random_range(0..40));
         let call = match visit % 10 {
             0..5 => self.browse(visit),
             5..7 => self.login(visit),
@@ -161,8 +162,15 @@ impl Shop {
             fault: None,
             line: Some((
                 if is_wrong { Severity::Warn } else { Severity::Info },
-                format!("login of user {} {}", visit % 4001, if is_wrong { "failed: wrong password" } else { "succeeded" }),
-                vec![("session.id", AnyValue::from(format!("s-{:08x}", visit.wrapping_mul(2_654_435_761) & 0xffff_ffff)))],
+                format!(
+                    "login of user {} {}",
+                    visit % 4001,
+                    if is_wrong { "failed: wrong password" } else { "succeeded" }
+                ),
+                vec![(
+                    "session.id",
+                    AnyValue::from(format!("s-{:08x}", visit.wrapping_mul(2_654_435_761) & 0xffff_ffff)),
+                )],
             )),
         }
     }

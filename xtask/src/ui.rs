@@ -19,7 +19,7 @@ const BUILT_WITH: &str = "built-with.txt";
 ///
 /// Where the standard library of the committed bundle cannot be had, the check says so loudly and passes: it could not
 /// be made, which is not a fault of the change.
-pub fn build(check: bool) -> Result<()> {
+pub(crate) fn build(check: bool) -> Result<()> {
     let root = workspace_root()?;
     let dist = root.join("ui/dist");
     let committed = fs::read_to_string(dist.join(BUILT_WITH)).unwrap_or_default();
@@ -28,7 +28,9 @@ pub fn build(check: bool) -> Result<()> {
             Ok(library) => library,
             Err(error) => {
                 eprintln!("!!! ui bundle NOT CHECKED: {error:#}");
-                eprintln!("!!! ui/dist may be older than ui/src; on a machine with the wasm target run `cargo xtask ui`");
+                eprintln!(
+                    "!!! ui/dist may be older than ui/src; on a machine with the wasm target run `cargo xtask ui`"
+                );
                 return Ok(());
             }
         }
@@ -57,14 +59,18 @@ fn compare(dist: &Path, files: &[(&'static str, Vec<u8>)]) -> Result<()> {
         .map(|(name, _)| *name)
         .collect();
     if !differing.is_empty() {
-        bail!("ui/dist is not what ui/src gives ({} differ): run `cargo xtask ui` and commit ui/dist", differing.join(", "));
+        bail!(
+            "ui/dist is not what ui/src gives ({} differ): run `cargo xtask ui` and commit ui/dist",
+            differing.join(", ")
+        );
     }
     println!("ui/dist is what ui/src gives ({} files)", files.len());
     Ok(())
 }
 
 fn workspace_root() -> Result<PathBuf> {
-    let manifest = compile::output_of(compile::cargo().args(["locate-project", "--workspace", "--message-format", "plain"]))?;
+    let manifest =
+        compile::output_of(compile::cargo().args(["locate-project", "--workspace", "--message-format", "plain"]))?;
     let root = Path::new(manifest.trim()).parent().context("the workspace has no folder")?;
     Ok(root.to_path_buf())
 }

@@ -26,7 +26,8 @@ pub(super) fn bind(mut module: Vec<u8>) -> Result<Vec<(&'static str, Vec<u8>)>> 
     let glue = output.js().as_bytes().to_vec();
     let module = output.wasm_mut().emit_wasm();
     let mut compressed = Vec::new();
-    let params = BrotliEncoderParams { quality: 11, lgwin: 22, size_hint: module.len(), ..BrotliEncoderParams::default() };
+    let params =
+        BrotliEncoderParams { quality: 11, lgwin: 22, size_hint: module.len(), ..BrotliEncoderParams::default() };
     brotli::BrotliCompress(&mut module.as_slice(), &mut compressed, &params).context("cannot compress the module")?;
     Ok(vec![("mangru_ui.js", glue), ("mangru_ui_bg.wasm", module), ("mangru_ui_bg.wasm.br", compressed)])
 }

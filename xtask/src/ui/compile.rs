@@ -18,7 +18,7 @@ const PROFILE: [(&str, &str); 5] = [
     ("CARGO_PROFILE_RELEASE_STRIP", "false"),
 ];
 
-/// The target folder of browser builds; below the workspace, because paths outside it would reach the symbols' hashes.
+/// The target folder of browser builds, apart from that of the others: neither waits for the lock of the other.
 pub(super) fn target_folder(root: &Path) -> PathBuf {
     root.join("target/wasm")
 }

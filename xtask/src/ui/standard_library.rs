@@ -1,9 +1,10 @@
 //! The standard library for the browser: the toolchain's own target where it is installed, else built from Debian's
 //! source package of exactly this compiler version.
 
-use super::compile::{output_of, target_folder};
+use super::compile::output_of;
 use anyhow::{Context as _, Result, bail};
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -13,6 +14,8 @@ const PACKAGE_SHA256: &str = "7b76db5b880a77f9e52975d2baa6209d2f76d2c9c2789515c3
 const SOURCE_IN_PACKAGE: &str = "usr/src/rustc-1.95.0/library";
 const SUITE: &str = "trixie-backports";
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+/// Where the source lies: the same on every machine, because cargo hashes this path into every symbol above it.
+const FOLDER: &str = "/tmp/mangru-rust-src-1.95.0";
 const DEFAULT_MIRROR: &str = "http://deb.debian.org/debian";
 
 /// Where the standard library comes from.
@@ -32,14 +35,16 @@ impl StandardLibrary {
         if is_installed(root)? {
             return Ok(Self::Installed);
         }
-        println!("the target wasm32-unknown-unknown is not installed; building std from Debian's rust-src {PACKAGE_VERSION}");
-        Self::from_source(root).context("`rustup target add wasm32-unknown-unknown` would do as well")
+        println!(
+            "the target wasm32-unknown-unknown is not installed; building std from Debian's rust-src {PACKAGE_VERSION}"
+        );
+        Self::from_source().context("`rustup target add wasm32-unknown-unknown` would do as well")
     }
 
     /// The one with this name, by which a bundle says what it was built with.
     pub(super) fn named(name: &str, root: &Path) -> Result<Self> {
         if name == source_name() {
-            Self::from_source(root)
+            Self::from_source()
         } else if name == Self::Installed.name() {
             if !is_installed(root)? {
                 bail!("the target wasm32-unknown-unknown is not installed");
@@ -59,10 +64,11 @@ impl StandardLibrary {
     }
 
     /// Fetches and unpacks the source package once.
-    fn from_source(root: &Path) -> Result<Self> {
-        let folder = target_folder(root).join("rust-src");
+    fn from_source() -> Result<Self> {
+        let folder = PathBuf::from(FOLDER);
         let library = folder.join("library");
         let stamp = folder.join("version");
+        refuse_others(&folder)?;
         if fs::read_to_string(&stamp).ok().as_deref() != Some(PACKAGE_VERSION) || !library.is_dir() {
             if folder.exists() {
                 fs::remove_dir_all(&folder).with_context(|| format!("cannot clear {}", folder.display()))?;
@@ -78,12 +84,27 @@ impl StandardLibrary {
     }
 }
 
+/// The folder's name is known to everyone on the machine: what somebody else put there is not built.
+fn refuse_others(folder: &Path) -> Result<()> {
+    let Ok(found) = fs::symlink_metadata(folder) else { return Ok(()) };
+    let own_user = fs::metadata("/proc/self").context("cannot tell the own user")?.uid();
+    if !found.is_dir() || found.uid() != own_user {
+        bail!("{} belongs to somebody else", folder.display());
+    }
+    Ok(())
+}
+
 fn source_name() -> String {
     format!("Debian rust-src {PACKAGE_VERSION}")
 }
 
 fn is_installed(root: &Path) -> Result<bool> {
-    let folder = output_of(Command::new("rustc").current_dir(root).args(["--print", "target-libdir", "--target", "wasm32-unknown-unknown"]))?;
+    let folder = output_of(Command::new("rustc").current_dir(root).args([
+        "--print",
+        "target-libdir",
+        "--target",
+        "wasm32-unknown-unknown",
+    ]))?;
     Ok(Path::new(folder.trim()).is_dir())
 }
 
@@ -134,6 +155,8 @@ fn mirror() -> String {
         .iter()
         .filter_map(|file| fs::read_to_string(file).ok())
         .flat_map(|text| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
-        .find(|word| word.starts_with("http") && word.trim_end_matches('/').ends_with("/debian") && !word.contains("snapshot"))
+        .find(|word| {
+            word.starts_with("http") && word.trim_end_matches('/').ends_with("/debian") && !word.contains("snapshot")
+        })
         .unwrap_or_else(|| DEFAULT_MIRROR.to_owned())
 }
