@@ -550,7 +550,7 @@ var cb0 = (arg0, arg1) => {
 const a = state0.a;
 state0.a = 0;
 try {
-return wasm_bindgen_d61f43c0fb987891___convert__closures_____invoke___js_sys_10431acc4d198866___Function_fn_wasm_bindgen_d61f43c0fb987891___JsValue_____wasm_bindgen_d61f43c0fb987891___sys__Undefined___js_sys_10431acc4d198866___Function_fn_wasm_bindgen_d61f43c0fb987891___JsValue_____wasm_bindgen_d61f43c0fb987891___sys__Undefined_______true_(a, state0.b, arg0, arg1);
+return wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___js_sys_46dc43f9e80018ed___Function_fn_wasm_bindgen_4ce9bc3e3a6b8b3e___JsValue_____wasm_bindgen_4ce9bc3e3a6b8b3e___sys__Undefined___js_sys_46dc43f9e80018ed___Function_fn_wasm_bindgen_4ce9bc3e3a6b8b3e___JsValue_____wasm_bindgen_4ce9bc3e3a6b8b3e___sys__Undefined_______true_(a, state0.b, arg0, arg1);
 } finally {
 state0.a = a;
 }
@@ -723,45 +723,50 @@ return ret;
 },
 __wbindgen_generic_0000000000000001: function(arg0, arg1) {
 // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [Externref], shim_idx: 535, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
-const ret = makeMutClosure(arg0, arg1, wasm_bindgen_d61f43c0fb987891___convert__closures_____invoke___wasm_bindgen_d61f43c0fb987891___JsValue______true_);
+const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___wasm_bindgen_4ce9bc3e3a6b8b3e___JsValue______true_);
 return ret;
 },
 __wbindgen_generic_0000000000000002: function(arg0, arg1) {
 // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [Externref], shim_idx: 602, ret: Result(Unit), inner_ret: Some(Result(Unit)) }, mutable: true }) -> Externref`.
-const ret = makeMutClosure(arg0, arg1, wasm_bindgen_d61f43c0fb987891___convert__closures_____invoke___wasm_bindgen_d61f43c0fb987891___JsValue__core_fed76d60e690f66b___result__Result_____wasm_bindgen_d61f43c0fb987891___JsError___true_);
+const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___wasm_bindgen_4ce9bc3e3a6b8b3e___JsValue__core_e86eb2b61472f55c___result__Result_____wasm_bindgen_4ce9bc3e3a6b8b3e___JsError___true_);
 return ret;
 },
 __wbindgen_generic_0000000000000003: function(arg0, arg1) {
-// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("Event")], shim_idx: 535, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
-const ret = makeMutClosure(arg0, arg1, wasm_bindgen_d61f43c0fb987891___convert__closures_____invoke___wasm_bindgen_d61f43c0fb987891___JsValue______true__18);
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("Event")], shim_idx: 508, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_ec72c06f43b7d9c0___features__gen_CloseEvent__CloseEvent______true_);
 return ret;
 },
 __wbindgen_generic_0000000000000004: function(arg0, arg1) {
-// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("KeyboardEvent")], shim_idx: 76, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
-const ret = makeMutClosure(arg0, arg1, wasm_bindgen_d61f43c0fb987891___convert__closures_____invoke___web_sys_8ac7f192986e672c___features__gen_KeyboardEvent__KeyboardEvent______true_);
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("Event")], shim_idx: 535, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___wasm_bindgen_4ce9bc3e3a6b8b3e___JsValue______true__19);
 return ret;
 },
 __wbindgen_generic_0000000000000005: function(arg0, arg1) {
-// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("MessageEvent")], shim_idx: 507, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
-const ret = makeMutClosure(arg0, arg1, wasm_bindgen_d61f43c0fb987891___convert__closures_____invoke___web_sys_8ac7f192986e672c___features__gen_CloseEvent__CloseEvent______true_);
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("KeyboardEvent")], shim_idx: 76, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_ec72c06f43b7d9c0___features__gen_KeyboardEvent__KeyboardEvent______true_);
 return ret;
 },
 __wbindgen_generic_0000000000000006: function(arg0, arg1) {
-// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [], shim_idx: 528, ret: Unit, inner_ret: Some(Unit) }, mutable: false }) -> Externref`.
-const ret = makeClosure(arg0, arg1, wasm_bindgen_d61f43c0fb987891___convert__closures_____invoke_______true_);
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("MessageEvent")], shim_idx: 508, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_ec72c06f43b7d9c0___features__gen_CloseEvent__CloseEvent______true__21);
 return ret;
 },
 __wbindgen_generic_0000000000000007: function(arg0, arg1) {
-// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [], shim_idx: 534, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
-const ret = makeMutClosure(arg0, arg1, wasm_bindgen_d61f43c0fb987891___convert__closures_____invoke_______true__1_);
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [], shim_idx: 528, ret: Unit, inner_ret: Some(Unit) }, mutable: false }) -> Externref`.
+const ret = makeClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke_______true_);
 return ret;
 },
-__wbindgen_generic_0000000000000008: function(arg0) {
+__wbindgen_generic_0000000000000008: function(arg0, arg1) {
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [], shim_idx: 534, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke_______true__1_);
+return ret;
+},
+__wbindgen_generic_0000000000000009: function(arg0) {
 // Cast intrinsic for `F64 -> Externref`.
 const ret = arg0;
 return ret;
 },
-__wbindgen_generic_0000000000000009: function(arg0, arg1) {
+__wbindgen_generic_000000000000000a: function(arg0, arg1) {
 // Cast intrinsic for `Ref(String) -> Externref`.
 const ret = getStringFromWasm0(arg0, arg1);
 return ret;
@@ -781,39 +786,43 @@ table.set(1027, false);
         };
 }
 
-function wasm_bindgen_d61f43c0fb987891___convert__closures_____invoke_______true_(arg0, arg1) {
-wasm.wasm_bindgen_d61f43c0fb987891___convert__closures_____invoke_______true_(arg0, arg1);
+function wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke_______true_(arg0, arg1) {
+wasm.wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke_______true_(arg0, arg1);
 }
 
-function wasm_bindgen_d61f43c0fb987891___convert__closures_____invoke_______true__1_(arg0, arg1) {
-wasm.wasm_bindgen_d61f43c0fb987891___convert__closures_____invoke_______true__1_(arg0, arg1);
+function wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke_______true__1_(arg0, arg1) {
+wasm.wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke_______true__1_(arg0, arg1);
 }
 
-function wasm_bindgen_d61f43c0fb987891___convert__closures_____invoke___wasm_bindgen_d61f43c0fb987891___JsValue______true_(arg0, arg1, arg2) {
-wasm.wasm_bindgen_d61f43c0fb987891___convert__closures_____invoke___wasm_bindgen_d61f43c0fb987891___JsValue______true_(arg0, arg1, arg2);
+function wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___wasm_bindgen_4ce9bc3e3a6b8b3e___JsValue______true_(arg0, arg1, arg2) {
+wasm.wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___wasm_bindgen_4ce9bc3e3a6b8b3e___JsValue______true_(arg0, arg1, arg2);
 }
 
-function wasm_bindgen_d61f43c0fb987891___convert__closures_____invoke___wasm_bindgen_d61f43c0fb987891___JsValue______true__18(arg0, arg1, arg2) {
-wasm.wasm_bindgen_d61f43c0fb987891___convert__closures_____invoke___wasm_bindgen_d61f43c0fb987891___JsValue______true__18(arg0, arg1, arg2);
+function wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_ec72c06f43b7d9c0___features__gen_CloseEvent__CloseEvent______true_(arg0, arg1, arg2) {
+wasm.wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_ec72c06f43b7d9c0___features__gen_CloseEvent__CloseEvent______true_(arg0, arg1, arg2);
 }
 
-function wasm_bindgen_d61f43c0fb987891___convert__closures_____invoke___web_sys_8ac7f192986e672c___features__gen_KeyboardEvent__KeyboardEvent______true_(arg0, arg1, arg2) {
-wasm.wasm_bindgen_d61f43c0fb987891___convert__closures_____invoke___web_sys_8ac7f192986e672c___features__gen_KeyboardEvent__KeyboardEvent______true_(arg0, arg1, arg2);
+function wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___wasm_bindgen_4ce9bc3e3a6b8b3e___JsValue______true__19(arg0, arg1, arg2) {
+wasm.wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___wasm_bindgen_4ce9bc3e3a6b8b3e___JsValue______true__19(arg0, arg1, arg2);
 }
 
-function wasm_bindgen_d61f43c0fb987891___convert__closures_____invoke___web_sys_8ac7f192986e672c___features__gen_CloseEvent__CloseEvent______true_(arg0, arg1, arg2) {
-wasm.wasm_bindgen_d61f43c0fb987891___convert__closures_____invoke___web_sys_8ac7f192986e672c___features__gen_CloseEvent__CloseEvent______true_(arg0, arg1, arg2);
+function wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_ec72c06f43b7d9c0___features__gen_KeyboardEvent__KeyboardEvent______true_(arg0, arg1, arg2) {
+wasm.wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_ec72c06f43b7d9c0___features__gen_KeyboardEvent__KeyboardEvent______true_(arg0, arg1, arg2);
 }
 
-function wasm_bindgen_d61f43c0fb987891___convert__closures_____invoke___wasm_bindgen_d61f43c0fb987891___JsValue__core_fed76d60e690f66b___result__Result_____wasm_bindgen_d61f43c0fb987891___JsError___true_(arg0, arg1, arg2) {
-const ret = wasm.wasm_bindgen_d61f43c0fb987891___convert__closures_____invoke___wasm_bindgen_d61f43c0fb987891___JsValue__core_fed76d60e690f66b___result__Result_____wasm_bindgen_d61f43c0fb987891___JsError___true_(arg0, arg1, arg2);
+function wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_ec72c06f43b7d9c0___features__gen_CloseEvent__CloseEvent______true__21(arg0, arg1, arg2) {
+wasm.wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_ec72c06f43b7d9c0___features__gen_CloseEvent__CloseEvent______true__21(arg0, arg1, arg2);
+}
+
+function wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___wasm_bindgen_4ce9bc3e3a6b8b3e___JsValue__core_e86eb2b61472f55c___result__Result_____wasm_bindgen_4ce9bc3e3a6b8b3e___JsError___true_(arg0, arg1, arg2) {
+const ret = wasm.wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___wasm_bindgen_4ce9bc3e3a6b8b3e___JsValue__core_e86eb2b61472f55c___result__Result_____wasm_bindgen_4ce9bc3e3a6b8b3e___JsError___true_(arg0, arg1, arg2);
 if (ret[1]) {
 throw takeFromExternrefTable0(ret[0]);
 }
 }
 
-function wasm_bindgen_d61f43c0fb987891___convert__closures_____invoke___js_sys_10431acc4d198866___Function_fn_wasm_bindgen_d61f43c0fb987891___JsValue_____wasm_bindgen_d61f43c0fb987891___sys__Undefined___js_sys_10431acc4d198866___Function_fn_wasm_bindgen_d61f43c0fb987891___JsValue_____wasm_bindgen_d61f43c0fb987891___sys__Undefined_______true_(arg0, arg1, arg2, arg3) {
-wasm.wasm_bindgen_d61f43c0fb987891___convert__closures_____invoke___js_sys_10431acc4d198866___Function_fn_wasm_bindgen_d61f43c0fb987891___JsValue_____wasm_bindgen_d61f43c0fb987891___sys__Undefined___js_sys_10431acc4d198866___Function_fn_wasm_bindgen_d61f43c0fb987891___JsValue_____wasm_bindgen_d61f43c0fb987891___sys__Undefined_______true_(arg0, arg1, arg2, arg3);
+function wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___js_sys_46dc43f9e80018ed___Function_fn_wasm_bindgen_4ce9bc3e3a6b8b3e___JsValue_____wasm_bindgen_4ce9bc3e3a6b8b3e___sys__Undefined___js_sys_46dc43f9e80018ed___Function_fn_wasm_bindgen_4ce9bc3e3a6b8b3e___JsValue_____wasm_bindgen_4ce9bc3e3a6b8b3e___sys__Undefined_______true_(arg0, arg1, arg2, arg3) {
+wasm.wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___js_sys_46dc43f9e80018ed___Function_fn_wasm_bindgen_4ce9bc3e3a6b8b3e___JsValue_____wasm_bindgen_4ce9bc3e3a6b8b3e___sys__Undefined___js_sys_46dc43f9e80018ed___Function_fn_wasm_bindgen_4ce9bc3e3a6b8b3e___JsValue_____wasm_bindgen_4ce9bc3e3a6b8b3e___sys__Undefined_______true_(arg0, arg1, arg2, arg3);
 }
 
 
