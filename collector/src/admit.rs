@@ -34,9 +34,10 @@ impl Door {
 
     /// Lets a request of this many bytes in; `None` when it should be tried again later.
     pub(crate) fn admit(&self, bytes: usize) -> Option<Admitted> {
-        let _request = Arc::clone(&self.requests).try_acquire_owned().ok()?;
-        let _in_flight = self.in_flight.try_reserve(bytes)?;
-        let _memory = self.memory.try_reserve(bytes.saturating_mul(DECODED_FACTOR))?;
-        Some(Admitted { _memory, _in_flight, _request })
+        Some(Admitted {
+            _request: Arc::clone(&self.requests).try_acquire_owned().ok()?,
+            _in_flight: self.in_flight.try_reserve(bytes)?,
+            _memory: self.memory.try_reserve(bytes.saturating_mul(DECODED_FACTOR))?,
+        })
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::admit::Door;
 use crate::correlate::Correlation;
-use crate::intake::{Intake, Protocol};
+use crate::intake::{Counts, Intake, Protocol};
 use crate::json;
 use crate::otlp::{self, DecodeError};
 use bytes::Bytes;
@@ -85,8 +85,10 @@ impl Exporter {
             Refused { message: error.to_string(), kind }
         })?;
         drop(admitted);
-        self.intake.kept(signal, protocol, bytes, rows, decoded.rejected, decoded.warnings, decoded.services);
-        Ok(Kept { rejected: decoded.rejected, message: decoded.message })
+        let rejected = decoded.rejected;
+        let counts = Counts { rows, rejected, warnings: decoded.warnings, services: decoded.services };
+        self.intake.kept(signal, protocol, bytes, counts);
+        Ok(Kept { rejected, message: decoded.message })
     }
 }
 

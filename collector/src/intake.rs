@@ -56,6 +56,16 @@ impl Protocol {
     }
 }
 
+/// What was decoded from a request.
+#[derive(Debug)]
+pub(crate) struct Counts {
+    pub(crate) rows: u64,
+    /// Rows refused alone.
+    pub(crate) rejected: u64,
+    pub(crate) warnings: BTreeMap<&'static str, u64>,
+    pub(crate) services: BTreeMap<String, u64>,
+}
+
 /// The counters.
 #[derive(Debug, Default)]
 pub(crate) struct Intake {
@@ -74,17 +84,9 @@ impl Intake {
         change(entry);
     }
 
-    /// Counts a request that was kept.
-    pub(crate) fn kept(
-        &self,
-        signal: Signal,
-        protocol: Protocol,
-        bytes: usize,
-        rows: u64,
-        rejected: u64,
-        warnings: BTreeMap<&'static str, u64>,
-        services: BTreeMap<String, u64>,
-    ) {
+    /// Counts a request that was kept: its bytes, and what was decoded from it.
+    pub(crate) fn kept(&self, signal: Signal, protocol: Protocol, bytes: usize, counts: Counts) {
+        let Counts { rows, rejected, warnings, services } = counts;
         self.with(signal, protocol, |entry| {
             entry.requests += 1;
             entry.rows += rows;

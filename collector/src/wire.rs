@@ -151,7 +151,9 @@ impl<'a> Wire<'a> {
                 if !rest.is_empty() {
                     return Err(WireError("packed 64-bit numbers are cut off"));
                 }
-                chunks.iter().for_each(|chunk| each(u64::from_le_bytes(*chunk)));
+                for chunk in chunks {
+                    each(u64::from_le_bytes(*chunk));
+                }
             }
             _ => return Err(WireError("a list of 64-bit numbers has another wire type")),
         }

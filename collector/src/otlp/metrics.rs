@@ -146,7 +146,7 @@ pub(super) fn decode(message: &[u8], arrival: u64) -> Result<Decoded, DecodeErro
                 }
                 columns::each_message(metric.data, 1, |message| {
                     let point = point(metric.kind, message)?;
-                    points.add(&metric, point, arrival);
+                    points.add(&metric, &point, arrival);
                     Ok(())
                 })
             })
@@ -229,7 +229,7 @@ fn point(kind: u32, message: &[u8]) -> Result<Point, WireError> {
             // NumberDataPoint
             (5 | 7, 4) => (point.double, point.int) = (Some(value.double()?), None),
             (5 | 7, 6) => (point.int, point.double) = (Some(value.fixed64()? as i64), None),
-            (5 | 7, 7) | (9, 9) | (10, 1) | (11, 7) => point.attributes.push(value::key_value(value.message()?)?),
+            (5 | 7 | 11, 7) | (9, 9) | (10, 1) => point.attributes.push(value::key_value(value.message()?)?),
             (5 | 7, 5) | (9, 8) | (10, 11) => point.exemplars.push(exemplar(value.message()?)?),
             (5 | 7 | 11, 8) | (9 | 10, 10) => point.flags = value.varint()? as u32,
             // HistogramDataPoint, ExponentialHistogramDataPoint, SummaryDataPoint
@@ -337,7 +337,7 @@ impl Columns {
         }
     }
 
-    fn add(&mut self, metric: &Metric<'_>, point: Point, arrival: u64) {
+    fn add(&mut self, metric: &Metric<'_>, point: &Point, arrival: u64) {
         let row = self.rows;
         let (time, original) = effective(point.time, arrival);
         self.times.push(time);
