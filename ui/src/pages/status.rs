@@ -154,7 +154,10 @@ fn intake(report: &Value) -> AnyView {
             Value::Object(inner) if inner.values().all(Value::is_number) => {
                 let items: Vec<Value> =
                     inner.iter().map(|(key, count)| serde_json::json!({ "name": key, "count": count })).collect();
-                blocks.push(view! { <h3>{words(name)}</h3>{objects_table(&words(name), &items)} }.into_any());
+                blocks.push(
+                    view! { <h3>{words(name)}</h3><div class="narrow">{objects_table(&words(name), &items)}</div> }
+                        .into_any(),
+                );
             }
             other => lines.push(
                 view! { <tr><th scope="row">{words(name)}</th><td class="num">{cell(other)}</td></tr> }.into_any(),

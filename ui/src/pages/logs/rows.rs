@@ -120,7 +120,7 @@ fn line(request: &PageRequest, row: &LogRow, columns: &[String], terms: &[String
             <td><span class=mark title=severity_name>{severity.mark()}</span></td>
             <td>{parts::service(&row.service_name)}</td>
             {cells}
-            <td class="body">{body(row, terms)}</td>
+            <td class="body"><div class="clip">{body(row, terms)}</div></td>
         </tr>
     }
     .into_any()
