@@ -1,12 +1,25 @@
-//! Benchmarks that drive a real server.
+//! Benchmarks that drive a real server over its real ports.
+
+mod ingest;
+mod load;
+mod process;
+mod queries;
 
 use clap::Subcommand;
 
 /// What to measure.
 #[derive(Subcommand)]
-pub(crate) enum BenchCommand {}
+pub(crate) enum BenchCommand {
+    /// How fast telemetry comes in over gRPC, and what it costs: a server of its own is started in a temporary folder.
+    Ingest(ingest::IngestFlags),
+    /// How long queries take on logs and spans of the same load: a server of its own is started and filled.
+    Query(queries::QueryFlags),
+}
 
 /// Runs a benchmark.
 pub(crate) async fn run(command: BenchCommand) -> anyhow::Result<()> {
-    match command {}
+    match command {
+        BenchCommand::Ingest(flags) => ingest::run(flags).await,
+        BenchCommand::Query(flags) => queries::run(flags).await,
+    }
 }

@@ -61,6 +61,7 @@ async fn searches_over_real_logs_count_what_a_scan_counts() {
     }
     let lines = Lines(all);
     assert_eq!(server.count("logs", "*").await, lines.0.len() as u64);
+    let regex = regex::Regex::new(r"port \d{5}").expect("regex");
     for _ in 0..2 {
         for word in ["error", "info", "failed", "connection", "root", "exception", "kernel", "4", "zzz"] {
             assert_eq!(server.count("logs", word).await, lines.word(word), "word {word}");
@@ -73,7 +74,6 @@ async fn searches_over_real_logs_count_what_a_scan_counts() {
         assert_eq!(server.count("logs", "auth*").await, prefix);
         let part = lines.count(|line, _| line.to_lowercase().contains("nection"));
         assert_eq!(server.count("logs", "body:*nection*").await, part);
-        let regex = regex::Regex::new(r"port \d{5}").expect("regex");
         assert_eq!(server.count("logs", r"/port \d{5}/").await, lines.count(|line, _| regex.is_match(line)));
         let either = lines.count(|_, words| words.iter().any(|word| word == "error" || word == "failed"));
         assert_eq!(server.count("logs", "error OR failed").await, either);

@@ -136,6 +136,7 @@ impl QueryService {
 }
 
 /// DataFusion's errors as ours: what is wrong with the statement is the caller's.
+#[allow(clippy::needless_pass_by_value)] // is given to `map_err`
 fn error(error: DataFusionError) -> QueryError {
     match error.find_root() {
         DataFusionError::ResourcesExhausted(message) => QueryError::new(ErrorCode::ResourceExhausted, message.clone()),

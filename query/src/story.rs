@@ -37,7 +37,7 @@ pub enum StoryItem {
     /// A span.
     Span(Box<SpanRow>),
     /// A measurement that was kept with the id of its trace.
-    Exemplar(ExemplarRow),
+    Exemplar(Box<ExemplarRow>),
 }
 
 /// An exemplar of a metric point.
@@ -195,14 +195,14 @@ impl QueryService {
                 for exemplar in exemplars.into_iter().filter(|exemplar| wanted.contains(&exemplar.trace_id)) {
                     found.push(StoryEntry {
                         time_unix_nano: exemplar.time_unix_nano,
-                        item: StoryItem::Exemplar(ExemplarRow {
+                        item: StoryItem::Exemplar(Box::new(ExemplarRow {
                             metric_name: cells.text("metric_name", row).unwrap_or_default().to_owned(),
                             service_name: cells.text("service_name", row).unwrap_or_default().to_owned(),
                             value: exemplar.value.plain_json(),
                             trace_id: exemplar.trace_id,
                             span_id: exemplar.span_id,
                             attributes: plain(&exemplar.filtered_attributes),
-                        }),
+                        })),
                     });
                 }
             }

@@ -180,7 +180,11 @@ impl QueryService {
                             service.duration_ns = service.duration_ns.saturating_add(duration(*row));
                         }
                         None => {
-                            services.push(ServiceShare { name: name.to_owned(), spans: 1, duration_ns: duration(*row) })
+                            services.push(ServiceShare {
+                                name: name.to_owned(),
+                                spans: 1,
+                                duration_ns: duration(*row),
+                            });
                         }
                     }
                 }

@@ -16,6 +16,9 @@ pub(super) enum Fault {
     Refused(&'static str),
 }
 
+/// A line that a service logs: severity, body, attributes.
+pub(super) type Line = (Severity, String, Vec<(&'static str, AnyValue)>);
+
 /// A call to a service, and the calls it makes in turn.
 pub(super) struct Call<'a> {
     pub(super) callee: &'a Service,
@@ -29,7 +32,7 @@ pub(super) struct Call<'a> {
     pub(super) steps: Vec<Step<'a>>,
     pub(super) fault: Option<Fault>,
     /// A line the callee logs.
-    pub(super) line: Option<(Severity, String, Vec<(&'static str, AnyValue)>)>,
+    pub(super) line: Option<Line>,
 }
 
 /// Something a service does during a call.
@@ -44,11 +47,11 @@ pub(super) enum Step<'a> {
 
 /// Runs a call that comes from nowhere.
 pub(super) fn root(call: &Call<'_>, start: SystemTime) {
-    serve(call, &Context::new(), SpanKind::Server, start);
+    serve(call, &Context::new(), &SpanKind::Server, start);
 }
 
 /// The callee's side. Gives how long it took and whether it went well.
-fn serve(call: &Call<'_>, parent: &Context, kind: SpanKind, start: SystemTime) -> (Duration, bool) {
+fn serve(call: &Call<'_>, parent: &Context, kind: &SpanKind, start: SystemTime) -> (Duration, bool) {
     let span = call
         .callee
         .tracer
@@ -99,7 +102,7 @@ fn serve(call: &Call<'_>, parent: &Context, kind: SpanKind, start: SystemTime) -
         None if !went_well => span.set_status(Status::error("a call that this one depends on failed")),
         None => {}
     }
-    if kind == SpanKind::Server && call.attributes.iter().any(|attribute| attribute.key.as_str() == "http.route") {
+    if *kind == SpanKind::Server && call.attributes.iter().any(|attribute| attribute.key.as_str() == "http.route") {
         span.set_attribute(KeyValue::new("http.response.status_code", if went_well { 200_i64 } else { 500 }));
     }
     drop(guard);
@@ -123,7 +126,7 @@ fn run(step: &Step<'_>, caller: &Service, context: &Context, start: SystemTime) 
             let span = client(caller, call.operation, SpanKind::Client, attributes, context, start);
             let network = Duration::from_micros(600);
             let inner = context.with_span(span);
-            let (took, well) = serve(call, &inner, SpanKind::Server, start + network);
+            let (took, well) = serve(call, &inner, &SpanKind::Server, start + network);
             let took = took + network * 2;
             if !well {
                 inner.span().set_status(Status::error("the call failed"));
@@ -166,7 +169,7 @@ fn run(step: &Step<'_>, caller: &Service, context: &Context, start: SystemTime) 
             let took = Duration::from_millis(3);
             inner.span().end_with_timestamp(start + took);
             // The consumer works in the same trace, later.
-            serve(consumer, &inner, SpanKind::Consumer, start + took + *delay);
+            serve(consumer, &inner, &SpanKind::Consumer, start + took + *delay);
             (took, true)
         }
     }

@@ -27,7 +27,7 @@ pub(super) fn router() -> Router<Arc<QueryService>> {
         .route("/api/traces/{id}", get(trace))
 }
 
-fn answer(data: Vec<Value>) -> Response {
+fn answer(data: &[Value]) -> Response {
     let total = data.len();
     Json(json!({ "data": data, "total": total, "limit": 0, "offset": 0, "errors": null })).into_response()
 }
@@ -55,7 +55,8 @@ fn recent() -> TimeRange {
 }
 
 async fn services(State(service): State<Arc<QueryService>>) -> Result<Response, JaegerError> {
-    Ok(answer(service.service_names(recent()).await?.into_iter().map(Value::from).collect()))
+    let names: Vec<Value> = service.service_names(recent()).await?.into_iter().map(Value::from).collect();
+    Ok(answer(&names))
 }
 
 async fn operations_of(
@@ -66,7 +67,8 @@ async fn operations_of(
     let mut names: Vec<String> = operations.into_iter().map(|operation| operation.name).collect();
     names.sort_unstable();
     names.dedup();
-    Ok(answer(names.into_iter().map(Value::from).collect()))
+    let names: Vec<Value> = names.into_iter().map(Value::from).collect();
+    Ok(answer(&names))
 }
 
 #[derive(Deserialize)]
@@ -81,13 +83,13 @@ async fn operations(
     Query(parameters): Query<OperationsParameters>,
 ) -> Result<Response, JaegerError> {
     let (operations, _) = service.operations(&parameters.service, recent()).await?;
-    let data = operations
+    let data: Vec<Value> = operations
         .into_iter()
         .map(|operation| (operation.name, kind_name(operation.kind)))
         .filter(|(_, kind)| parameters.span_kind.is_empty() || *kind == parameters.span_kind)
         .map(|(name, kind)| json!({ "name": name, "spanKind": kind }))
         .collect();
-    Ok(answer(data))
+    Ok(answer(&data))
 }
 
 fn kind_name(kind: i32) -> &'static str {
@@ -157,7 +159,7 @@ impl TracesParameters {
                     _ => {
                         let (key, value) = (quoted(&key), quoted(&value));
                         // Tags of the span, of its process, of its events.
-                        format!("({key}:{value} OR {}:{value})", format!("\"event.{}", &key[1..]))
+                        format!("({key}:{value} OR \"event.{}:{value})", &key[1..])
                     }
                 });
             }
@@ -190,7 +192,7 @@ async fn traces(
             data.push(jaeger_trace(&trace.trace_id, &trace.spans));
         }
     }
-    Ok(answer(data))
+    Ok(answer(&data))
 }
 
 async fn trace(State(service): State<Arc<QueryService>>, Path(id): Path<String>) -> Result<Response, JaegerError> {
@@ -202,7 +204,7 @@ async fn one_trace(service: &Arc<QueryService>, id: &str) -> Result<Response, Ja
         return Err(QueryError::invalid("id", format!("`{id}` is not a trace id")).into());
     };
     match service.trace(trace_id).await?.filter(|trace| !trace.spans.is_empty()) {
-        Some(trace) => Ok(answer(vec![jaeger_trace(&trace.trace_id, &trace.spans)])),
+        Some(trace) => Ok(answer(&[jaeger_trace(&trace.trace_id, &trace.spans)])),
         None => Err(QueryError::new(crate::ErrorCode::NotFound, "trace not found").into()),
     }
 }

@@ -45,11 +45,13 @@ fn set(object: &mut Map<String, Json>, name: &str, value: Json) {
     }
 }
 
+/// What tells a group apart, its object without its members, and its members.
+type Group<T> = (Vec<String>, Map<String, Json>, Vec<T>);
+
 /// The spans of a batch, grouped by resource and scope.
 pub(super) fn resource_spans(batch: &RecordBatch) -> Json {
     let cells = Cells::new(batch);
-    let mut resources: Vec<(Vec<String>, Map<String, Json>, Vec<(Vec<String>, Map<String, Json>, Vec<Json>)>)> =
-        Vec::new();
+    let mut resources: Vec<Group<Group<Json>>> = Vec::new();
     let text = |name: &str, row: usize| cells.text(name, row).unwrap_or_default().to_owned();
     let number = |name: &str, row: usize| cells.integer(name, row).unwrap_or_default();
     // Rows come newest first.

@@ -161,7 +161,7 @@ impl Parser {
         match operator {
             Some(operator) => self.field_test(&value, operator, depth),
             None if value.text == "*" && !value.quoted => Ok(Expr::All),
-            None => self.free_text(value),
+            None => Self::free_text(&value),
         }
     }
 
@@ -284,9 +284,9 @@ impl Parser {
         Ok(Value { at, text, quoted: false, regex: false })
     }
 
-    fn free_text(&self, value: Value) -> Result<Expr, QueryError> {
+    fn free_text(value: &Value) -> Result<Expr, QueryError> {
         if value.regex {
-            return Ok(Expr::Text(TextPattern::Regex(compile(&value)?)));
+            return Ok(Expr::Text(TextPattern::Regex(compile(value)?)));
         }
         if !value.quoted
             && let Some(stem) = value.text.strip_suffix('*')
@@ -318,7 +318,7 @@ impl Parser {
                 "<" => (None, bound(false)),
                 _ => (None, bound(true)),
             };
-            return self.range(field, low, high, at);
+            return Self::range(field, low, high, at);
         }
         match self.peek() {
             None => Err(QueryError::at(self.at, format!("a value is missing after `{}:`", name.text))),
@@ -329,7 +329,7 @@ impl Parser {
             Some('[' | '{') => {
                 let at = self.at;
                 let (low, high) = self.interval()?;
-                self.range(field, low, high, at)
+                Self::range(field, low, high, at)
             }
             Some(_) => {
                 let value = self.value(false)?;
@@ -338,7 +338,7 @@ impl Parser {
         }
     }
 
-    fn range(&self, field: FieldRef, low: Option<Bound>, high: Option<Bound>, at: usize) -> Result<Expr, QueryError> {
+    fn range(field: FieldRef, low: Option<Bound>, high: Option<Bound>, at: usize) -> Result<Expr, QueryError> {
         // Above a severity's name means above all its numbers; up to it means all of them.
         let is_severity = field == FieldRef::Severity;
         let lift = |bound: Option<Bound>, is_low: bool| {
@@ -444,7 +444,7 @@ impl Parser {
         } else if value.text == "*" && !value.quoted {
             Matcher::Exists
         } else if is_text && self.signal == Signal::Logs {
-            return self.body_value(value);
+            return Self::body_value(&value);
         } else if value.text.contains('*') && !value.quoted {
             let stem = value.text.split('*').next().unwrap_or_default().to_owned();
             let regex = glob_regex(&value.text, false).map_err(|error| QueryError::at(at, error.to_string()))?;
@@ -457,12 +457,12 @@ impl Parser {
     }
 
     /// `body:word`, `body:"a phrase"`, `body:start*`, `body:*part*`.
-    fn body_value(&self, value: Value) -> Result<Expr, QueryError> {
+    fn body_value(value: &Value) -> Result<Expr, QueryError> {
         let inner_star = value.text.trim_end_matches('*').contains('*');
         if !value.quoted && inner_star {
             return glob(&value.text, value.at).map(Expr::Text);
         }
-        self.free_text(value)
+        Self::free_text(value)
     }
 }
 

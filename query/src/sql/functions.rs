@@ -46,7 +46,7 @@ fn literal(value: &ColumnarValue) -> Option<String> {
 }
 
 impl ScalarUDFImpl for Matches {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         MATCHES
     }
 
@@ -91,7 +91,7 @@ struct Attr {
 }
 
 impl ScalarUDFImpl for Attr {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "attr"
     }
 

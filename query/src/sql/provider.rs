@@ -277,10 +277,10 @@ fn column_of(expr: &SqlExpr) -> Option<&str> {
 fn pushed(sql: &SqlExpr, signal: Signal) -> Option<Expr> {
     match sql {
         SqlExpr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => {
-            let (column, value) = match (column_of(left), right.as_ref(), left.as_ref(), column_of(right)) {
-                (Some(column), SqlExpr::Literal(value, _), _, _) => (column, value),
-                (_, _, SqlExpr::Literal(value, _), Some(column)) => (column, value),
-                _ => return None,
+            let ((Some(column), SqlExpr::Literal(value, _), _, _) | (_, _, SqlExpr::Literal(value, _), Some(column))) =
+                (column_of(left), right.as_ref(), left.as_ref(), column_of(right))
+            else {
+                return None;
             };
             let name = crate::columns::static_name(column)?;
             let text = text_of(value)?.to_owned();

@@ -1,0 +1,199 @@
+//! How fast telemetry comes in.
+
+use super::load;
+use super::process::{Server, folder_bytes};
+use anyhow::{Context as _, bail};
+use bytes::{Buf as _, BufMut as _, Bytes};
+use clap::Args;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+
+/// How much to send, and how.
+#[derive(Args, Clone)]
+pub(crate) struct IngestFlags {
+    /// `logs`, `spans`, `metrics` or `all`.
+    #[arg(long, default_value = "all")]
+    signal: String,
+    /// Events of each signal.
+    #[arg(long, default_value_t = 1_000_000)]
+    events: usize,
+    /// Connections that send at the same time.
+    #[arg(long, default_value_t = 4)]
+    connections: usize,
+    /// Events of one request.
+    #[arg(long, default_value_t = 1000)]
+    batch: usize,
+}
+
+/// A signal's load: name, table, gRPC method, how a request is made.
+type Load = (&'static str, &'static str, &'static str, fn(u64, usize, u64) -> Vec<u8>);
+
+const LOADS: [Load; 3] = [
+    ("logs", "logs", "/opentelemetry.proto.collector.logs.v1.LogsService/Export", load::logs),
+    ("spans", "spans", "/opentelemetry.proto.collector.trace.v1.TraceService/Export", load::spans),
+    ("metrics", "metric_points", "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export", load::metrics),
+];
+
+/// `mangru bench ingest`.
+pub(crate) async fn run(flags: IngestFlags) -> anyhow::Result<()> {
+    if flags.batch == 0 || flags.connections == 0 || flags.events < flags.batch {
+        bail!("--batch and --connections are at least 1, --events at least one batch");
+    }
+    let chosen: Vec<&Load> = LOADS.iter().filter(|(name, ..)| flags.signal == "all" || flags.signal == *name).collect();
+    if chosen.is_empty() {
+        bail!("--signal is logs, spans, metrics or all");
+    }
+    println!("signal      events    events/s  events/CPU-s    MB/s  ack p50  ack p99  peak MiB  B/event  found after");
+    for (name, table, method, make) in chosen {
+        measure(&flags, name, table, method, *make).await?;
+    }
+    Ok(())
+}
+
+/// Sends messages that are already encoded.
+#[derive(Clone, Copy, Debug, Default)]
+struct RawCodec;
+
+impl Codec for RawCodec {
+    type Encode = Bytes;
+    type Decode = Bytes;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for RawCodec {
+    type Item = Bytes;
+    type Error = tonic::Status;
+
+    fn encode(&mut self, item: Bytes, out: &mut EncodeBuf<'_>) -> Result<(), tonic::Status> {
+        out.put(item);
+        Ok(())
+    }
+}
+
+impl Decoder for RawCodec {
+    type Item = Bytes;
+    type Error = tonic::Status;
+
+    fn decode(&mut self, source: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, tonic::Status> {
+        Ok(Some(source.copy_to_bytes(source.remaining())))
+    }
+}
+
+/// Sends all requests over so many connections and gives how long each took to be acknowledged.
+pub(super) async fn send(
+    address: &str,
+    method: &'static str,
+    requests: Arc<Vec<Bytes>>,
+    connections: usize,
+) -> anyhow::Result<Vec<Duration>> {
+    let next = Arc::new(AtomicUsize::new(0));
+    let mut senders = Vec::new();
+    for _ in 0..connections {
+        let channel = tonic::transport::Endpoint::from_shared(format!("http://{address}"))?.connect().await?;
+        let (next, requests) = (Arc::clone(&next), Arc::clone(&requests));
+        senders.push(tokio::spawn(async move {
+            let mut client = tonic::client::Grpc::new(channel);
+            let mut took = Vec::new();
+            while let Some(request) = requests.get(next.fetch_add(1, Ordering::Relaxed)) {
+                loop {
+                    client.ready().await?;
+                    let started = Instant::now();
+                    let path = http::uri::PathAndQuery::from_static(method);
+                    let answer = client.unary(tonic::Request::new(request.clone()), path, RawCodec).await;
+                    match answer {
+                        Ok(_) => {
+                            took.push(started.elapsed());
+                            break;
+                        }
+                        // What is refused for now is sent again, as an exporter would.
+                        Err(status) if status.code() == tonic::Code::Unavailable => {
+                            tokio::time::sleep(Duration::from_millis(50)).await;
+                        }
+                        Err(status) => anyhow::bail!("the server refused a request: {status}"),
+                    }
+                }
+            }
+            Ok(took)
+        }));
+    }
+    let mut all = Vec::new();
+    for sender in senders {
+        all.extend(sender.await??);
+    }
+    all.sort_unstable();
+    Ok(all)
+}
+
+/// The requests of a load, encoded.
+pub(super) fn encode(make: fn(u64, usize, u64) -> Vec<u8>, events: usize, batch: usize, start: u64) -> Vec<Bytes> {
+    let requests = events / batch;
+    // Each request is a little later than the one before.
+    (0..requests as u64).map(|number| Bytes::from(make(number, batch, start + number * 2_000_000))).collect()
+}
+
+async fn measure(
+    flags: &IngestFlags,
+    name: &str,
+    table: &str,
+    method: &'static str,
+    make: fn(u64, usize, u64) -> Vec<u8>,
+) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = Server::start(folder.path()).await?;
+    let start = mangru_query::now_ns() as u64 - 600_000_000_000;
+    let requests = Arc::new(encode(make, flags.events, flags.batch, start));
+    let events = requests.len() * flags.batch;
+    let sent_bytes: usize = requests.iter().map(Bytes::len).sum();
+
+    let started = Instant::now();
+    let acknowledged = send(&server.grpc, method, Arc::clone(&requests), flags.connections).await?;
+    let took = started.elapsed().as_secs_f64();
+    let found = found_after(&server, table, events as u64).await?;
+    server.flush().await?;
+    let usage = server.usage()?;
+    let bytes = folder_bytes(&folder.path().join("objects"));
+    let percentile = |percent: usize| {
+        let place = (acknowledged.len() * percent / 100).min(acknowledged.len().saturating_sub(1));
+        acknowledged.get(place).map_or(0.0, |took| took.as_secs_f64() * 1000.0)
+    };
+    println!(
+        "{name:<8} {events:>9} {:>11.0} {:>13.0} {:>7.1} {:>6.1}ms {:>6.1}ms {:>9.0} {:>8.1} {:>9.0} ms",
+        events as f64 / took,
+        events as f64 / usage.cpu_seconds,
+        sent_bytes as f64 / took / 1e6,
+        percentile(50),
+        percentile(99),
+        usage.peak_mib,
+        bytes as f64 / events as f64,
+        found.as_secs_f64() * 1000.0
+    );
+    Ok(())
+}
+
+/// How long after the last acknowledgement all events are found.
+async fn found_after(server: &Server, table: &str, events: u64) -> anyhow::Result<Duration> {
+    let started = Instant::now();
+    let body = serde_json::json!({ "sql": format!("SELECT count(*) FROM {table}") }).to_string();
+    loop {
+        let request = reqwest::Client::new().post(format!("{}/api/v1/sql", server.ui)).body(body.clone());
+        let answer: serde_json::Value = request.send().await?.json().await?;
+        let count = answer["rows"][0][0].as_u64().context("no count")?;
+        if count == events {
+            return Ok(started.elapsed());
+        }
+        if started.elapsed() > Duration::from_secs(30) {
+            bail!("{count} of {events} events are found");
+        }
+    }
+}
