@@ -27,7 +27,9 @@ pub(crate) use matcher::{Literal, Matcher};
 pub(crate) use parse::parse;
 pub(crate) use text::TextPattern;
 
+use hashbrown::HashSet;
 use mangru_store::Signal;
+use std::sync::Arc;
 
 /// Queries longer than this many bytes are refused.
 pub(crate) const MAX_QUERY_BYTES: usize = 8 << 10;
@@ -47,6 +49,8 @@ pub(crate) enum Expr {
     Or(Vec<Expr>),
     /// Matches rows that this does not match.
     Not(Box<Expr>),
+    /// Matches rows of any of these traces.
+    Traces(Arc<HashSet<[u8; 16]>>),
     /// Looks into the signal's text.
     Text(TextPattern),
     /// Looks at the values of a field; several values of one row are enough when one matches.
@@ -71,6 +75,7 @@ impl Expr {
     pub(crate) fn columns(&self, signal: Signal) -> Vec<&'static str> {
         let mut columns = Vec::new();
         self.visit(&mut |expr| match expr {
+            Self::Traces(_) => columns.push("trace_id"),
             Self::Text(_) => columns.extend_from_slice(text::columns(signal)),
             Self::Field(field, _) => columns.extend(field.columns(signal)),
             _ => {}

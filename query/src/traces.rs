@@ -7,6 +7,7 @@ use crate::{Coverage, Page, QueryError, QueryService, RowsRequest};
 use hashbrown::{HashMap, HashSet};
 use mangru_store::{Signal, TimeRange, TraceId};
 use serde::Serialize;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Spans of one trace that are shown at most.
@@ -98,7 +99,7 @@ pub(crate) fn of_trace(id: &str) -> Expr {
 }
 
 fn of_traces(ids: &[String]) -> Expr {
-    Expr::Or(ids.iter().map(|id| of_trace(id)).collect())
+    Expr::Traces(Arc::new(ids.iter().filter_map(|id| TraceId::from_hex(id)).map(|id| id.0).collect()))
 }
 
 impl QueryService {

@@ -97,8 +97,8 @@ fn resource(service: usize, pod: usize) -> Resource {
     Resource { attributes, ..Resource::default() }
 }
 
-fn scope(name: &str) -> Option<InstrumentationScope> {
-    Some(InstrumentationScope { name: name.to_owned(), version: "1.0.0".to_owned(), ..InstrumentationScope::default() })
+fn scope(name: &str) -> InstrumentationScope {
+    InstrumentationScope { name: name.to_owned(), version: "1.0.0".to_owned(), ..InstrumentationScope::default() }
 }
 
 /// Logs of one pod: ten shapes of message, 6 to 10 attributes, trace ids on six of ten.
@@ -130,7 +130,8 @@ pub(super) fn logs(number: u64, count: usize, start: u64) -> Vec<u8> {
             }
         })
         .collect();
-    let scope_logs = vec![ScopeLogs { scope: scope("com.shop.logging"), log_records: records, ..ScopeLogs::default() }];
+    let scope_logs =
+        vec![ScopeLogs { scope: Some(scope("com.shop.logging")), log_records: records, ..ScopeLogs::default() }];
     let resource = Some(resource(pod / PODS, pod % PODS));
     let request = ExportLogsServiceRequest {
         resource_logs: vec![ResourceLogs { resource, scope_logs, ..ResourceLogs::default() }],
@@ -362,7 +363,7 @@ pub(super) fn spans(number: u64, count: usize, start: u64) -> Vec<u8> {
         .filter(|(_, spans)| !spans.is_empty())
         .map(|(service, spans)| ResourceSpans {
             resource: Some(resource(service, number as usize % PODS)),
-            scope_spans: vec![ScopeSpans { scope: scope("com.shop.tracing"), spans, ..ScopeSpans::default() }],
+            scope_spans: vec![ScopeSpans { scope: Some(scope("com.shop.tracing")), spans, ..ScopeSpans::default() }],
             ..ResourceSpans::default()
         })
         .collect();
@@ -431,7 +432,11 @@ pub(super) fn metrics(number: u64, count: usize, start: u64) -> Vec<u8> {
         let place = pod % (SERVICES.len() * PODS);
         resource_metrics.push(ResourceMetrics {
             resource: Some(resource(place / PODS, place % PODS)),
-            scope_metrics: vec![ScopeMetrics { scope: scope("com.shop.metrics"), metrics, ..ScopeMetrics::default() }],
+            scope_metrics: vec![ScopeMetrics {
+                scope: Some(scope("com.shop.metrics")),
+                metrics,
+                ..ScopeMetrics::default()
+            }],
             ..ResourceMetrics::default()
         });
         made += wanted;

@@ -73,6 +73,13 @@ pub(crate) fn candidates(
         Expr::Not(inner) => candidates(inner, index, ids, total)?
             .filter(|inner| inner.exact)
             .map(|inner| Candidates { rows: all() - inner.rows, exact: true }),
+        Expr::Traces(traces) => {
+            let mut found = Candidates { rows: RoaringBitmap::new(), exact: true };
+            for id in traces.iter() {
+                found.rows |= index.trace(TraceId(*id))?.rows;
+            }
+            Some(found)
+        }
         Expr::Text(pattern) => text(pattern, index)?,
         Expr::Field(field, matcher) => self::field(field, matcher, index, ids)?,
     })

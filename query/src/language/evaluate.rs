@@ -40,6 +40,14 @@ impl Expr {
                 bits
             }
             Self::Not(inner) => !&inner.bits(signal, batch)?,
+            Self::Traces(traces) => {
+                let ids = column(batch, "trace_id")?.as_fixed_size_binary();
+                (0..rows)
+                    .map(|row| {
+                        ids.is_valid(row) && <[u8; 16]>::try_from(ids.value(row)).is_ok_and(|id| traces.contains(&id))
+                    })
+                    .collect()
+            }
             Self::Text(pattern) => {
                 let mut bits = BooleanBuffer::new_unset(rows);
                 for name in text::columns(signal) {
