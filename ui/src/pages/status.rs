@@ -52,7 +52,7 @@ pub(crate) fn screen(status: &Status) -> Screen {
         <section aria-labelledby="buffer-head"><h2 id="buffer-head">"Buffer"</h2>{buffer(&status.store)}</section>
         <section aria-labelledby="tables-head"><h2 id="tables-head">"Tables"</h2>{tables(&status.store.tables)}</section>
         <section aria-labelledby="config-head"><h2 id="config-head">"Config in force"</h2>
-            <div class="scroll" tabindex="0" role="region" aria-label="Config in force"><pre>{status.config_text.clone()}</pre></div>
+            <div class="scroll" tabindex="0" role="group" aria-label="The config as text"><pre>{status.config_text.clone()}</pre></div>
         </section>
     }
     .into_any();

@@ -52,7 +52,7 @@ fn severities(request: &PageRequest, logs: &Logs) -> AnyView {
                 .then(|| value(request, &term, view! { <span class=class>{severity.word()}</span> }.into_any(), rows))
         })
         .collect();
-    view! { <section class="facet"><h3>"severity"</h3><ul>{rows}</ul></section> }.into_any()
+    view! { <section class="facet"><h2>"severity"</h2><ul>{rows}</ul></section> }.into_any()
 }
 
 fn one(request: &PageRequest, facet: &Facet) -> AnyView {
@@ -85,7 +85,7 @@ fn one(request: &PageRequest, facet: &Facet) -> AnyView {
             view! { <ul>{rows}</ul>{more} }.into_any()
         }
     };
-    view! { <section class="facet"><h3>{name.clone()}{remove}</h3>{body}</section> }.into_any()
+    view! { <section class="facet"><h2>{name.clone()}{remove}</h2>{body}</section> }.into_any()
 }
 
 fn value(request: &PageRequest, term: &str, shown: AnyView, rows: u64) -> AnyView {
