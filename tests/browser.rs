@@ -29,7 +29,8 @@ async fn fill(server: &Server) {
                 "attributes": [text("exception.type", "CardDeclined"), text("exception.stacktrace", "at pay.rs:1\nat main.rs:2")] }],
         })
     };
-    let resource = |service: &str| json!({ "attributes": [text("service.name", service), text("host.name", "node-1")] });
+    let resource =
+        |service: &str| json!({ "attributes": [text("service.name", service), text("host.name", "node-1")] });
     let spans = json!({ "resourceSpans": [
         { "resource": resource("front"), "scopeSpans": [{ "spans": [span("00f067aa0ba902b1", "", "POST /pay", 2, 0, 250, true)] }] },
         { "resource": resource("payment"), "scopeSpans": [{ "spans": [
@@ -40,7 +41,8 @@ async fn fill(server: &Server) {
     let records: Vec<Json> = (0..400_u64)
         .map(|number| {
             let failed = number % 40 == 0;
-            let body = if failed { "card declined for ORD-77".to_owned() } else { format!("request {number} {hostile}") };
+            let body =
+                if failed { "card declined for ORD-77".to_owned() } else { format!("request {number} {hostile}") };
             json!({
                 "timeUnixNano": at(number * 2), "severityNumber": if failed { 17 } else { 9 },
                 "body": { "stringValue": body }, "traceId": if failed { TRACE } else { "" },
@@ -49,8 +51,10 @@ async fn fill(server: &Server) {
             })
         })
         .collect();
-    let logs = json!({ "resourceLogs": [{ "resource": resource("payment"), "scopeLogs": [{ "logRecords": records }] }] });
-    let points: Vec<Json> = (0..20_u64).map(|number| json!({ "timeUnixNano": at(number * 15), "asInt": number.to_string() })).collect();
+    let logs =
+        json!({ "resourceLogs": [{ "resource": resource("payment"), "scopeLogs": [{ "logRecords": records }] }] });
+    let points: Vec<Json> =
+        (0..20_u64).map(|number| json!({ "timeUnixNano": at(number * 15), "asInt": number.to_string() })).collect();
     let metrics = json!({ "resourceMetrics": [{ "resource": resource("payment"), "scopeMetrics": [{ "metrics": [
         { "name": "queue.depth", "unit": "1", "description": "Messages that wait.", "gauge": { "dataPoints": points } },
     ] }] }] });
@@ -61,7 +65,9 @@ async fn fill(server: &Server) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_walks_through_the_screens() {
-    let (Some(modules), Some(chromium)) = (tool("MANGRU_TEST_NODE_MODULES"), tool("MANGRU_TEST_CHROMIUM")) else { return };
+    let (Some(modules), Some(chromium)) = (tool("MANGRU_TEST_NODE_MODULES"), tool("MANGRU_TEST_CHROMIUM")) else {
+        return;
+    };
     let folder = tempfile::tempdir().expect("folder");
     let server = Server::start(folder.path(), &[]);
     fill(&server).await;

@@ -3,7 +3,6 @@
 use crate::admit::Door;
 use crate::correlate::Correlation;
 use crate::intake::{Counts, Intake, Protocol};
-use crate::json;
 use crate::otlp::{self, DecodeError};
 use bytes::Bytes;
 use mangru_store::{Signal, Store, StoreError};
@@ -62,7 +61,7 @@ impl Exporter {
         };
         let correlation = Arc::clone(&self.correlation);
         let decode = move || match protocol {
-            Protocol::HttpJson => otlp::decode(signal, &json::to_protobuf(signal, &message)?, now(), &correlation),
+            Protocol::HttpJson => otlp::decode_json(signal, &message, now(), &correlation),
             Protocol::Grpc | Protocol::HttpProtobuf => otlp::decode(signal, &message, now(), &correlation),
         };
         let decoded = if bytes > INLINE_BYTES {

@@ -20,4 +20,4 @@ mod wire;
 pub use collector::{Collector, CollectorConfig, CollectorError, CollectorHandle};
 pub use correlate::{Correlation, CorrelationConfig};
 pub use intake::{IntakeReport, ProtocolIntake};
-pub use otlp::{DecodeError, Decoded, decode};
+pub use otlp::{DecodeError, Decoded, decode, decode_json};

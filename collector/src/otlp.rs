@@ -51,6 +51,19 @@ pub fn decode(signal: Signal, message: &[u8], arrival: u64, correlation: &Correl
     }
 }
 
+/// Decodes the JSON form of an export request, by way of the protobuf form, so that both give equal rows.
+///
+/// # Errors
+/// When the text is no such message; nothing of it is kept then.
+pub fn decode_json(
+    signal: Signal,
+    text: &[u8],
+    arrival: u64,
+    correlation: &Correlation,
+) -> Result<Decoded, DecodeError> {
+    decode(signal, &crate::json::to_protobuf(signal, text)?, arrival, correlation)
+}
+
 /// The effective time of a row, and the sender's own where it differs.
 pub(crate) fn effective(own: u64, fallback: u64) -> (i64, Option<u64>) {
     let chosen = if own == 0 { fallback } else { own };

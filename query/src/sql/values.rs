@@ -31,6 +31,11 @@ fn value(array: &dyn Array, row: usize) -> Json {
             text(array, row).parse::<i64>().map_or(Json::Null, Json::from)
         }
         DataType::Float16 | DataType::Float32 => text(array, row).parse::<f64>().map_or(Json::Null, Json::from),
+        // Times are UTC whatever their zone is called; the formatter knows zones by offset only.
+        DataType::Timestamp(unit, Some(_)) => {
+            let plain = arrow::compute::cast(&array.slice(row, 1), &DataType::Timestamp(*unit, None));
+            plain.map_or(Json::Null, |plain| Json::from(format!("{}Z", text(plain.as_ref(), 0))))
+        }
         DataType::Dictionary(..) => match array.as_dictionary_opt::<Int32Type>() {
             Some(dictionary) => value(dictionary.values().as_ref(), dictionary.keys().value(row) as usize),
             None => Json::from(text(array, row)),
@@ -64,7 +69,7 @@ fn value(array: &dyn Array, row: usize) -> Json {
 
 /// A value as Arrow writes it: times in RFC 3339, bytes in hex.
 fn text(array: &dyn Array, row: usize) -> String {
-    let options = FormatOptions::default().with_timestamp_tz_format(Some("%Y-%m-%dT%H:%M:%S%.9fZ"));
+    let options = FormatOptions::default().with_timestamp_format(Some("%Y-%m-%dT%H:%M:%S%.9f"));
     ArrayFormatter::try_new(array, &options)
         .map_or_else(|error| error.to_string(), |formatter| formatter.value(row).to_string())
 }
