@@ -4,6 +4,7 @@
 use crate::config::Settings;
 use crate::{demo, health};
 use anyhow::Context as _;
+use axum::serve::ListenerExt as _;
 use mangru_collector::Collector;
 use mangru_query::QueryService;
 use mangru_store::Store;
@@ -44,6 +45,10 @@ pub(crate) async fn serve(settings: Settings, with_shop: bool) -> anyhow::Result
     let router =
         mangru_query::router(query).merge(mangru_ui::router(context)).merge(health::router(Arc::clone(&store), intake));
     let stop = CancellationToken::new();
+    let listener = listener.tap_io(|stream| {
+        // Small answers must not wait for more to send with them.
+        let _ = stream.set_nodelay(true);
+    });
     let stopping = stop.clone();
     let server =
         tokio::spawn(

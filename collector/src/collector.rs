@@ -6,6 +6,7 @@ use crate::export::Exporter;
 use crate::intake::{Intake, IntakeReport};
 use crate::{grpc, http};
 use axum::Router;
+use axum::serve::ListenerExt as _;
 use mangru_store::Store;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -106,6 +107,10 @@ async fn listen(what: &'static str, address: SocketAddr) -> Result<(TcpListener,
 fn serve(listener: TcpListener, router: Router, stop: &CancellationToken) -> JoinHandle<()> {
     let stop = stop.clone();
     tokio::spawn(async move {
+        // Small answers must not wait for more to send with them.
+        let listener = listener.tap_io(|stream| {
+            let _ = stream.set_nodelay(true);
+        });
         let server = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
         if let Err(error) = server.await {
             tracing::error!(%error, "receiver stopped");
