@@ -1,5 +1,6 @@
 //! What a maintainer runs: `cargo xtask test` (every check), `cargo xtask ui` (the browser bundle), `cargo xtask tidy`.
 
+mod cargo_test;
 mod policy;
 mod test;
 mod tidy;
@@ -47,6 +48,6 @@ fn main() -> anyhow::Result<()> {
     match CommandLine::parse().task {
         Task::Test { only, list } => test::run(&root(), &only, list),
         Task::Ui { check } => ui::build(check),
-        Task::Tidy => tidy::check(&root()),
+        Task::Tidy => tidy::check(&root()).map(|said| println!("{said}")),
     }
 }

@@ -1,30 +1,38 @@
 //! Every check, one after the other, with a summary at the end.
 
+use crate::cargo_test;
 use crate::tools::{self, Tools};
 use crate::{policy, tidy, ui};
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use std::path::Path;
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-type Check = fn(&Path, &Tools) -> Result<()>;
+/// Says what it did in a few words.
+type Check = fn(&Path, &Tools) -> Result<String>;
 
 /// The checks in the order they run: quick ones first.
 const CHECKS: &[(&str, &str, Check)] = &[
     ("format", "cargo fmt --check", |root, _| succeed(cargo(root).args(["fmt", "--all", "--check"]))),
     ("tidy", "the house is in order", |root, _| tidy::check(root)),
-    ("policy", "licences and dependencies", |root, _| policy::check(root)),
+    ("policy", "licences, sources and bans of dependencies", |root, _| policy::check(root)),
     ("clippy", "no warnings", |root, _| {
         succeed(cargo(root).args(["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))
     }),
     ("test", "unit, integration, SDK, file and browser tests", |root, tools| {
         let mut command = cargo(root);
-        command.args(["test", "--workspace"]);
+        command.args(["test", "--workspace", "--no-fail-fast"]);
         tools.tell(&mut command);
-        succeed(&mut command)
+        cargo_test::run(root, command)
     }),
-    ("bundle", "ui/dist is what ui/src gives", |_, _| ui::build(true)),
+    ("bundle", "ui/dist is what ui/src gives", |_, _| ui::build(true).map(|()| String::new())),
 ];
+
+struct Outcome {
+    name: &'static str,
+    result: Result<String>,
+    took: Duration,
+}
 
 /// Runs the checks, all of them even when one fails.
 pub(crate) fn run(root: &Path, only: &[String], list: bool) -> Result<()> {
@@ -39,7 +47,7 @@ pub(crate) fn run(root: &Path, only: &[String], list: bool) -> Result<()> {
     }
     let chosen = |name: &str| only.is_empty() || only.iter().any(|wanted| wanted == name);
     let tools = if chosen("test") { tools::install(root) } else { Tools::default() };
-    let mut results = Vec::new();
+    let mut outcomes = Vec::new();
     for (name, what, check) in CHECKS.iter().filter(|(name, _, _)| chosen(name)) {
         println!("\n=== {name}: {what}");
         let started = Instant::now();
@@ -47,19 +55,28 @@ pub(crate) fn run(root: &Path, only: &[String], list: bool) -> Result<()> {
         if let Err(error) = &result {
             println!("{error:#}");
         }
-        results.push((*name, result.is_ok(), started.elapsed()));
+        outcomes.push(Outcome { name, result, took: started.elapsed() });
     }
+    summary(&outcomes, &tools)
+}
+
+fn summary(outcomes: &[Outcome], tools: &Tools) -> Result<()> {
     println!("\n=== summary");
-    for (name, passed, took) in &results {
-        println!("{} {name:<10} {:>6.1} s", if *passed { "ok    " } else { "FAILED" }, took.as_secs_f64());
-    }
     for missing in &tools.missing {
-        println!("!!! skipped: {missing}");
+        println!("!!! not installed, so passed over: {missing}");
     }
-    let failed = results.iter().filter(|(_, passed, _)| !passed).count();
-    println!("{} passed, {failed} failed", results.len() - failed);
-    if failed > 0 {
-        bail!("{failed} checks failed");
+    for Outcome { name, result, took } in outcomes {
+        let (word, note) = match result {
+            Ok(note) => ("ok    ", note.clone()),
+            Err(error) => ("FAILED", error.to_string().lines().next().unwrap_or_default().to_owned()),
+        };
+        println!("{word} {name:<8} {:>7.1} s  {note}", took.as_secs_f64());
+    }
+    let failed: Vec<&str> =
+        outcomes.iter().filter(|outcome| outcome.result.is_err()).map(|outcome| outcome.name).collect();
+    println!("{} checks passed, {} failed", outcomes.len() - failed.len(), failed.len());
+    if !failed.is_empty() {
+        bail!("failed: {}", failed.join(", "));
     }
     Ok(())
 }
@@ -70,10 +87,11 @@ fn cargo(root: &Path) -> Command {
     command
 }
 
-fn succeed(command: &mut Command) -> Result<()> {
-    let status = command.status()?;
+fn succeed(command: &mut Command) -> Result<String> {
+    let program = command.get_program().display().to_string();
+    let status = command.status().with_context(|| format!("cannot run {program}"))?;
     if !status.success() {
-        bail!("{} ended with {status}", command.get_program().display());
+        bail!("{program} ended with {status}");
     }
-    Ok(())
+    Ok(String::new())
 }

@@ -1,19 +1,11 @@
 //! What tests need from outside: a browser, Python and npm packages. Installed where that is possible, told where not.
+//!
+//! Packages are pinned by `tests/python/requirements.txt` and `tests/node/package-lock.json`, and lie in `tools` below the
+//! target folder. A stamp beside them holds what they were installed from, so that a run after the first installs nothing.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-
-/// PyPI packages of the tests: the OpenTelemetry SDK with its exporters, and readers of Parquet.
-const PYTHON: &[&str] = &[
-    "opentelemetry-sdk",
-    "opentelemetry-exporter-otlp-proto-grpc",
-    "opentelemetry-exporter-otlp-proto-http",
-    "duckdb",
-    "duckdb-extension-ducklake",
-    "duckdb-extension-sqlite-scanner",
-    "pyarrow",
-    "pytz",
-];
 
 /// Where the tools are, and what could not be had.
 #[derive(Default)]
@@ -21,6 +13,7 @@ pub(crate) struct Tools {
     python: Option<PathBuf>,
     node_modules: Option<PathBuf>,
     chromium: Option<PathBuf>,
+    /// What is passed over, and why.
     pub(crate) missing: Vec<String>,
 }
 
@@ -39,106 +32,135 @@ impl Tools {
     }
 }
 
-/// Installs what is missing: Debian packages when this is root, PyPI and npm packages below `target/tools`.
+/// The target folder of this run.
+pub(crate) fn target_folder(root: &Path) -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |folder| root.join(folder))
+}
+
+/// Installs what is missing: Debian packages when this is root, PyPI and npm packages below the target folder.
 pub(crate) fn install(root: &Path) -> Tools {
     let mut tools = Tools::default();
-    let folder = root.join("target/tools");
-    match python(&folder) {
+    let folder = target_folder(root).join("tools");
+    match python(root, &folder) {
         Ok(path) => tools.python = Some(path),
-        Err(error) => tools.missing.push(format!("tests with Python ({error})")),
+        Err(error) => tools.missing.push(format!("tests with Python: {error}")),
     }
     match node(root, &folder) {
         Ok(path) => tools.node_modules = Some(path),
-        Err(error) => tools.missing.push(format!("tests with Node.js ({error})")),
+        Err(error) => tools.missing.push(format!("tests with Node.js: {error}")),
     }
     match chromium() {
         Ok(path) => tools.chromium = Some(path),
-        Err(error) => tools.missing.push(format!("browser tests ({error})")),
+        Err(error) => tools.missing.push(format!("browser tests: {error}")),
     }
     tools
 }
 
-/// Runs a command twice if need be: registries have bad moments.
+/// Runs a command, twice if need be: registries have bad moments. An error ends with what the command said last.
 fn twice(mut command: impl FnMut() -> Command) -> Result<(), String> {
     let mut last = String::new();
     for _ in 0..2 {
-        match command().stdout(Stdio::null()).output() {
+        let mut command = command();
+        let name = command.get_program().display().to_string();
+        last = match command.stdin(Stdio::null()).output() {
             Ok(output) if output.status.success() => return Ok(()),
             Ok(output) => {
-                last.clear();
-                last.push_str(String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or_default());
+                let said = [output.stdout, output.stderr].concat();
+                let said = String::from_utf8_lossy(&said);
+                let lines: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
+                format!("{name}: {}", lines[lines.len().saturating_sub(3)..].join(" / "))
             }
-            Err(error) => last = error.to_string(),
-        }
+            Err(error) => format!("{name}: {error}"),
+        };
     }
     Err(last)
 }
 
-fn python(folder: &Path) -> Result<PathBuf, String> {
-    let venv = folder.join("venv");
-    let python = venv.join("bin/python");
-    let works = |python: &Path| {
-        let imports = "import opentelemetry.sdk, opentelemetry.exporter.otlp.proto.grpc, duckdb, pyarrow, pytz";
-        Command::new(python).args(["-c", imports]).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
-    };
-    if works(&python) {
-        return Ok(python);
+/// Makes sure that a program is there, from its Debian packages when it is not.
+fn program(name: &str, packages: &[&str], works: impl Fn() -> bool) -> Result<(), String> {
+    if works() {
+        return Ok(());
     }
-    println!("installing Python packages into {}", venv.display());
-    twice(|| {
-        let mut command = Command::new("python3");
-        command.args(["-m", "venv"]).arg(&venv);
-        command
-    })?;
-    twice(|| {
-        let mut command = Command::new(&python);
-        command.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(PYTHON);
-        command
-    })?;
-    if works(&python) { Ok(python) } else { Err("the packages do not import".to_owned()) }
-}
-
-fn node(root: &Path, folder: &Path) -> Result<PathBuf, String> {
-    let package = root.join("tests/node/package.json");
-    let place = folder.join("node");
-    std::fs::create_dir_all(&place).map_err(|error| error.to_string())?;
-    std::fs::copy(&package, place.join("package.json")).map_err(|error| error.to_string())?;
-    let modules = place.join("node_modules");
-    let wanted = std::fs::read_to_string(&package).unwrap_or_default();
-    let stamp = place.join("installed");
-    if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
-        return Ok(modules);
-    }
-    println!("installing npm packages into {}", modules.display());
-    twice(|| {
-        let mut command = Command::new("npm");
-        command.current_dir(&place).args([
-            "install",
-            "--no-audit",
-            "--no-fund",
-            "--no-package-lock",
-            "--ignore-scripts",
-        ]);
-        command
-    })?;
-    std::fs::write(&stamp, wanted).map_err(|error| error.to_string())?;
-    Ok(modules)
-}
-
-fn chromium() -> Result<PathBuf, String> {
-    let path = PathBuf::from("/usr/bin/chromium");
-    if path.exists() {
-        return Ok(path);
-    }
-    println!("installing Debian's chromium");
-    let apt = |arguments: &'static [&'static str]| {
+    println!("installing Debian's {}", packages.join(" "));
+    let apt = |arguments: &[&str]| {
         twice(|| {
             let mut command = Command::new("apt-get");
             command.env("DEBIAN_FRONTEND", "noninteractive").args(arguments);
             command
         })
     };
-    apt(&["update", "-q"])?;
-    apt(&["install", "-q", "-y", "chromium"])?;
-    if path.exists() { Ok(path) } else { Err("/usr/bin/chromium is not there".to_owned()) }
+    let install = [&["install", "-q", "-y", "--no-install-recommends"], packages].concat();
+    apt(&["update", "-q"])
+        .and_then(|()| apt(&install))
+        .map_err(|error| format!("{name} is missing and cannot be installed ({error})"))?;
+    if works() { Ok(()) } else { Err(format!("{name} does not run, though its Debian packages are installed")) }
+}
+
+fn runs(program: &str, arguments: &[&str]) -> bool {
+    Command::new(program)
+        .args(arguments)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+/// Whether a folder was filled from exactly this text.
+fn is_installed(stamp: &Path, wanted: &str) -> bool {
+    fs::read_to_string(stamp).is_ok_and(|installed| installed == wanted)
+}
+
+fn python(root: &Path, folder: &Path) -> Result<PathBuf, String> {
+    let requirements = root.join("tests/python/requirements.txt");
+    let wanted = fs::read_to_string(&requirements).map_err(|error| error.to_string())?;
+    let venv = folder.join("venv");
+    let (python, stamp) = (venv.join("bin/python"), venv.join("installed"));
+    if is_installed(&stamp, &wanted) && runs(&python.display().to_string(), &["-c", "import duckdb, pyarrow"]) {
+        return Ok(python);
+    }
+    program("python3", &["python3", "python3-venv"], || runs("python3", &["-c", "import venv, ensurepip"]))?;
+    println!("installing Python packages into {}", venv.display());
+    fs::create_dir_all(folder).map_err(|error| error.to_string())?;
+    twice(|| {
+        let mut command = Command::new("python3");
+        command.args(["-m", "venv", "--clear"]).arg(&venv);
+        command
+    })?;
+    twice(|| {
+        let mut command = Command::new(&python);
+        command.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"]).arg(&requirements);
+        command
+    })?;
+    fs::write(&stamp, wanted).map_err(|error| error.to_string())?;
+    Ok(python)
+}
+
+fn node(root: &Path, folder: &Path) -> Result<PathBuf, String> {
+    let place = folder.join("node");
+    let (modules, stamp) = (place.join("node_modules"), place.join("installed"));
+    let mut wanted = String::new();
+    fs::create_dir_all(&place).map_err(|error| error.to_string())?;
+    for name in ["package.json", "package-lock.json"] {
+        let text = fs::read_to_string(root.join("tests/node").join(name)).map_err(|error| error.to_string())?;
+        fs::write(place.join(name), &text).map_err(|error| error.to_string())?;
+        wanted.push_str(&text);
+    }
+    program("npm", &["nodejs", "npm"], || runs("npm", &["--version"]) && runs("node", &["--version"]))?;
+    if is_installed(&stamp, &wanted) && modules.exists() {
+        return Ok(modules);
+    }
+    println!("installing npm packages into {}", modules.display());
+    twice(|| {
+        let mut command = Command::new("npm");
+        command.current_dir(&place).args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]);
+        command
+    })?;
+    fs::write(&stamp, wanted).map_err(|error| error.to_string())?;
+    Ok(modules)
+}
+
+fn chromium() -> Result<PathBuf, String> {
+    let path = Path::new("/usr/bin/chromium");
+    program("chromium", &["chromium"], || path.exists())?;
+    Ok(path.to_path_buf())
 }
