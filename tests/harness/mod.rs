@@ -2,7 +2,7 @@
 #![allow(dead_code)] // each test binary uses its own part of this
 
 use serde_json::Value as Json;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 /// A running server; killed when it is dropped.
 pub(crate) struct Server {
     child: Child,
+    client: reqwest::Client,
     pub(crate) grpc: String,
     pub(crate) http: String,
     pub(crate) ui: String,
@@ -19,15 +20,7 @@ pub(crate) struct Server {
 impl Server {
     /// Starts `mangru serve` over a data folder with these variables in its environment.
     pub(crate) fn start(data_dir: &Path, environment: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_mangru"))
-            .args(["serve", "--otlp-grpc", "127.0.0.1:0", "--otlp-http", "127.0.0.1:0", "--http", "127.0.0.1:0"])
-            .arg("--data-dir")
-            .arg(data_dir)
-            .env("MANGRU_STORE_DISK_RESERVE_MIB", "0")
-            .envs(environment.iter().copied())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the server starts");
+        let mut child = serve(data_dir, environment).stdout(Stdio::piped()).spawn().expect("the server starts");
         let mut lines = BufReader::new(child.stdout.take().expect("stdout")).lines();
         let (mut grpc, mut http, mut ui) = (None, None, None);
         while ui.is_none() {
@@ -42,11 +35,20 @@ impl Server {
         }
         Self {
             child,
+            client: client(),
             grpc: grpc.expect("gRPC address"),
             http: http.expect("HTTP address"),
             ui: ui.expect("UI address"),
             data_dir: data_dir.to_path_buf(),
         }
+    }
+
+    /// Starts a server and ends it after so long, wherever it is then: before it listens, in recovery.
+    pub(crate) fn start_and_kill(data_dir: &Path, environment: &[(&str, &str)], life: Duration) {
+        let mut child = serve(data_dir, environment).stdout(Stdio::null()).spawn().expect("the server starts");
+        std::thread::sleep(life);
+        child.kill().expect("kill");
+        child.wait().expect("wait");
     }
 
     /// Ends the process at once, as a power cut would.
@@ -75,15 +77,25 @@ impl Server {
 
     /// `GET` of a path, with its status.
     pub(crate) async fn get_status(&self, path: &str, parameters: &[(&str, &str)]) -> (u16, Json) {
-        let request = reqwest::Client::new().get(format!("{}{path}", self.ui)).query(parameters);
+        let request = self.client.get(format!("{}{path}", self.ui)).query(parameters);
         let response = request.send().await.expect("answer");
         (response.status().as_u16(), response.json().await.unwrap_or(Json::Null))
     }
 
     /// Seals what is hot.
     pub(crate) async fn flush(&self) {
-        let response = reqwest::Client::new().post(format!("{}/api/v1/admin/flush", self.ui)).send().await;
+        let response = self.client.post(format!("{}/api/v1/admin/flush", self.ui)).send().await;
         assert!(response.expect("answer").status().is_success());
+    }
+
+    /// The rows of a query in SQL.
+    pub(crate) async fn sql(&self, sql: &str) -> Vec<Vec<Json>> {
+        let body = serde_json::json!({ "sql": sql, "limit": 1_000_000 }).to_string();
+        let response = self.client.post(format!("{}/api/v1/sql", self.ui)).body(body).send().await.expect("answer");
+        let status = response.status();
+        let mut answer: Json = response.json().await.expect("JSON");
+        assert!(status.is_success() && answer["complete"] == true, "{sql}: {answer}");
+        serde_json::from_value(answer["rows"].take()).expect("rows")
     }
 
     /// Posts OTLP JSON and gives status and answer.
@@ -93,10 +105,8 @@ impl Server {
 
     /// Posts bytes to the OTLP HTTP port.
     pub(crate) async fn post(&self, path: &str, content_type: &str, body: Vec<u8>) -> (u16, Json) {
-        let request = reqwest::Client::new()
-            .post(format!("http://{}{path}", self.http))
-            .header("content-type", content_type)
-            .body(body);
+        let request =
+            self.client.post(format!("http://{}{path}", self.http)).header("content-type", content_type).body(body);
         let response = request.send().await.expect("answer");
         (response.status().as_u16(), response.json().await.unwrap_or(Json::Null))
     }
@@ -108,6 +118,23 @@ impl Server {
         assert_eq!(counts["complete"], true, "{counts}");
         counts["matched"].as_u64().expect("a number")
     }
+}
+
+/// The command that serves a data folder on free ports.
+fn serve(data_dir: &Path, environment: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mangru"));
+    command
+        .args(["serve", "--otlp-grpc", "127.0.0.1:0", "--otlp-http", "127.0.0.1:0", "--http", "127.0.0.1:0"])
+        .arg("--data-dir")
+        .arg(data_dir)
+        .env("MANGRU_STORE_DISK_RESERVE_MIB", "0")
+        .envs(environment.iter().copied());
+    command
+}
+
+/// A client that does not wait for ever: a server that hangs fails its test instead of holding up all.
+pub(crate) fn client() -> reqwest::Client {
+    reqwest::Client::builder().timeout(Duration::from_secs(60)).build().expect("client")
 }
 
 /// After every time of a test: the year 2200.
@@ -150,7 +177,19 @@ pub(crate) fn tool(variable: &str) -> Option<PathBuf> {
     let found = std::env::var_os(variable).map(PathBuf::from).filter(|path| path.exists());
     if found.is_none() {
         assert!(std::env::var_os("CI").is_none(), "{variable} is not set: run the tests with cargo xtask test");
-        eprintln!("!!! passed over: {variable} is not set; cargo xtask test installs what it needs");
+        passed_over(&format!("{variable} is not set; cargo xtask test installs what it needs"));
     }
     found
+}
+
+/// Says that this test did not check anything, and why: on the terminal, past the capture of the test's output, and to
+/// `cargo xtask test`, which repeats it at its end.
+pub(crate) fn passed_over(why: &str) {
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    let line = format!("passed over: {test}: {why}\n");
+    let _ = std::io::stderr().write_all(format!("!!! {line}").as_bytes());
+    if let Some(list) = std::env::var_os("MANGRU_TEST_PASSED_OVER") {
+        let list = std::fs::OpenOptions::new().append(true).create(true).open(list);
+        list.expect("list").write_all(line.as_bytes()).expect("list");
+    }
 }
