@@ -1,13 +1,18 @@
-//! The configuration: one YAML file, each value overridable by the environment.
+//! The configuration: one YAML file, each value overridable by the environment, some by flags.
+
+mod check;
+mod load;
+
+use load::Given;
+pub(crate) use load::load;
 
 use anyhow::{Context as _, bail};
 use mangru_collector::{CollectorConfig, CorrelationConfig};
 use mangru_query::QuerySettings;
 use mangru_store::StoreConfig;
 use serde::{Deserialize, Serialize};
-use std::fmt::Write as _;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// All settings.
@@ -152,121 +157,11 @@ impl Default for Query {
     }
 }
 
-/// Reads the file, if one is given, and lets the environment override single values.
-pub(crate) fn load(file: Option<&Path>, environment: impl Fn(&str) -> Option<String>) -> anyhow::Result<Settings> {
-    let mut settings = match file {
-        None => Settings::default(),
-        Some(path) => {
-            let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-            serde_saphyr::from_str(&text).map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?
-        }
-    };
-    override_by(&mut settings, &environment)?;
-    Ok(settings)
-}
-
-/// `MANGRU_STORE_SEAL_ROWS` and the like: section and key in capitals.
-fn override_by(settings: &mut Settings, environment: &impl Fn(&str) -> Option<String>) -> anyhow::Result<()> {
-    macro_rules! numbers {
-        ($($name:literal => $place:expr),* $(,)?) => {
-            $(if let Some(text) = environment($name) {
-                $place = text.trim().parse().with_context(|| format!("{} is `{text}`, not a whole number", $name))?;
-            })*
-        };
-    }
-    macro_rules! texts {
-        ($($name:literal => $place:expr),* $(,)?) => {
-            $(if let Some(text) = environment($name) { $place = text; })*
-        };
-    }
-    if let Some(folder) = environment("MANGRU_DATA_DIR") {
-        settings.data_dir = Some(folder.into());
-    }
-    texts! {
-        "MANGRU_HTTP" => settings.http,
-        "MANGRU_OTLP_GRPC" => settings.otlp.grpc,
-        "MANGRU_OTLP_HTTP" => settings.otlp.http,
-    }
-    numbers! {
-        "MANGRU_OTLP_MAX_GRPC_MIB" => settings.otlp.max_grpc_mib,
-        "MANGRU_OTLP_MAX_HTTP_MIB" => settings.otlp.max_http_mib,
-        "MANGRU_OTLP_MAX_CONCURRENT_REQUESTS" => settings.otlp.max_concurrent_requests,
-        "MANGRU_OTLP_MAX_IN_FLIGHT_MIB" => settings.otlp.max_in_flight_mib,
-        "MANGRU_STORE_SEAL_ROWS" => settings.store.seal_rows,
-        "MANGRU_STORE_SEAL_MIB" => settings.store.seal_mib,
-        "MANGRU_STORE_SEAL_SECONDS" => settings.store.seal_seconds,
-        "MANGRU_STORE_JOURNAL_MIB" => settings.store.journal_mib,
-        "MANGRU_STORE_MEMORY_MIB" => settings.store.memory_mib,
-        "MANGRU_STORE_DISK_RESERVE_MIB" => settings.store.disk_reserve_mib,
-        "MANGRU_QUERY_DEADLINE_SECONDS" => settings.query.deadline_seconds,
-        "MANGRU_QUERY_MEMORY_MIB" => settings.query.memory_mib,
-        "MANGRU_QUERY_CONCURRENCY" => settings.query.concurrency,
-        "MANGRU_QUERY_MAX_LIMIT" => settings.query.max_limit,
-    }
-    let list =
-        |text: String| text.split(',').map(|item| item.trim().to_owned()).filter(|item| !item.is_empty()).collect();
-    if let Some(text) = environment("MANGRU_OTLP_CORS_ORIGINS") {
-        settings.otlp.cors_origins = list(text);
-    }
-    if let Some(text) = environment("MANGRU_OTLP_CORS_HEADERS") {
-        settings.otlp.cors_headers = list(text);
-    }
-    if let Some(text) = environment("MANGRU_CORRELATION_KEYS") {
-        settings.correlation.keys = list(text);
-    }
-    if let Some(text) = environment("MANGRU_CORRELATION_BODY_PATTERN") {
-        settings.correlation.body_pattern = Some(text);
-    }
-    if let Some(text) = environment("MANGRU_CORRELATION_LOOK_INTO_BODIES") {
-        settings.correlation.look_into_bodies =
-            text.parse().context("MANGRU_CORRELATION_LOOK_INTO_BODIES is not true or false")?;
-    }
-    Ok(())
-}
-
 fn address(key: &str, text: &str) -> anyhow::Result<SocketAddr> {
     text.parse().with_context(|| format!("{key} is `{text}`, not an address such as 127.0.0.1:4317"))
 }
 
 impl Settings {
-    /// Checks all values and says everything that is wrong at once.
-    pub(crate) fn check(&self) -> anyhow::Result<()> {
-        let mut wrong = String::new();
-        for (key, text) in [("http", &self.http), ("otlp.grpc", &self.otlp.grpc), ("otlp.http", &self.otlp.http)] {
-            if let Err(error) = address(key, text) {
-                let _ = writeln!(wrong, "  {error}");
-            }
-        }
-        let ranges: [(&str, u64, u64, u64); 14] = [
-            ("otlp.max_grpc_mib", self.otlp.max_grpc_mib as u64, 1, 1024),
-            ("otlp.max_http_mib", self.otlp.max_http_mib as u64, 1, 1024),
-            ("otlp.max_concurrent_requests", self.otlp.max_concurrent_requests as u64, 1, 100_000),
-            ("otlp.max_in_flight_mib", self.otlp.max_in_flight_mib as u64, 1, 65_536),
-            ("store.seal_rows", self.store.seal_rows as u64, 1, 4_000_000),
-            ("store.seal_mib", self.store.seal_mib as u64, 1, 4096),
-            ("store.seal_seconds", self.store.seal_seconds, 1, 86_400),
-            ("store.journal_mib", self.store.journal_mib, 16, 1 << 20),
-            ("store.memory_mib", self.store.memory_mib as u64, 16, 1 << 20),
-            ("store.disk_reserve_mib", self.store.disk_reserve_mib, 0, 1 << 20),
-            ("query.deadline_seconds", self.query.deadline_seconds, 1, 3600),
-            ("query.memory_mib", self.query.memory_mib as u64, 16, 65_536),
-            ("query.concurrency", self.query.concurrency as u64, 1, 1000),
-            ("query.max_limit", self.query.max_limit as u64, 1, 1_000_000),
-        ];
-        for (key, value, low, high) in ranges {
-            if !(low..=high).contains(&value) {
-                let _ = writeln!(wrong, "  {key} is {value}, allowed are {low} to {high}");
-            }
-        }
-        if let Err(error) = self.body_pattern() {
-            let _ = writeln!(wrong, "  {error}");
-        }
-        if !wrong.is_empty() {
-            bail!("the configuration cannot be used:\n{}", wrong.trim_end());
-        }
-        Ok(())
-    }
-
     fn body_pattern(&self) -> anyhow::Result<Option<regex::Regex>> {
         let Some(text) = &self.correlation.body_pattern else { return Ok(None) };
         let pattern = regex::Regex::new(text).context("correlation.body_pattern is not a regular expression")?;
@@ -328,30 +223,5 @@ impl Settings {
             concurrency: self.query.concurrency,
             max_limit: self.query.max_limit,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_unknown_key_is_named_with_its_line() {
-        let folder = tempfile::tempdir().expect("folder");
-        let file = folder.path().join("mangru.yaml");
-        std::fs::write(&file, "http: 127.0.0.1:1\nstore:\n  seal_rowz: 5\n").expect("write");
-        let error = load(Some(&file), |_| None).expect_err("unknown key").to_string();
-        assert!(error.contains("seal_rowz") && error.contains('3'), "{error}");
-    }
-
-    #[test]
-    fn the_environment_overrides_the_file_and_all_faults_are_told_at_once() {
-        let environment = |name: &str| match name {
-            "MANGRU_STORE_SEAL_ROWS" => Some("0".to_owned()),
-            "MANGRU_HTTP" => Some("nowhere".to_owned()),
-            _ => None,
-        };
-        let error = load(None, environment).expect("readable").check().expect_err("faults").to_string();
-        assert!(error.contains("store.seal_rows is 0") && error.contains("http is `nowhere`"), "{error}");
     }
 }

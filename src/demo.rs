@@ -13,20 +13,38 @@ use tokio_util::sync::CancellationToken;
 /// Time between two visitors.
 const PACE: Duration = Duration::from_millis(40);
 
+/// A shop that is open.
+pub(crate) struct OpenShop {
+    task: JoinHandle<()>,
+    stop: CancellationToken,
+}
+
 /// Opens the shop: visitors come until it is told to stop.
-pub(crate) fn start(otlp_grpc: &str, stop: CancellationToken) -> anyhow::Result<JoinHandle<()>> {
+pub(crate) fn start(otlp_grpc: &str) -> anyhow::Result<OpenShop> {
     let shop = Shop::open(&format!("http://{otlp_grpc}"))?;
-    Ok(tokio::spawn(async move {
+    let stop = CancellationToken::new();
+    let stopping = stop.clone();
+    let task = tokio::spawn(async move {
         let mut ticks = tokio::time::interval(PACE);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         loop {
             tokio::select! {
-                () = stop.cancelled() => break,
+                () = stopping.cancelled() => break,
                 _ = ticks.tick() => shop.visit(),
             }
         }
         // The exporters wait for the collector; a stopping stack is not made to wait long for them.
         let closed = tokio::task::spawn_blocking(move || shop.close());
         let _ = tokio::time::timeout(Duration::from_millis(1500), closed).await;
-    }))
+    });
+    Ok(OpenShop { task, stop })
+}
+
+impl OpenShop {
+    /// Lets no more visitors in and sends what waits.
+    pub(crate) async fn stop(self) {
+        self.stop.cancel();
+        // A shop that panicked is closed too.
+        let _ = self.task.await;
+    }
 }

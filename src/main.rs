@@ -1,19 +1,18 @@
 //! Mangru: logs, metrics and traces over OpenTelemetry in one binary.
 
+mod allocator;
 mod bench;
 mod client;
 mod config;
 mod demo;
 mod health;
+mod http;
 mod stages;
 
 use clap::{Args, Parser, Subcommand};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
-
-/// Decoding and indexing allocate much and in small pieces.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Takes in every log line, metric and span that services export over OpenTelemetry, and finds the cause of a fault.
 #[derive(Parser)]
@@ -47,7 +46,7 @@ enum Command {
 
 #[derive(Subcommand)]
 enum ConfigCommand {
-    /// Reads the file as `serve` would and says what is wrong, or prints what would be in force.
+    /// Says everything that is wrong with the file, or prints what would be in force with it and nothing else.
     Check {
         /// The file.
         file: PathBuf,
@@ -76,28 +75,30 @@ struct ServeFlags {
 
 impl ServeFlags {
     fn settings(&self, default_data_dir: &str) -> anyhow::Result<config::Settings> {
-        let mut settings = config::load(self.config.as_deref(), |name| std::env::var(name).ok())?;
-        if settings.data_dir.is_none() {
-            settings.data_dir = Some(PathBuf::from(default_data_dir));
-        }
+        let environment = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        let mut given = config::load(self.config.as_deref(), &environment)?;
         if let Some(data_dir) = &self.data_dir {
-            settings.data_dir = Some(data_dir.clone());
+            given.flag("--data-dir", "data_dir", |settings| settings.data_dir = Some(data_dir.clone()));
         }
-        for (flag, place) in [
-            (&self.otlp_grpc, &mut settings.otlp.grpc),
-            (&self.otlp_http, &mut settings.otlp.http),
-            (&self.http, &mut settings.http),
-        ] {
-            if let Some(address) = flag {
-                place.clone_from(address);
-            }
+        if let Some(address) = &self.otlp_grpc {
+            given.flag("--otlp-grpc", "otlp.grpc", |settings| settings.otlp.grpc.clone_from(address));
         }
-        settings.check()?;
+        if let Some(address) = &self.otlp_http {
+            given.flag("--otlp-http", "otlp.http", |settings| settings.otlp.http.clone_from(address));
+        }
+        if let Some(address) = &self.http {
+            given.flag("--http", "http", |settings| settings.http.clone_from(address));
+        }
+        let mut settings = given.checked()?;
+        settings.data_dir.get_or_insert_with(|| PathBuf::from(default_data_dir));
         Ok(settings)
     }
 }
 
 fn main() -> ExitCode {
+    allocator::give_back_soon();
     let filter = tracing_subscriber::EnvFilter::try_from_env("MANGRU_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,mangru=info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
@@ -116,8 +117,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Serve(flags) => runtime.block_on(stages::serve(flags.settings("./mangru-data")?, false)),
         Command::Demo(flags) => runtime.block_on(stages::serve(flags.settings("./mangru-demo-data")?, true)),
         Command::Config { command: ConfigCommand::Check { file } } => {
-            let settings = config::load(Some(&file), |_| None)?;
-            settings.check()?;
+            let settings = config::load(Some(&file), &BTreeMap::new())?.checked()?;
             print!("{}", settings.text());
             Ok(())
         }

@@ -1,20 +1,22 @@
-//! The stages in the data's order: store, collector, query service, UI. Each starts after the one it gives to, and stops
-//! before it.
+//! The stages: store, collector, query service, UI and APIs. Each starts after the one it gives to, and stops before it.
 
 use crate::config::Settings;
+use crate::http::Port;
 use crate::{demo, health};
 use anyhow::Context as _;
-use axum::serve::ListenerExt as _;
 use mangru_collector::Collector;
 use mangru_query::QueryService;
 use mangru_store::Store;
 use mangru_ui::{Endpoints, UiContext};
+use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio_util::sync::CancellationToken;
 
-/// How long an orderly stop may take in all.
-const STOP_DEADLINE: Duration = Duration::from_secs(10);
+/// How long each stage may take to stop, in this order; ten seconds in all. What is acknowledged is durable whenever they end.
+const SHOP_STOPS: Duration = Duration::from_secs(2);
+const COLLECTOR_STOPS: Duration = Duration::from_secs(3);
+const HTTP_STOPS: Duration = Duration::from_secs(2);
+const STORE_STOPS: Duration = Duration::from_secs(3);
 
 /// Runs the stack until a signal ends it.
 pub(crate) async fn serve(settings: Settings, with_shop: bool) -> anyhow::Result<()> {
@@ -24,15 +26,19 @@ pub(crate) async fn serve(settings: Settings, with_shop: bool) -> anyhow::Result
         .with_context(|| format!("cannot open the data folder {}", data_dir.display()))?;
     let collector = Collector::start(settings.collector()?, Arc::clone(&store)).await?;
     let query = QueryService::new(Arc::clone(&store), settings.query());
-    let listener = tokio::net::TcpListener::bind(settings.http_address()?)
-        .await
-        .with_context(|| format!("cannot listen for UI and APIs on {}", settings.http))?;
-    let http = listener.local_addr()?;
+    let port = Port::take(settings.http_address()?).await?;
     let endpoints = Endpoints {
         otlp_grpc: collector.grpc_addr().to_string(),
         otlp_http: collector.http_addr().to_string(),
-        http: http.to_string(),
+        http: port.address().to_string(),
     };
+    let addresses = format!(
+        "otlp grpc  {}\notlp http  {}\ndata       {}\nui         http://{}/\n",
+        endpoints.otlp_grpc,
+        endpoints.otlp_http,
+        data_dir.display(),
+        endpoints.http
+    );
     let intake = collector.intake_source();
     let intake = Arc::new(move || serde_json::to_value(intake()).unwrap_or_default());
     let context = UiContext {
@@ -44,41 +50,38 @@ pub(crate) async fn serve(settings: Settings, with_shop: bool) -> anyhow::Result
     };
     let router =
         mangru_query::router(query).merge(mangru_ui::router(context)).merge(health::router(Arc::clone(&store), intake));
-    let stop = CancellationToken::new();
-    let listener = listener.tap_io(|stream| {
-        // Small answers must not wait for more to send with them.
-        let _ = stream.set_nodelay(true);
-    });
-    let stopping = stop.clone();
-    let server =
-        tokio::spawn(
-            async move { axum::serve(listener, router).with_graceful_shutdown(stopping.cancelled_owned()).await },
-        );
-
-    println!("otlp grpc  {}", collector.grpc_addr());
-    println!("otlp http  {}", collector.http_addr());
-    println!("data       {}", data_dir.display());
-    println!("ui         http://{http}/");
-    let shop = with_shop.then(|| demo::start(&collector.grpc_addr().to_string(), stop.clone())).transpose()?;
+    let http = port.serve(router);
+    // Nobody may be reading.
+    let _ = std::io::stdout().write_all(addresses.as_bytes());
+    let shop = with_shop.then(|| demo::start(&collector.grpc_addr().to_string())).transpose()?;
 
     ended().await?;
-    tracing::info!("stopping");
-    stop.cancel();
-    if let Some(shop) = shop
-        && tokio::time::timeout(Duration::from_secs(2), shop).await.is_err()
-    {
-        tracing::warn!("the shop did not stop in time");
+    tracing::info!("stopping; a second signal ends at once");
+    tokio::spawn(async {
+        if ended().await.is_ok() {
+            std::process::exit(130);
+        }
+    });
+    if let Some(shop) = shop {
+        in_time("the shop", SHOP_STOPS, shop.stop()).await;
     }
-    if !collector.stop(STOP_DEADLINE / 2).await {
+    if !collector.stop(COLLECTOR_STOPS).await {
         tracing::warn!("the collector did not finish its requests in time");
     }
-    if tokio::time::timeout(Duration::from_secs(2), server).await.is_err() {
-        tracing::warn!("the HTTP server did not finish its requests in time");
-    }
-    if tokio::time::timeout(STOP_DEADLINE / 2, store.close()).await.is_err() {
-        tracing::warn!("the store did not close in time; its journal will be replayed");
+    in_time("the HTTP server", HTTP_STOPS, http.stop()).await;
+    if let Some(Err(error)) = in_time("the store", STORE_STOPS, store.close()).await {
+        tracing::warn!(%error, "the store did not close well; its journal will be replayed");
     }
     Ok(())
+}
+
+/// Waits so long for a stage to stop, and says which one did not.
+async fn in_time<T>(stage: &str, limit: Duration, stop: impl Future<Output = T>) -> Option<T> {
+    let stopped = tokio::time::timeout(limit, stop).await.ok();
+    if stopped.is_none() {
+        tracing::warn!("{stage} did not stop in time");
+    }
+    stopped
 }
 
 /// Waits for SIGTERM or SIGINT.

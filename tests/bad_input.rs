@@ -2,7 +2,19 @@
 
 mod harness;
 
-use harness::{Server, logs};
+use harness::{ALL_TIME_END, Server, client, logs};
+use opentelemetry_proto::tonic::collector::{
+    logs::v1::ExportLogsServiceRequest, metrics::v1::ExportMetricsServiceRequest, trace::v1::ExportTraceServiceRequest,
+};
+use opentelemetry_proto::tonic::{
+    common::v1::{AnyValue, ArrayValue, KeyValue, any_value::Value},
+    logs::v1::{LogRecord, ResourceLogs, ScopeLogs},
+    metrics::v1::{Histogram, HistogramDataPoint, Metric, ResourceMetrics, ScopeMetrics, metric::Data},
+    trace::v1::{ResourceSpans, ScopeSpans, Span},
+};
+use prost::Message as _;
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value as Json, json};
 use std::io::Write as _;
 
@@ -53,12 +65,14 @@ async fn bad_requests_are_refused_clearly_and_good_ones_still_work() {
             );
         }
     }
-    let client = reqwest::Client::new();
+    let client = client();
     let url = format!("http://{}/v1/logs", server.http);
-    let bomb = gzip(&vec![b' '; 64 << 20]);
-    let request =
-        client.post(&url).header("content-type", "application/json").header("content-encoding", "gzip").body(bomb);
-    assert_eq!(request.send().await.expect("answer").status(), 413);
+    let spaces = vec![b' '; 64 << 20];
+    for (encoding, bomb) in [("gzip", gzip(&spaces)), ("zstd", zstd::encode_all(spaces.as_slice(), 3).expect("zstd"))] {
+        assert!(bomb.len() < 1 << 20, "a bomb is short on the wire");
+        let request = client.post(&url).header("content-type", "application/json").header("content-encoding", encoding);
+        assert_eq!(request.body(bomb).send().await.expect("answer").status(), 413, "{encoding}");
+    }
     let (status, _) = server.post("/v1/logs", "text/plain", b"hello".to_vec()).await;
     assert_eq!(status, 415);
     assert_eq!(client.get(&url).send().await.expect("answer").status(), 405);
@@ -69,6 +83,14 @@ async fn bad_requests_are_refused_clearly_and_good_ones_still_work() {
     ] }] }] });
     let (status, answer) = server.export("logs", &absurd).await;
     assert_eq!((status, answer), (200, json!({})));
+    // The time is one that a row can hold; the sender's own is kept beside it. The record without a time came now.
+    let rows = server.sql("SELECT original_time_unix_nano FROM logs WHERE original_time_unix_nano IS NOT NULL").await;
+    assert_eq!(rows, [[json!(u64::MAX)]]);
+    let parameters = [("query", "-service:good"), ("start", "-5m")];
+    let page = server.get("/api/v1/logs", &parameters).await;
+    assert_eq!(page["rows"].as_array().map(Vec::len), Some(1), "{page}");
+    assert_eq!(page["rows"][0]["severity_number"], 99);
+    assert_eq!(page["rows"][0]["trace_id"], "");
     let spans = json!({ "resourceSpans": [{ "scopeSpans": [{ "spans": [
         { "traceId": "4bf92f3577b34da6a3ce929d0e0e4736", "spanId": "00f067aa0ba902b7", "name": "kept" },
         { "traceId": "00000000000000000000000000000000", "spanId": "00f067aa0ba902b7", "name": "refused" },
@@ -79,9 +101,116 @@ async fn bad_requests_are_refused_clearly_and_good_ones_still_work() {
     assert_eq!(server.count("spans", "*").await, 1);
     assert_eq!(server.count("logs", "good line").await, accepted);
 
-    let metrics =
-        client.get(format!("{}/metrics", server.ui)).send().await.expect("answer").text().await.expect("text");
-    assert!(metrics.contains("reason=\"undecodable\"") && metrics.contains("reason=\"too_large\""), "{metrics}");
+    for (path, wanted) in [
+        ("/metrics", ["reason=\"undecodable\"", "reason=\"too_large\"", "reason=\"unsupported_content_type\""]),
+        ("/status", ["undecodable", "too_large", "invalid_trace_id"]),
+    ] {
+        let answer = client.get(format!("{}{path}", server.ui)).send().await.expect("answer");
+        let text = answer.text().await.expect("text");
+        for word in wanted {
+            assert!(text.contains(word), "{path} does not tell of {word}:\n{text}");
+        }
+    }
+}
+
+/// Requests of all three signals with everything in them that a decoder has to find its way through.
+fn samples() -> [(&'static str, Vec<u8>); 3] {
+    let text = |text: &str| AnyValue { value: Some(Value::StringValue(text.to_owned())) };
+    let list = AnyValue { value: Some(Value::ArrayValue(ArrayValue { values: vec![text("a"), text("결제")] })) };
+    let attributes =
+        |value: AnyValue| vec![KeyValue { key: "key".to_owned(), value: Some(value), ..KeyValue::default() }];
+    let record = LogRecord {
+        time_unix_nano: 5,
+        severity_number: 9,
+        body: Some(text("a body")),
+        attributes: attributes(list.clone()),
+        trace_id: vec![7; 16],
+        span_id: vec![7; 8],
+        ..LogRecord::default()
+    };
+    let scope_logs = vec![ScopeLogs { log_records: vec![record; 2], ..ScopeLogs::default() }];
+    let logs = ExportLogsServiceRequest { resource_logs: vec![ResourceLogs { scope_logs, ..ResourceLogs::default() }] };
+    let span = Span {
+        trace_id: vec![7; 16],
+        span_id: vec![8; 8],
+        name: "work".to_owned(),
+        attributes: attributes(list.clone()),
+        events: vec![opentelemetry_proto::tonic::trace::v1::span::Event {
+            name: "event".to_owned(),
+            attributes: attributes(text("value")),
+            ..Default::default()
+        }],
+        ..Span::default()
+    };
+    let scope_spans = vec![ScopeSpans { spans: vec![span; 2], ..ScopeSpans::default() }];
+    let spans =
+        ExportTraceServiceRequest { resource_spans: vec![ResourceSpans { scope_spans, ..ResourceSpans::default() }] };
+    let point = HistogramDataPoint {
+        count: 6,
+        sum: Some(20.0),
+        bucket_counts: vec![1, 2, 3],
+        explicit_bounds: vec![1.0, 2.0],
+        attributes: attributes(list),
+        ..HistogramDataPoint::default()
+    };
+    let histogram = Histogram { data_points: vec![point; 2], aggregation_temporality: 2 };
+    let metric = Metric { name: "m".to_owned(), data: Some(Data::Histogram(histogram)), ..Metric::default() };
+    let scope_metrics = vec![ScopeMetrics { metrics: vec![metric], ..ScopeMetrics::default() }];
+    let metrics = ExportMetricsServiceRequest {
+        resource_metrics: vec![ResourceMetrics { scope_metrics, ..ResourceMetrics::default() }],
+    };
+    [
+        ("/v1/logs", logs.encode_to_vec()),
+        ("/v1/traces", spans.encode_to_vec()),
+        ("/v1/metrics", metrics.encode_to_vec()),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damaged_messages_are_kept_or_refused_and_never_stop_the_server() {
+    let folder = tempfile::tempdir().expect("folder");
+    let server = Server::start(folder.path(), &[]);
+    let mut random = StdRng::seed_from_u64(4317);
+    let (mut kept, mut refused) = (0, 0);
+    for (path, whole) in samples() {
+        assert_eq!(server.post(path, "application/x-protobuf", whole.clone()).await.0, 200, "{path}");
+        let cuts = (0..whole.len()).map(|length| whole[..length].to_vec());
+        let damages = (0..300).map(|_| {
+            let mut bytes = whole.clone();
+            for _ in 0..random.random_range(1..4) {
+                let place = random.random_range(0..bytes.len());
+                match random.random_range(0..3) {
+                    0 => bytes[place] = random.random(),
+                    1 => bytes.insert(place, random.random()),
+                    _ => drop(bytes.remove(place)),
+                }
+            }
+            bytes
+        });
+        for bytes in cuts.chain(damages) {
+            match server.post(path, "application/x-protobuf", bytes.clone()).await.0 {
+                200 => kept += 1,
+                400 => refused += 1,
+                other => panic!("{path} answers {other} to {bytes:02x?}"),
+            }
+        }
+    }
+    assert!(kept > 20 && refused > 200, "{kept} kept, {refused} refused: the damage is of one kind only");
+    // What was kept can be sealed, read and shown.
+    assert_eq!(server.export("logs", &good()).await, (200, json!({})));
+    for _ in 0..2 {
+        assert_eq!(server.count("logs", "\"good line\"").await, 1);
+        for table in ["logs", "spans"] {
+            let parameters = [("start", "0"), ("end", ALL_TIME_END), ("limit", "10000")];
+            let page = server.get(&format!("/api/v1/{table}"), &parameters).await;
+            assert_eq!(page["complete"], true, "{page}");
+        }
+        let points = server.sql("SELECT count(*) FROM metric_points").await;
+        assert!(points[0][0].as_u64().is_some_and(|points| points >= 2), "{points:?}");
+        server.flush().await;
+    }
+    let status = server.get("/api/v1/status", &[]).await;
+    assert_eq!(status["failed_seals"], 0, "{status}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

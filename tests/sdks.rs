@@ -104,37 +104,3 @@ async fn what_the_node_sdk_sends_as_json_is_read_back() {
         server.flush().await;
     }
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn parts_and_catalog_are_read_by_duckdb_and_pyarrow() {
-    let Some(python) = tool("MANGRU_TEST_PYTHON") else { return };
-    let folder = tempfile::tempdir().expect("folder");
-    let server = Server::start(folder.path(), &[]);
-    for part in 0..3_u64 {
-        let records: Vec<_> = (part * 100..part * 100 + 100)
-            .map(|number| {
-                let parity = if number % 2 == 0 { "even" } else { "odd" };
-                (format!("line {number:03}"), vec![("parity", parity.to_owned())])
-            })
-            .collect();
-        let service = if part == 0 { "first" } else { "second" };
-        let (status, _) =
-            server.export("logs", &harness::logs(service, 1_700_000_000_000_000_000 + part, &records)).await;
-        assert_eq!(status, 200);
-        server.flush().await;
-    }
-    // The server goes on running while others read.
-    let seen = run(Command::new(&python).arg("tests/python/read_parts.py").arg(&server.data_dir));
-    let expected = json!({
-        "files": 3,
-        "pyarrow_rows": 300,
-        "pyarrow_bodies": ["line 000", "line 001", "line 002"],
-        "duckdb_rows": 300,
-        "duckdb_severities": 2700,
-        "lake_rows": 300,
-        "lake_odd": 150,
-        "lake_services": [["first", 100], ["second", 200]],
-    });
-    assert_eq!(seen, expected);
-    assert_eq!(server.count("logs", "parity:odd").await, 150);
-}

@@ -25,6 +25,9 @@ pub(crate) struct IngestFlags {
     /// Events of one request.
     #[arg(long, default_value_t = 1000)]
     batch: usize,
+    /// Events each second, over all connections; as fast as they go without it.
+    #[arg(long)]
+    rate: Option<f64>,
 }
 
 /// A signal's load: name, table, gRPC method, how a request is made.
@@ -40,6 +43,9 @@ const LOADS: [Load; 3] = [
 pub(crate) async fn run(flags: IngestFlags) -> anyhow::Result<()> {
     if flags.batch == 0 || flags.connections == 0 || flags.events < flags.batch {
         bail!("--batch and --connections are at least 1, --events at least one batch");
+    }
+    if flags.rate.is_some_and(|rate| !rate.is_finite() || rate <= 0.0) {
+        bail!("--rate is more than 0");
     }
     let chosen: Vec<&Load> = LOADS.iter().filter(|(name, ..)| flags.signal == "all" || flags.signal == *name).collect();
     if chosen.is_empty() {
@@ -90,49 +96,67 @@ impl Decoder for RawCodec {
     }
 }
 
-/// Sends all requests over so many connections and gives how long each took to be acknowledged.
+/// What became of the requests that were sent.
+pub(super) struct Sent {
+    /// How long each took to be acknowledged, the quickest first.
+    pub(super) took: Vec<Duration>,
+    /// How often the server asked to try again.
+    pub(super) retries: usize,
+}
+
+/// Sends all requests over so many connections, each no sooner than its turn, and waits until they are acknowledged.
 pub(super) async fn send(
     address: &str,
     method: &'static str,
     requests: Arc<Vec<Bytes>>,
     connections: usize,
-) -> anyhow::Result<Vec<Duration>> {
+    turn: Option<Duration>,
+) -> anyhow::Result<Sent> {
     let next = Arc::new(AtomicUsize::new(0));
-    let mut senders = Vec::new();
+    let retries = Arc::new(AtomicUsize::new(0));
+    let mut channels = Vec::new();
     for _ in 0..connections {
-        let channel = tonic::transport::Endpoint::from_shared(format!("http://{address}"))?.connect().await?;
-        let (next, requests) = (Arc::clone(&next), Arc::clone(&requests));
+        channels.push(tonic::transport::Endpoint::from_shared(format!("http://{address}"))?.connect().await?);
+    }
+    let begin = Instant::now();
+    let mut senders = Vec::new();
+    for channel in channels {
+        let (next, requests, retries) = (Arc::clone(&next), Arc::clone(&requests), Arc::clone(&retries));
         senders.push(tokio::spawn(async move {
             let mut client = tonic::client::Grpc::new(channel);
             let mut took = Vec::new();
-            while let Some(request) = requests.get(next.fetch_add(1, Ordering::Relaxed)) {
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                let Some(request) = requests.get(number) else { return Ok(took) };
+                if let Some(turn) = turn {
+                    tokio::time::sleep_until((begin + turn * number as u32).into()).await;
+                }
                 loop {
                     client.ready().await?;
                     let started = Instant::now();
                     let path = http::uri::PathAndQuery::from_static(method);
-                    let answer = client.unary(tonic::Request::new(request.clone()), path, RawCodec).await;
-                    match answer {
+                    match client.unary(tonic::Request::new(request.clone()), path, RawCodec).await {
                         Ok(_) => {
                             took.push(started.elapsed());
                             break;
                         }
                         // What is refused for now is sent again, as an exporter would.
                         Err(status) if status.code() == tonic::Code::Unavailable => {
+                            retries.fetch_add(1, Ordering::Relaxed);
                             tokio::time::sleep(Duration::from_millis(50)).await;
                         }
                         Err(status) => anyhow::bail!("the server refused a request: {status}"),
                     }
                 }
             }
-            Ok(took)
         }));
     }
-    let mut all = Vec::new();
+    let mut took = Vec::new();
     for sender in senders {
-        all.extend(sender.await??);
+        took.extend(sender.await??);
     }
-    all.sort_unstable();
-    Ok(all)
+    took.sort_unstable();
+    Ok(Sent { took, retries: retries.load(Ordering::Relaxed) })
 }
 
 /// The requests of a load, encoded.
@@ -157,15 +181,16 @@ async fn measure(
     let sent_bytes: usize = requests.iter().map(Bytes::len).sum();
 
     let started = Instant::now();
-    let acknowledged = send(&server.grpc, method, Arc::clone(&requests), flags.connections).await?;
+    let turn = flags.rate.map(|rate| Duration::from_secs_f64(flags.batch as f64 / rate));
+    let sent = send(&server.grpc, method, Arc::clone(&requests), flags.connections, turn).await?;
     let took = started.elapsed().as_secs_f64();
     let found = found_after(&server, table, events as u64).await?;
     server.flush().await?;
     let usage = server.usage()?;
     let bytes = folder_bytes(&folder.path().join("objects"));
     let percentile = |percent: usize| {
-        let place = (acknowledged.len() * percent / 100).min(acknowledged.len().saturating_sub(1));
-        acknowledged.get(place).map_or(0.0, |took| took.as_secs_f64() * 1000.0)
+        let place = (sent.took.len() * percent / 100).min(sent.took.len().saturating_sub(1));
+        sent.took.get(place).map_or(0.0, |took| took.as_secs_f64() * 1000.0)
     };
     println!(
         "{name:<8} {events:>9} {:>11.0} {:>13.0} {:>7.1} {:>6.1}ms {:>6.1}ms {:>9.0} {:>8.1} {:>9.0} ms",
@@ -178,6 +203,9 @@ async fn measure(
         bytes as f64 / events as f64,
         found.as_secs_f64() * 1000.0
     );
+    if sent.retries > 0 {
+        println!("         {} requests were sent again because the server asked for it", sent.retries);
+    }
     Ok(())
 }
 

@@ -508,3 +508,68 @@ fn metric(series: usize, time: u64, start: u64, round: u64, random: &mut Random)
         ..Metric::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    const EVENTS: usize = 1000;
+
+    fn bytes_per_event(make: fn(u64, usize, u64) -> Vec<u8>) -> usize {
+        (0..60).map(|number| make(number, EVENTS, 1_700_000_000_000_000_000).len()).sum::<usize>() / (60 * EVENTS)
+    }
+
+    #[test]
+    fn events_are_as_long_as_the_load_says() {
+        for (name, make, wanted) in
+            [("logs", logs as fn(u64, usize, u64) -> Vec<u8>, 414), ("spans", spans, 357), ("metrics", metrics, 162)]
+        {
+            let bytes = bytes_per_event(make);
+            println!("{name}: {bytes} bytes per event");
+            assert!(bytes.abs_diff(wanted) * 10 <= wanted, "{name}: {bytes} bytes per event, wanted about {wanted}");
+        }
+    }
+
+    #[test]
+    fn six_of_ten_logs_carry_a_trace_and_all_six_to_ten_attributes() {
+        let message = logs(3, EVENTS, 1);
+        let request = ExportLogsServiceRequest::decode(&*message).expect("protobuf");
+        let resource = request.resource_logs[0].resource.as_ref().expect("resource");
+        assert_eq!(resource.attributes.len(), 18);
+        let records = &request.resource_logs[0].scope_logs[0].log_records;
+        assert_eq!(records.len(), EVENTS);
+        assert!(records.iter().all(|record| (6..=10).contains(&record.attributes.len())));
+        let traced = records.iter().filter(|record| !record.trace_id.is_empty()).count();
+        assert!((550..650).contains(&traced), "{traced}");
+    }
+
+    #[test]
+    fn traces_are_whole_and_have_7_to_39_spans() {
+        let message = spans(3, EVENTS, 1);
+        let request = ExportTraceServiceRequest::decode(&*message).expect("protobuf");
+        let mut traces: HashMap<Vec<u8>, Vec<Span>> = HashMap::new();
+        for scope_spans in request.resource_spans.into_iter().flat_map(|resource| resource.scope_spans) {
+            for span in scope_spans.spans {
+                traces.entry(span.trace_id.clone()).or_default().push(span);
+            }
+        }
+        assert_eq!(traces.values().map(Vec::len).sum::<usize>(), EVENTS);
+        for spans in traces.values() {
+            assert!((7..=39).contains(&spans.len()), "{}", spans.len());
+            assert_eq!(spans.iter().filter(|span| span.parent_span_id.is_empty()).count(), 1);
+        }
+    }
+
+    #[test]
+    fn a_pod_tells_46_series_of_four_kinds() {
+        let message = metrics(0, EVENTS, 1);
+        let request = ExportMetricsServiceRequest::decode(&*message).expect("protobuf");
+        let metrics = &request.resource_metrics[0].scope_metrics[0].metrics;
+        assert_eq!(metrics.len(), 46);
+        let kinds = |wanted: fn(&Data) -> bool| metrics.iter().filter_map(|metric| metric.data.as_ref()).any(wanted);
+        assert!(kinds(|data| matches!(data, Data::Gauge(_))) && kinds(|data| matches!(data, Data::Sum(_))));
+        assert!(kinds(|data| matches!(data, Data::Histogram(_))));
+        assert!(kinds(|data| matches!(data, Data::ExponentialHistogram(_))));
+    }
+}

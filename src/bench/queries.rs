@@ -34,7 +34,7 @@ pub(crate) async fn run(flags: QueryFlags) -> anyhow::Result<()> {
         while sent < flags.events {
             let piece = (flags.events - sent).min(500_000);
             let requests = encode(make, piece, 1000, start + (sent as u64 / 1000) * 2_000_000);
-            send(&server.grpc, method, Arc::new(requests), 4).await?;
+            send(&server.grpc, method, Arc::new(requests), 4, None).await?;
             sent += piece;
         }
     }

@@ -2,7 +2,7 @@
 
 use opentelemetry::KeyValue;
 use opentelemetry::logs::{AnyValue, LogRecord as _, Logger as _, LoggerProvider as _, Severity};
-use opentelemetry::metrics::{Counter, Gauge, Histogram, MeterProvider as _};
+use opentelemetry::metrics::{Counter, Gauge, Histogram, Meter, MeterProvider as _};
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::{LogExporter, MetricExporter, SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::Resource;
@@ -29,7 +29,9 @@ pub(super) struct Service {
     pub(super) name: &'static str,
     pub(super) tracer: SdkTracer,
     logger: SdkLogger,
-    pub(super) duration: Histogram<f64>,
+    pub(super) http_duration: Histogram<f64>,
+    pub(super) rpc_duration: Histogram<f64>,
+    pub(super) message_duration: Histogram<f64>,
     pub(super) orders: Counter<u64>,
     pub(super) queue_depth: Gauge<u64>,
     pub(super) breaker: Gauge<u64>,
@@ -75,11 +77,9 @@ impl Service {
             name: description.name,
             tracer: spans.tracer("shop"),
             logger: logs.logger("shop"),
-            duration: meter
-                .f64_histogram("http.server.request.duration")
-                .with_unit("s")
-                .with_description("Duration of requests to this service.")
-                .build(),
+            http_duration: durations(&meter, "http.server.request.duration", "Duration of HTTP requests answered."),
+            rpc_duration: durations(&meter, "rpc.server.call.duration", "Duration of remote procedure calls answered."),
+            message_duration: durations(&meter, "messaging.process.duration", "Duration of messages worked on."),
             orders: meter.u64_counter("shop.orders").with_unit("{order}").with_description("Orders placed.").build(),
             queue_depth: meter
                 .u64_gauge("messaging.queue.depth")
@@ -121,4 +121,10 @@ impl Service {
         let _ = self.logs.shutdown_with_timeout(Duration::from_millis(300));
         let _ = self.metrics.shutdown_with_timeout(Duration::from_millis(300));
     }
+}
+
+/// A histogram of seconds with the bounds that the semantic conventions advise.
+fn durations(meter: &Meter, name: &'static str, description: &'static str) -> Histogram<f64> {
+    let bounds = vec![0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+    meter.f64_histogram(name).with_unit("s").with_description(description).with_boundaries(bounds).build()
 }

@@ -1,8 +1,8 @@
 //! The shop: who calls whom, and what goes wrong.
 //!
-//! Four faults never stop: the orders database is slow for some minutes of every hour's quarter, some cards make the payment
-//! service throw, a checkout that meets them tries again and again (a retry storm), and the recommendation service refuses
-//! while its circuit breaker is open.
+//! Four faults never stop: the orders database is slow for some checkouts, some cards make the payment service throw, a
+//! checkout that meets such a card tries again and again (a retry storm), and recommendations are refused while their circuit
+//! breaker is open.
 
 use super::call::{Call, Fault, Step, root};
 use super::service::{Description, Service};
@@ -10,7 +10,7 @@ use opentelemetry::KeyValue;
 use opentelemetry::logs::{AnyValue, Severity};
 use rand::RngExt as _;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 const SERVICES: [Description; 11] = [
     Description { name: "web-frontend", version: "4.12.0", language: "nodejs", pods: 1 },
@@ -61,14 +61,12 @@ impl Shop {
     pub(super) fn visit(&self) {
         let visit = self.visits.fetch_add(1, Ordering::Relaxed);
         let mut random = rand::rng();
-        // Durations are simulated, so a visit is dated back far enough that nearly all of it lies in the past.
-        let start = SystemTime::now() - Duration::from_millis(2000 + random.random_range(0..40));
         let call = match visit % 10 {
             0..5 => self.browse(visit),
             5..7 => self.login(visit),
             _ => self.checkout(visit),
         };
-        root(&self.page(call, visit), start);
+        root(&self.page(call, visit));
         if visit.is_multiple_of(25) {
             let depth = (visit / 25) % 40 + random.random_range(0..5_u64);
             let topic = [KeyValue::new("messaging.destination.name", "orders")];
@@ -221,6 +219,9 @@ impl Shop {
             }),
         ];
         for attempt in 1..=attempts {
+            if attempt > 1 {
+                steps.push(Step::Wait(Duration::from_millis(50 << attempt)));
+            }
             steps.push(Step::Call(Call {
                 callee: self.service("payment"),
                 operation: "PaymentService/Charge",
