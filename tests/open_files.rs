@@ -136,7 +136,7 @@ async fn parts_and_catalog_are_read_by_duckdb_and_pyarrow() {
         assert_eq!(seen["files"][table], expected, "{table}");
     }
     for ((question, _), answer) in QUESTIONS.iter().zip(seen["lake"].as_array().expect("answers")) {
-        let own = json!(server.sql(question).await);
+        let own = json!(server.sql(question, 100).await);
         assert_eq!(&own, answer, "{question}");
         assert_ne!(own, json!([]), "{question} finds something");
     }

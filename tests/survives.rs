@@ -139,7 +139,7 @@ async fn scanned(server: &Server, table: &str) -> BTreeMap<String, u64> {
     let pair = |row: Vec<Json>| {
         (row[0].as_str().expect("every record has its id").to_owned(), row[1].as_u64().expect("a number"))
     };
-    server.sql(&sql).await.into_iter().map(pair).collect()
+    server.sql(&sql, 1_000_000).await.into_iter().map(pair).collect()
 }
 
 /// Every id that the index of attributes knows, with how often.

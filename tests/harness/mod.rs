@@ -88,9 +88,9 @@ impl Server {
         assert!(response.expect("answer").status().is_success());
     }
 
-    /// The rows of a query in SQL.
-    pub(crate) async fn sql(&self, sql: &str) -> Vec<Vec<Json>> {
-        let body = serde_json::json!({ "sql": sql, "limit": 1_000_000 }).to_string();
+    /// The rows of a query in SQL, all of them.
+    pub(crate) async fn sql(&self, sql: &str, limit: u32) -> Vec<Vec<Json>> {
+        let body = serde_json::json!({ "sql": sql, "limit": limit }).to_string();
         let response = self.client.post(format!("{}/api/v1/sql", self.ui)).body(body).send().await.expect("answer");
         let status = response.status();
         let mut answer: Json = response.json().await.expect("JSON");
