@@ -57,6 +57,7 @@ pub(crate) async fn serve(settings: Settings, with_shop: bool) -> anyhow::Result
 
     ended().await?;
     tracing::info!("stopping; a second signal ends at once");
+    #[allow(clippy::disallowed_methods)] // whoever asks twice does not want to wait for the order
     tokio::spawn(async {
         if ended().await.is_ok() {
             std::process::exit(130);

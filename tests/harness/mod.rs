@@ -134,7 +134,7 @@ fn serve(data_dir: &Path, environment: &[(&str, &str)]) -> Command {
 
 /// A client that does not wait for ever: a server that hangs fails its test instead of holding up all.
 pub(crate) fn client() -> reqwest::Client {
-    reqwest::Client::builder().timeout(Duration::from_secs(60)).build().expect("client")
+    reqwest::Client::builder().timeout(Duration::from_mins(1)).build().expect("client")
 }
 
 /// After every time of a test: the year 2200.
