@@ -19,7 +19,7 @@ mod matcher;
 mod parse;
 mod text;
 
-pub(crate) use candidates::{IdLookups, candidates};
+pub(crate) use candidates::{IdLookups, Lookup, candidates};
 pub(crate) use evaluate::group_keys;
 pub(crate) use evaluate::write_hex;
 pub(crate) use field::{FieldRef, KINDS, duration_ns};

@@ -7,7 +7,7 @@ use crate::spans::{self, SpanRow};
 use crate::traces::of_trace;
 use crate::{Coverage, QueryError, QueryService};
 use mangru_store::nested::Exemplar;
-use mangru_store::{Signal, SpanId, TraceId, id::normal_correlation_id, words};
+use mangru_store::{Signal, SpanId, TraceId, id::normal_correlation_id};
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
 use std::collections::BTreeSet;
@@ -165,9 +165,8 @@ impl QueryService {
                 any.push(Expr::Field(FieldRef::Attribute(field.name), equals(id)));
             }
         }
-        let words = words::words(id);
-        if signal == Signal::Logs && !words.is_empty() {
-            any.push(Expr::Text(TextPattern::Words(words)));
+        if signal == Signal::Logs {
+            any.extend(TextPattern::phrase(id).map(Expr::Text));
         }
         Ok(Expr::Or(any))
     }

@@ -2,9 +2,9 @@
 
 use super::evaluate::object_matches;
 use super::field::FieldRef;
-use super::text::is_single_cjk;
-use super::{Expr, Matcher, TextPattern};
-use mangru_store::{Candidates, PartIndex, SpanId, StoreError, TraceId};
+use super::text::is_run;
+use super::{Expr, Literal, Matcher, TextPattern};
+use mangru_store::{Candidates, PartIndex, Signal, SpanId, StoreError, TraceId, words};
 use roaring::RoaringBitmap;
 use std::collections::BTreeMap;
 
@@ -29,16 +29,24 @@ impl Expr {
     }
 }
 
-/// The rows of a part of `total` rows that may match; `None` when the index cannot say.
-pub(crate) fn candidates(
-    expr: &Expr,
-    index: &PartIndex,
-    ids: &IdLookups,
-    total: u32,
-) -> Result<Option<Candidates>, StoreError> {
+/// A part's index, and what was found out beside it.
+pub(crate) struct Lookup<'a> {
+    pub(crate) signal: Signal,
+    pub(crate) index: &'a PartIndex,
+    pub(crate) ids: &'a IdLookups,
+    /// The rows of the part.
+    pub(crate) total: u32,
+}
+
+fn none() -> Candidates {
+    Candidates { rows: RoaringBitmap::new(), exact: true }
+}
+
+/// The rows of a part that may match; `None` when the index cannot say.
+pub(crate) fn candidates(expr: &Expr, part: &Lookup<'_>) -> Result<Option<Candidates>, StoreError> {
     let all = || {
         let mut rows = RoaringBitmap::new();
-        rows.insert_range(0..total);
+        rows.insert_range(0..part.total);
         rows
     };
     Ok(match expr {
@@ -47,94 +55,138 @@ pub(crate) fn candidates(
             let mut found: Option<Candidates> = None;
             let mut exact = true;
             for expr in every {
-                match candidates(expr, index, ids, total)? {
+                match candidates(expr, part)? {
                     None => exact = false,
                     Some(next) => {
-                        found = Some(match found {
+                        let next = match found {
                             None => next,
-                            Some(before) => {
-                                Candidates { rows: before.rows & next.rows, exact: before.exact && next.exact }
-                            }
-                        });
+                            Some(before) => both(before, next),
+                        };
+                        if next.rows.is_empty() {
+                            return Ok(Some(none()));
+                        }
+                        found = Some(next);
                     }
                 }
             }
             found.map(|found| Candidates { exact: found.exact && exact, ..found })
         }
         Expr::Or(any) => {
-            let mut found = Candidates { rows: RoaringBitmap::new(), exact: true };
+            let mut found = none();
             for expr in any {
-                let Some(next) = candidates(expr, index, ids, total)? else { return Ok(None) };
-                found.rows |= next.rows;
-                found.exact &= next.exact;
+                let Some(next) = candidates(expr, part)? else { return Ok(None) };
+                found = either(found, next);
             }
             Some(found)
         }
-        Expr::Not(inner) => candidates(inner, index, ids, total)?
+        Expr::Not(inner) => candidates(inner, part)?
             .filter(|inner| inner.exact)
             .map(|inner| Candidates { rows: all() - inner.rows, exact: true }),
         Expr::Traces(traces) => {
-            let mut found = Candidates { rows: RoaringBitmap::new(), exact: true };
+            let mut found = none();
             for id in traces.iter() {
-                found.rows |= index.trace(TraceId(*id))?.rows;
+                found = either(found, part.index.trace(TraceId(*id))?);
             }
             Some(found)
         }
-        Expr::Text(pattern) => text(pattern, index)?,
-        Expr::Field(field, matcher) => self::field(field, matcher, index, ids)?,
+        // Texts of metric points are not indexed.
+        Expr::Text(_) if part.signal == Signal::MetricPoints => None,
+        Expr::Text(pattern) => text(pattern, part.index)?,
+        Expr::Field(field, matcher) => self::field(field, matcher, part)?,
     })
+}
+
+fn both(left: Candidates, right: Candidates) -> Candidates {
+    Candidates { rows: left.rows & right.rows, exact: left.exact && right.exact }
+}
+
+fn either(left: Candidates, right: Candidates) -> Candidates {
+    Candidates { rows: left.rows | right.rows, exact: left.exact && right.exact }
 }
 
 fn text(pattern: &TextPattern, index: &PartIndex) -> Result<Option<Candidates>, StoreError> {
     match pattern {
-        TextPattern::Words(words) => {
-            let mut found: Option<Candidates> = None;
-            for word in words {
-                let next = if is_single_cjk(word) {
-                    match index.words_where("", &|term| term.contains(word.as_str()), TERM_BUDGET)? {
-                        Some(next) => next,
-                        None => continue,
-                    }
-                } else {
-                    index.word(word)?
-                };
-                found = Some(match found {
-                    None => next,
-                    Some(before) => Candidates { rows: before.rows & next.rows, exact: false },
-                });
-            }
-            Ok(found.map(|found| Candidates { exact: found.exact && words.len() == 1, ..found }))
+        TextPattern::Words(wanted) => {
+            let found = all_words(wanted.iter().map(String::as_str), index)?;
+            Ok(found.map(|found| Candidates { exact: found.exact && wanted.len() == 1, ..found }))
         }
-        TextPattern::Prefix(prefix) => {
-            if prefix.chars().any(mangru_store::words::is_cjk) {
-                return Ok(None);
+        TextPattern::Runs(wanted) => {
+            // The index holds pairs of such characters, and a character alone only where it stands alone.
+            let is_single = |piece: &str| is_run(piece) && piece.chars().nth(1).is_none();
+            let pairs: Vec<String> =
+                wanted.iter().filter(|piece| !is_single(piece)).flat_map(|piece| words::words(piece)).collect();
+            let is_one_pair = wanted.len() == 1 && pairs.len() == 1;
+            if let Some(found) = all_words(pairs.iter().map(String::as_str), index)? {
+                return Ok(Some(Candidates { exact: found.exact && is_one_pair, ..found }));
             }
-            index.words_where(prefix, &|_| true, TERM_BUDGET)
+            let Some(single) = wanted.first() else { return Ok(None) };
+            let found = index.words_where("", &|term| term.contains(single.as_str()), TERM_BUDGET)?;
+            Ok(found.map(|found| Candidates { exact: found.exact && wanted.len() == 1, ..found }))
         }
+        TextPattern::Prefix(prefix) => index.words_where(prefix, &|_| true, TERM_BUDGET),
         TextPattern::Glob(_, source) => {
             // Any run of ASCII letters and digits between the stars lies inside one word.
-            let longest = source
-                .split(|c: char| !c.is_ascii_alphanumeric())
-                .max_by_key(|piece| piece.len())
-                .unwrap_or_default()
-                .to_ascii_lowercase();
+            let longest =
+                source.split(|c: char| !c.is_ascii_alphanumeric()).max_by_key(|piece| piece.len()).unwrap_or_default();
             if longest.len() < 2 {
                 return Ok(None);
             }
-            let found = index.words_where("", &|term| term.contains(longest.as_str()), TERM_BUDGET)?;
-            // Case folding outside ASCII may join or part runs, so the rows are looked at again.
+            // The same folding as the pattern's: it lets `s` stand for a long s, which words do not.
+            let Ok(part) = regex::RegexBuilder::new(longest).case_insensitive(true).build() else { return Ok(None) };
+            let found = index.words_where("", &|term| part.is_match(term), TERM_BUDGET)?;
             Ok(found.map(|found| Candidates { exact: false, ..found }))
         }
         TextPattern::Regex(_) => Ok(None),
     }
 }
 
-fn field(
-    field: &FieldRef,
-    matcher: &Matcher,
+/// Rows that hold all of these words; `None` for no words.
+fn all_words<'a>(
+    wanted: impl Iterator<Item = &'a str>,
     index: &PartIndex,
-    ids: &IdLookups,
 ) -> Result<Option<Candidates>, StoreError> {
+    let mut found: Option<Candidates> = None;
+    for word in wanted {
+        let next = index.word(word)?;
+        found = Some(match found {
+            None => next,
+            Some(before) => both(before, next),
+        });
+        if found.as_ref().is_some_and(|found| found.rows.is_empty()) {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+/// The union over every spelling of a value.
+fn any_spelling(
+    literal: &Literal,
+    lookup: impl Fn(&str) -> Result<Option<Candidates>, StoreError>,
+) -> Result<Option<Candidates>, StoreError> {
+    let mut found = none();
+    for text in literal.texts() {
+        let Some(next) = lookup(text)? else { return Ok(None) };
+        found = either(found, next);
+    }
+    Ok(Some(found))
+}
+
+/// Whether the text is an id of so many bytes with all bits zero, which no index holds.
+fn is_zero_id(text: &str, bytes: usize) -> bool {
+    text.len() == bytes * 2 && text.bytes().all(|byte| byte == b'0')
+}
+
+fn trace(literal: &Literal, index: &PartIndex) -> Result<Option<Candidates>, StoreError> {
+    match TraceId::from_hex(&literal.text) {
+        Some(id) => index.trace(id).map(Some),
+        None if is_zero_id(&literal.text, 16) => Ok(None),
+        None => Ok(Some(none())),
+    }
+}
+
+fn field(field: &FieldRef, matcher: &Matcher, part: &Lookup<'_>) -> Result<Option<Candidates>, StoreError> {
+    let index = part.index;
     let prefix = match matcher {
         Matcher::Glob(stem, _) => stem.as_str(),
         _ => "",
@@ -142,35 +194,32 @@ fn field(
     let keep = |value: &str| matcher.text(value);
     match field {
         FieldRef::Column(name) => match matcher {
-            Matcher::Equals(literal) if literal.number.is_none() => index.column(name, &literal.text),
+            Matcher::Equals(literal) => any_spelling(literal, |text| index.column(name, text)),
             _ => index.column_where(name, prefix, &keep, TERM_BUDGET),
         },
         FieldRef::ExemplarTrace => match matcher {
             Matcher::Any(all) => {
-                let mut found = Candidates { rows: RoaringBitmap::new(), exact: true };
+                let mut found = none();
                 for matcher in all {
-                    let Some(next) = self::field(field, matcher, index, ids)? else { return Ok(None) };
-                    found.rows |= next.rows;
+                    let Some(next) = self::field(field, matcher, part)? else { return Ok(None) };
+                    found = either(found, next);
                 }
                 Ok(Some(found))
             }
-            Matcher::Equals(literal) => match TraceId::from_hex(&literal.text) {
-                Some(id) => index.trace(id).map(Some),
-                None => Ok(Some(Candidates { rows: RoaringBitmap::new(), exact: true })),
-            },
+            Matcher::Equals(literal) => trace(literal, index),
             _ => Ok(None),
         },
         FieldRef::Id("trace_id") => match matcher {
-            Matcher::Equals(literal) => match TraceId::from_hex(&literal.text) {
-                Some(id) => index.trace(id).map(Some),
-                None => Ok(Some(Candidates { rows: RoaringBitmap::new(), exact: true })),
-            },
+            Matcher::Equals(literal) => trace(literal, index),
             _ => Ok(None),
         },
         FieldRef::Id(column) => Ok(match matcher {
-            Matcher::Equals(literal) => SpanId::from_hex(&literal.text)
-                .and_then(|id| ids.get(&(*column, id.0)))
-                .map(|rows| Candidates { rows: rows.clone(), exact: false }),
+            Matcher::Equals(literal) => match SpanId::from_hex(&literal.text) {
+                Some(id) => {
+                    part.ids.get(&(*column, id.0)).map(|rows| Candidates { rows: rows.clone(), exact: false })
+                }
+                None => (!is_zero_id(&literal.text, 8)).then(none),
+            },
             _ => None,
         }),
         FieldRef::Severity => {
@@ -186,24 +235,34 @@ fn field(
                 || matches!(matcher, Matcher::Equals(literal) if literal.number.is_some());
             Ok(found.filter(|_| numeric).map(|found| Candidates { exact: found.exact && !unset, ..found }))
         }
-        FieldRef::Attribute(key) => attribute(key, matcher, prefix, index),
+        FieldRef::Attribute(key) => attribute(key, matcher, prefix, part),
         FieldRef::Resource(key) => index.resource_where(&|json| object_matches(json, key, matcher)).map(Some),
         FieldRef::Either(key) => {
-            let Some(mut found) = attribute(key, matcher, prefix, index)? else { return Ok(None) };
-            let resource = index.resource_where(&|json| object_matches(json, key, matcher))?;
-            found.rows |= resource.rows;
-            found.exact &= resource.exact;
-            Ok(Some(found))
+            let Some(mine) = attribute(key, matcher, prefix, part)? else { return Ok(None) };
+            Ok(Some(either(mine, index.resource_where(&|json| object_matches(json, key, matcher))?)))
         }
         FieldRef::Scope(_) => Ok(None),
-        FieldRef::EventName => attribute("event.name", matcher, prefix, index),
-        FieldRef::EventAttribute(key) => attribute(&format!("event.{key}"), matcher, prefix, index),
+        FieldRef::EventName => attribute("event.name", matcher, prefix, part),
+        FieldRef::EventAttribute(key) => attribute(&format!("event.{key}"), matcher, prefix, part),
     }
 }
 
-fn attribute(key: &str, matcher: &Matcher, prefix: &str, index: &PartIndex) -> Result<Option<Candidates>, StoreError> {
-    match matcher {
-        Matcher::Equals(literal) if literal.number.is_none() => index.attribute(key, &literal.text).map(Some),
-        _ => index.attribute_where(key, prefix, &|value| matcher.text(value), TERM_BUDGET),
+fn attribute(
+    key: &str,
+    matcher: &Matcher,
+    prefix: &str,
+    part: &Lookup<'_>,
+) -> Result<Option<Candidates>, StoreError> {
+    // Attributes of metric points are not indexed.
+    if part.signal == Signal::MetricPoints {
+        return Ok(None);
     }
+    let index = part.index;
+    let found = match matcher {
+        Matcher::Equals(literal) => any_spelling(literal, |text| index.attribute(key, text).map(Some))?,
+        _ => index.attribute_where(key, prefix, &|value| matcher.text(value), TERM_BUDGET)?,
+    };
+    // A span's own attribute may be named as those of its events are in the index.
+    let is_shared = part.signal == Signal::Spans && key.starts_with("event.");
+    Ok(found.map(|found| Candidates { exact: found.exact && !is_shared, ..found }))
 }

@@ -176,6 +176,16 @@ impl FieldRef {
     pub(crate) fn adapt(self, matcher: Matcher) -> Result<(Self, Matcher), String> {
         match &self {
             Self::Severity => {
+                let by_name = |regex: &regex::Regex| -> Result<Vec<Matcher>, String> {
+                    let regex = without_case(regex)?;
+                    let fitting = SEVERITIES.iter().filter(|(name, _)| regex.is_match(name));
+                    Ok(fitting.filter_map(|(name, _)| severity_numbers(name)).map(|(a, z)| numbers(a, z)).collect())
+                };
+                if let Matcher::Glob(_, regex) | Matcher::Regex(regex) = &matcher {
+                    let mut any = by_name(regex)?;
+                    any.push(matcher);
+                    return Ok((self, Matcher::Any(any)));
+                }
                 let matcher = matcher.map_literals(
                     &|literal| {
                         Ok(match severity_numbers(&literal.text) {
@@ -197,12 +207,18 @@ impl FieldRef {
             }
             Self::Column("kind") => named(self, matcher, KINDS, "a span kind"),
             Self::Column("status_code") => {
-                if let Matcher::Equals(literal) = &matcher
-                    && literal.number.is_some_and(|number| number >= 100.0)
-                {
-                    return Ok((Self::Attribute("http.response.status_code".to_owned()), matcher));
-                }
-                if matches!(&matcher, Matcher::Glob(..) | Matcher::Range(..)) {
+                let is_http = match &matcher {
+                    Matcher::Equals(literal) => literal.number.is_some_and(|number| number >= 100.0),
+                    Matcher::Glob(_, regex) | Matcher::Regex(regex) => fitting(regex, STATUSES)?.is_empty(),
+                    Matcher::Range(low, high) => {
+                        if let Some(end) = [low, high].into_iter().flatten().find(|end| end.value.number.is_none()) {
+                            return Err(format!("`{}` is not an HTTP status code", end.value.text));
+                        }
+                        true
+                    }
+                    _ => false,
+                };
+                if is_http {
                     return Ok((Self::Attribute("http.response.status_code".to_owned()), matcher));
                 }
                 named(self, matcher, STATUSES, "a status")
@@ -217,21 +233,19 @@ impl FieldRef {
                 Ok((self, matcher))
             }
             Self::Id(_) => {
-                let lower = |literal: Literal| Literal { text: literal.text.to_ascii_lowercase(), number: None };
+                let lower = |literal: Literal| Literal::new(literal.text.to_ascii_lowercase(), true);
                 let matcher = match matcher {
                     Matcher::Glob(prefix, regex) => {
-                        let regex =
-                            regex::Regex::new(&format!("(?i){}", regex.as_str())).map_err(|error| error.to_string())?;
-                        Matcher::Glob(prefix.to_ascii_lowercase(), regex)
+                        Matcher::Glob(prefix.to_ascii_lowercase(), without_case(&regex)?)
                     }
+                    Matcher::Regex(regex) => Matcher::Regex(without_case(&regex)?),
                     other => other
                         .map_literals(&|literal| Ok(Matcher::Equals(lower(literal))), &|literal| Ok(lower(literal)))?,
                 };
                 Ok((self, matcher))
             }
             Self::Column("correlation_id") => {
-                let normal =
-                    |literal: Literal| Literal { text: id::normal_correlation_id(&literal.text), number: None };
+                let normal = |literal: Literal| Literal::new(id::normal_correlation_id(&literal.text), true);
                 let matcher = matcher
                     .map_literals(&|literal| Ok(Matcher::Equals(normal(literal))), &|literal| Ok(normal(literal)))?;
                 Ok((self, matcher))
@@ -242,7 +256,18 @@ impl FieldRef {
 }
 
 fn whole(number: i64) -> Literal {
-    Literal { text: number.to_string(), number: Some(number as f64) }
+    Literal::new(number.to_string(), false)
+}
+
+fn without_case(regex: &regex::Regex) -> Result<regex::Regex, String> {
+    regex::Regex::new(&format!("(?i){}", regex.as_str())).map_err(|error| error.to_string())
+}
+
+/// The numbers of the names that fit a pattern, in any case.
+fn fitting(regex: &regex::Regex, names: &[&str]) -> Result<Vec<Matcher>, String> {
+    let regex = without_case(regex)?;
+    let fitting = names.iter().enumerate().filter(|(_, name)| regex.is_match(name));
+    Ok(fitting.map(|(number, _)| Matcher::Equals(whole(number as i64))).collect())
 }
 
 fn numbers(first: i64, last: i64) -> Matcher {
@@ -265,7 +290,10 @@ fn named(field: FieldRef, matcher: Matcher, names: &[&str], what: &str) -> Resul
             .map(|number| whole(number as i64))
             .ok_or_else(|| format!("`{}` is not {what}: {}", literal.text, names.join(", ")))
     };
-    let matcher = matcher.map_literals(&|literal| find(literal).map(Matcher::Equals), &find)?;
+    let matcher = match &matcher {
+        Matcher::Glob(_, regex) | Matcher::Regex(regex) => Matcher::Any(fitting(regex, names)?),
+        _ => matcher.map_literals(&|literal| find(literal).map(Matcher::Equals), &find)?,
+    };
     Ok((field, matcher))
 }
 

@@ -1,5 +1,6 @@
 //! Tests on single values.
 
+use mangru_store::value::AnyValue;
 use regex::Regex;
 use std::cmp::Ordering;
 
@@ -8,7 +9,7 @@ use std::cmp::Ordering;
 pub(crate) enum Matcher {
     /// Any value at all.
     Exists,
-    /// This value. A number also equals other spellings of it, unless it was quoted.
+    /// This value. An unquoted number also equals the same number as the store writes it: `5` and `5.0`.
     Equals(Literal),
     /// A pattern with `*`: the text before the first `*`, and the whole as a regular expression.
     Glob(String, Regex),
@@ -27,6 +28,10 @@ pub(crate) struct Literal {
     pub(crate) text: String,
     /// As a number, when it is one and was not quoted.
     pub(crate) number: Option<f64>,
+    /// As an integer, quoted or not: compared exactly, which doubles of more than 53 bits are not.
+    integer: Option<i64>,
+    /// What else the store may have written for the same number.
+    spellings: Vec<String>,
 }
 
 /// An end of a range.
@@ -40,15 +45,52 @@ impl Literal {
     /// A value as it was written.
     pub(crate) fn new(text: String, quoted: bool) -> Self {
         let number = if quoted { None } else { number(&text) };
-        Self { text, number }
+        let integer = text.parse().ok().or_else(|| number.and_then(whole));
+        let spellings = number.map(|number| spellings(&text, number, integer)).unwrap_or_default();
+        Self { text, number, integer, spellings }
+    }
+
+    /// Every text that equals the value.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.text).chain(&self.spellings).map(String::as_str)
     }
 
     fn compare_text(&self, value: &str) -> Option<Ordering> {
-        match self.number {
-            Some(mine) => number(value)?.partial_cmp(&mine),
-            None => Some(value.cmp(self.text.as_str())),
+        let Some(mine) = self.number else { return Some(value.cmp(self.text.as_str())) };
+        match (value.parse::<i64>(), self.integer) {
+            (Ok(value), Some(mine)) => Some(value.cmp(&mine)),
+            _ => number(value)?.partial_cmp(&mine),
         }
     }
+
+    fn compare_integer(&self, value: i64) -> Option<Ordering> {
+        match (self.integer, self.number) {
+            (Some(mine), _) => Some(value.cmp(&mine)),
+            (None, Some(mine)) => (value as f64).partial_cmp(&mine),
+            (None, None) => None,
+        }
+    }
+}
+
+/// The integer that a double is, when it is one.
+fn whole(number: f64) -> Option<i64> {
+    (number.fract() == 0.0 && number.abs() < 9.2e18).then_some(number as i64)
+}
+
+/// The number as the store writes integers and doubles, other than `text`.
+fn spellings(text: &str, number: f64, integer: Option<i64>) -> Vec<String> {
+    let mut found: Vec<String> = integer.iter().map(i64::to_string).collect();
+    // An integer of more than 53 bits may lie beside the double nearest to it.
+    if integer.is_none_or(|integer| integer as f64 as i128 == i128::from(integer)) {
+        found.push(AnyValue::Double(number).text());
+    }
+    if number == 0.0 {
+        found.extend([AnyValue::Double(0.0).text(), AnyValue::Double(-0.0).text()]);
+    }
+    found.sort_unstable();
+    found.dedup();
+    found.retain(|spelling| spelling != text);
+    found
 }
 
 /// A decimal number; words such as `nan` and `inf` are not numbers here.
@@ -71,9 +113,7 @@ impl Matcher {
     pub(crate) fn text(&self, value: &str) -> bool {
         match self {
             Self::Exists => true,
-            Self::Equals(literal) => {
-                literal.text == value || literal.number.is_some_and(|mine| number(value) == Some(mine))
-            }
+            Self::Equals(literal) => literal.texts().any(|text| text == value),
             Self::Glob(_, regex) | Self::Regex(regex) => regex.is_match(value),
             Self::Range(low, high) => {
                 let compare = |bound: &Option<Bound>| match bound {
@@ -93,18 +133,11 @@ impl Matcher {
     pub(crate) fn integer(&self, value: i64) -> bool {
         match self {
             Self::Exists => true,
-            Self::Equals(literal) => literal.text.parse() == Ok(value) || literal.number == Some(value as f64),
+            Self::Equals(literal) => literal.integer == Some(value),
             Self::Range(low, high) => {
                 let compare = |bound: &Option<Bound>| match bound {
                     None => Some(None),
-                    Some(bound) => {
-                        let order = match (bound.value.text.parse::<i64>(), bound.value.number) {
-                            (Ok(mine), _) => Some(value.cmp(&mine)),
-                            (_, Some(mine)) => (value as f64).partial_cmp(&mine),
-                            _ => None,
-                        };
-                        order.map(|order| Some((order, bound.inclusive)))
-                    }
+                    Some(bound) => bound.value.compare_integer(value).map(|order| Some((order, bound.inclusive))),
                 };
                 match (compare(low), compare(high)) {
                     (Some(low), Some(high)) => inside(low, high),

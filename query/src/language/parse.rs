@@ -5,7 +5,7 @@ use super::matcher::{Bound, Literal, Matcher};
 use super::text::{TextPattern, glob_regex};
 use super::{Expr, MAX_DEPTH, MAX_QUERY_BYTES, MAX_TESTS};
 use crate::QueryError;
-use mangru_store::{Signal, words};
+use mangru_store::Signal;
 use regex::Regex;
 
 /// Reads a query; an empty one matches all.
@@ -297,11 +297,9 @@ impl Parser {
         if !value.quoted && value.text.contains('*') {
             return glob(&format!("*{}*", value.text.trim_matches('*')), value.at).map(Expr::Text);
         }
-        let found = words::words(&value.text);
-        if found.is_empty() {
-            return Err(QueryError::at(value.at, format!("`{}` holds no letter or digit to search for", value.text)));
-        }
-        Ok(Expr::Text(TextPattern::Words(found)))
+        TextPattern::phrase(&value.text).map(Expr::Text).ok_or_else(|| {
+            QueryError::at(value.at, format!("`{}` holds no letter or digit to search for", value.text))
+        })
     }
 
     fn field_test(&mut self, name: &Value, operator: &str, depth: usize) -> Result<Expr, QueryError> {
@@ -475,13 +473,13 @@ fn compile(value: &Value) -> Result<Regex, QueryError> {
 }
 
 fn prefix(stem: &str, at: usize) -> Result<Expr, QueryError> {
-    let mut found = words::words(stem);
-    let ends_in_word = stem.chars().next_back().is_some_and(char::is_alphanumeric);
-    match (found.len(), ends_in_word) {
-        (0, _) => Err(QueryError::at(at, "a prefix holds at least one letter or digit")),
-        (1, true) => Ok(Expr::Text(TextPattern::Prefix(found.remove(0)))),
-        // `foo-ba*`: the text holds it with the case folded, at a place where a word starts.
-        _ => glob(&format!("*{stem}*"), at).map(Expr::Text),
+    if !stem.chars().any(char::is_alphanumeric) {
+        return Err(QueryError::at(at, "a prefix holds at least one letter or digit"));
+    }
+    match TextPattern::prefix(stem) {
+        Some(pattern) => Ok(Expr::Text(pattern)),
+        // `foo-ba*`: the text holds it as it stands, without case.
+        None => glob(&format!("*{stem}*"), at).map(Expr::Text),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::control::blocking;
 use crate::QueryError;
-use crate::language::{self, Expr, IdLookups};
+use crate::language::{self, Expr, IdLookups, Lookup};
 use arrow::array::{AsArray as _, BooleanArray, RecordBatch};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::filter_record_batch;
@@ -47,8 +47,12 @@ pub(super) async fn plan(part: Arc<Part>, filter: &Expr, range: TimeRange) -> Re
         for (column, id) in filter.span_ids() {
             ids.insert((column, id), part.rows_that_may_hold(column, &id).await?);
         }
-        let (filter, total) = (filter.clone(), part.rows());
-        let found = blocking(move || Ok(language::candidates(&filter, &index, &ids, total)?)).await?;
+        let (filter, signal, total) = (filter.clone(), part.signal(), part.rows());
+        let found = blocking(move || {
+            let lookup = Lookup { signal, index: &index, ids: &ids, total };
+            Ok(language::candidates(&filter, &lookup)?)
+        })
+        .await?;
         if let Some(found) = found {
             filter_is_done = found.exact;
             rows = Some(match rows {
