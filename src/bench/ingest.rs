@@ -1,10 +1,11 @@
 //! How fast telemetry comes in.
 
-use super::load;
+use super::load::{LOADS, Load};
 use super::process::{Server, folder_bytes};
 use anyhow::{Context as _, bail};
 use bytes::{Buf as _, BufMut as _, Bytes};
 use clap::Args;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -30,15 +31,6 @@ pub(crate) struct IngestFlags {
     rate: Option<f64>,
 }
 
-/// A signal's load: name, table, gRPC method, how a request is made.
-type Load = (&'static str, &'static str, &'static str, fn(u64, usize, u64) -> Vec<u8>);
-
-const LOADS: [Load; 3] = [
-    ("logs", "logs", "/opentelemetry.proto.collector.logs.v1.LogsService/Export", load::logs),
-    ("spans", "spans", "/opentelemetry.proto.collector.trace.v1.TraceService/Export", load::spans),
-    ("metrics", "metric_points", "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export", load::metrics),
-];
-
 /// `mangru bench ingest`.
 pub(crate) async fn run(flags: IngestFlags) -> anyhow::Result<()> {
     if flags.batch == 0 || flags.connections == 0 || flags.events < flags.batch {
@@ -47,13 +39,13 @@ pub(crate) async fn run(flags: IngestFlags) -> anyhow::Result<()> {
     if flags.rate.is_some_and(|rate| !rate.is_finite() || rate <= 0.0) {
         bail!("--rate is more than 0");
     }
-    let chosen: Vec<&Load> = LOADS.iter().filter(|(name, ..)| flags.signal == "all" || flags.signal == *name).collect();
+    let chosen: Vec<&Load> = LOADS.iter().filter(|load| flags.signal == "all" || flags.signal == load.name).collect();
     if chosen.is_empty() {
         bail!("--signal is logs, spans, metrics or all");
     }
     println!("signal      events    events/s  events/CPU-s    MB/s  ack p50  ack p99  peak MiB  B/event  found after");
-    for (name, table, method, make) in chosen {
-        measure(&flags, name, table, method, *make).await?;
+    for load in chosen {
+        measure(&flags, load).await?;
     }
     Ok(())
 }
@@ -159,24 +151,17 @@ pub(super) async fn send(
     Ok(Sent { took, retries: retries.load(Ordering::Relaxed) })
 }
 
-/// The requests of a load, encoded.
-pub(super) fn encode(make: fn(u64, usize, u64) -> Vec<u8>, events: usize, batch: usize, start: u64) -> Vec<Bytes> {
-    let requests = events / batch;
-    // Each request is a little later than the one before.
-    (0..requests as u64).map(|number| Bytes::from(make(number, batch, start + number * 2_000_000))).collect()
+/// Requests of a load, encoded.
+pub(super) fn encode(load: &Load, numbers: Range<u64>, batch: usize, start: u64) -> Arc<Vec<Bytes>> {
+    Arc::new(numbers.map(|number| Bytes::from((load.make)(number, batch, start))).collect())
 }
 
-async fn measure(
-    flags: &IngestFlags,
-    name: &str,
-    table: &str,
-    method: &'static str,
-    make: fn(u64, usize, u64) -> Vec<u8>,
-) -> anyhow::Result<()> {
+async fn measure(flags: &IngestFlags, load: &Load) -> anyhow::Result<()> {
+    let Load { name, table, method, .. } = load;
     let folder = tempfile::tempdir()?;
     let server = Server::start(folder.path()).await?;
-    let start = mangru_query::now_ns() as u64 - 600_000_000_000;
-    let requests = Arc::new(encode(make, flags.events, flags.batch, start));
+    let start = load.start(mangru_query::now_ns() as u64, flags.events as u64);
+    let requests = encode(load, 0..(flags.events / flags.batch) as u64, flags.batch, start);
     let events = requests.len() * flags.batch;
     let sent_bytes: usize = requests.iter().map(Bytes::len).sum();
 

@@ -4,9 +4,9 @@ mod logs;
 mod metrics;
 mod spans;
 
-pub(super) use logs::logs;
-pub(super) use metrics::metrics;
-pub(super) use spans::spans;
+use logs::logs;
+use metrics::metrics;
+use spans::spans;
 
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::resource::v1::Resource;
@@ -34,6 +34,57 @@ const SERVICES: [&str; 20] = [
     "ledger",
 ];
 const PODS: usize = 3;
+/// Series of a pod.
+const SERIES: usize = 46;
+/// Nanoseconds from one request of logs or spans to the next: a million events in requests of a thousand are an hour.
+const STEP: u64 = 3_600_000_000;
+/// Nanoseconds after which a pod tells its series again.
+const ROUND: u64 = 10_000_000_000;
+
+/// What is sent of a signal.
+pub(super) struct Load {
+    pub(super) name: &'static str,
+    pub(super) table: &'static str,
+    /// The gRPC method.
+    pub(super) method: &'static str,
+    /// Makes a request of its number, with so many events, in a load that begins at this time.
+    pub(super) make: fn(u64, usize, u64) -> Vec<u8>,
+    /// Nanoseconds of time that an event stands for, in requests of a thousand.
+    ns_per_event: u64,
+}
+
+/// The three signals.
+pub(super) const LOADS: [Load; 3] = [
+    Load {
+        name: "logs",
+        table: "logs",
+        method: "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+        make: logs,
+        ns_per_event: STEP / 1000,
+    },
+    Load {
+        name: "spans",
+        table: "spans",
+        method: "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+        make: spans,
+        ns_per_event: STEP / 1000,
+    },
+    Load {
+        name: "metrics",
+        table: "metric_points",
+        method: "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+        make: metrics,
+        ns_per_event: ROUND / (SERVICES.len() * PODS * SERIES) as u64,
+    },
+];
+
+impl Load {
+    /// When a load of so many events has to begin to end now.
+    pub(super) const fn start(&self, now: u64, events: u64) -> u64 {
+        // The last requests reach beyond their own step.
+        now.saturating_sub(self.ns_per_event * events + (SERVICES.len() * PODS) as u64 * STEP)
+    }
+}
 
 /// A small generator of numbers that look random and are the same in every run.
 pub(super) struct Random(u64);

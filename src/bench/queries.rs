@@ -1,13 +1,17 @@
 //! How long queries take.
 
 use super::ingest::{encode, send};
-use super::load;
+use super::load::LOADS;
 use super::process::Server;
 use anyhow::Context as _;
 use clap::Args;
 use serde_json::Value as Json;
-use std::sync::Arc;
 use std::time::Instant;
+
+/// Events of a request.
+const BATCH: usize = 1000;
+/// Requests that are made before they are sent.
+const PIECE: usize = 500;
 
 /// How much there is to search.
 #[derive(Args, Clone)]
@@ -24,18 +28,14 @@ pub(crate) struct QueryFlags {
 pub(crate) async fn run(flags: QueryFlags) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let server = Server::start(folder.path()).await?;
-    let start = mangru_query::now_ns() as u64 - 3_000_000_000_000;
-    for (method, make) in [
-        ("/opentelemetry.proto.collector.logs.v1.LogsService/Export", load::logs as fn(u64, usize, u64) -> Vec<u8>),
-        ("/opentelemetry.proto.collector.trace.v1.TraceService/Export", load::spans),
-    ] {
+    let now = mangru_query::now_ns() as u64;
+    let requests = (flags.events / BATCH).max(1) as u64;
+    let start = LOADS[0].start(now, requests * BATCH as u64);
+    for load in &LOADS[..2] {
         // In pieces, so that the requests of a large load need not fit into memory at once.
-        let mut sent = 0;
-        while sent < flags.events {
-            let piece = (flags.events - sent).min(500_000);
-            let requests = encode(make, piece, 1000, start + (sent as u64 / 1000) * 2_000_000);
-            send(&server.grpc, method, Arc::new(requests), 4, None).await?;
-            sent += piece;
+        for first in (0..requests).step_by(PIECE) {
+            let piece = encode(load, first..requests.min(first + PIECE as u64), BATCH, start);
+            send(&server.grpc, load.method, piece, 4, None).await?;
         }
     }
     server.flush().await?;
@@ -45,7 +45,7 @@ pub(crate) async fn run(flags: QueryFlags) -> anyhow::Result<()> {
         let answer: Json = response.error_for_status()?.json().await?;
         Ok::<_, anyhow::Error>(answer)
     };
-    let range = "start=-2h&end=now";
+    let range = format!("start={start}&end=now");
     let newest = ask(format!("/api/v1/logs?{range}&limit=1&query=trace_id:*")).await?;
     let log_trace = newest["rows"][0]["trace_id"].as_str().context("no log with a trace")?.to_owned();
     let newest = ask(format!("/api/v1/spans?{range}&limit=1")).await?;

@@ -1,18 +1,20 @@
 //! Logs in ten shapes: access, database, cache, order, broker, gRPC, session, retry, exception, garbage collection.
 
-use super::{PODS, Random, SERVICES, attribute, id16, int, resource, scope, text};
+use super::{PODS, Random, SERVICES, STEP, attribute, id16, int, resource, scope, text};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use prost::Message as _;
 
 /// Logs of one pod: ten shapes of message, 6 to 10 attributes, trace ids on six of ten.
-pub(in crate::bench) fn logs(number: u64, count: usize, start: u64) -> Vec<u8> {
+pub(super) fn logs(number: u64, count: usize, start: u64) -> Vec<u8> {
     let mut random = Random::new(number + 1);
     let pod = number as usize % (SERVICES.len() * PODS);
+    // The pods send in turn, each what it logged since its last turn, so that in time their logs lie among each other.
+    let pace = (SERVICES.len() * PODS) as u64 * STEP / count as u64;
     let records = (0..count)
         .map(|index| {
-            let time = start + index as u64 * 50_000 + random.below(40_000);
+            let time = start + number * STEP + index as u64 * pace + random.below(pace);
             let (severity, body, mut attributes) = shape(&mut random);
             attributes.extend([
                 text("thread.name", format!("http-nio-8080-exec-{}", random.below(32))),

@@ -1,6 +1,6 @@
 //! Metric points of four kinds.
 
-use super::{PODS, Random, SERVICES, resource, scope, text};
+use super::{PODS, ROUND, Random, SERIES, SERVICES, resource, scope, text};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::metrics::v1::exponential_histogram_data_point::Buckets;
 use opentelemetry_proto::tonic::metrics::v1::{
@@ -11,21 +11,26 @@ use prost::Message as _;
 use std::ops::Range;
 
 /// Metric points of one pod after the other, 46 series each: gauges, sums, histograms and exponential histograms.
-pub(in crate::bench) fn metrics(number: u64, count: usize, start: u64) -> Vec<u8> {
+pub(super) fn metrics(number: u64, count: usize, start: u64) -> Vec<u8> {
     let mut random = Random::new(number + 13);
     let mut resource_metrics = Vec::new();
-    let mut made = 0;
-    let mut pod = number as usize * count / 46;
-    while made < count {
-        // A pod tells all its series at one moment, every ten seconds.
+    let mut point = number as usize * count;
+    let end = point + count;
+    while point < end {
+        // A pod tells all its series at one moment, once a round.
+        let pod = point / SERIES;
         let round = pod / (SERVICES.len() * PODS);
-        let time = start + round as u64 * 10_000_000_000;
-        let wanted = (count - made).min(46);
-        // Two series, of the two methods, are points of one metric.
-        let metrics = (0..wanted)
-            .step_by(2)
-            .map(|first| metric(first..(first + 2).min(wanted), time, start, round as u64, &mut random))
-            .collect();
+        let time = start + round as u64 * ROUND;
+        let mut series = point % SERIES;
+        let last = SERIES.min(series + end - point);
+        point += last - series;
+        let mut metrics = Vec::new();
+        while series < last {
+            // Two series, of the two methods, are points of one metric.
+            let next = last.min(series / 2 * 2 + 2);
+            metrics.push(metric(series..next, time, start, round as u64, &mut random));
+            series = next;
+        }
         let place = pod % (SERVICES.len() * PODS);
         resource_metrics.push(ResourceMetrics {
             resource: Some(resource(place / PODS, place % PODS)),
@@ -36,8 +41,6 @@ pub(in crate::bench) fn metrics(number: u64, count: usize, start: u64) -> Vec<u8
             }],
             ..ResourceMetrics::default()
         });
-        made += wanted;
-        pod += 1;
     }
     ExportMetricsServiceRequest { resource_metrics }.encode_to_vec()
 }

@@ -1,20 +1,20 @@
 //! Spans of whole traces.
 
-use super::{PODS, Random, SERVICES, id16, int, resource, scope, text};
+use super::{PODS, Random, SERVICES, STEP, id16, int, resource, scope, text};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status, span};
 use prost::Message as _;
 
 /// Spans of whole traces over a fixed graph of calls: 7 to 39 spans each, grouped by service.
-pub(in crate::bench) fn spans(number: u64, count: usize, start: u64) -> Vec<u8> {
+pub(super) fn spans(number: u64, count: usize, start: u64) -> Vec<u8> {
     let mut random = Random::new(number + 7);
     let mut by_service: Vec<Vec<Span>> = vec![Vec::new(); SERVICES.len()];
     let mut made = 0;
     while made < count {
         let size = trace_size(&mut random, count - made);
         let trace = id16(random.next());
-        let begin = start + made as u64 * 30_000;
+        let begin = start + number * STEP + made as u64 * STEP / count as u64;
         let mut ids: Vec<Vec<u8>> = Vec::with_capacity(size);
         for index in 0..size {
             let parent = (index > 0).then(|| (index - 1) / 2);

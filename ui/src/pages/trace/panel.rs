@@ -98,7 +98,7 @@ fn attributes(title: &'static str, prefix: &str, attributes: &Map<String, Value>
                 <tr>
                     <th scope="row">{key.clone()}</th>
                     <td class="mono value">{text}</td>
-                    <td class="do"><a href=search aria-label=format!("Traces with this {key}")>"find"</a></td>
+                    <td class="do"><a href=search aria-label=format!("Find traces with this {key}")>"find"</a></td>
                 </tr>
             }
         })
