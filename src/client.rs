@@ -153,7 +153,9 @@ fn print_sql(result: &Json, format: Format) -> anyhow::Result<()> {
                 .zip(row.as_array().into_iter().flatten())
                 .map(|(name, value)| ((*name).to_owned(), value.clone()))
                 .collect();
-            writeln!(out, "{}", Json::Object(object))?;
+            if writeln!(out, "{}", Json::Object(object)).is_err() {
+                return Ok(()); // the reader went away
+            }
         }
         return Ok(());
     }
@@ -163,10 +165,13 @@ fn print_sql(result: &Json, format: Format) -> anyhow::Result<()> {
     };
     let widths: Vec<usize> = (0..columns.len()).map(width).collect();
     let header: Vec<String> = columns.iter().zip(&widths).map(|(name, width)| format!("{name:<width$}")).collect();
-    writeln!(out, "{}", header.join("  ").trim_end())?;
-    for row in &rows {
-        let cells: Vec<String> = row.iter().zip(&widths).map(|(text, width)| format!("{text:<width$}")).collect();
-        writeln!(out, "{}", cells.join("  ").trim_end())?;
+    let cells = |row: &Vec<String>| -> Vec<String> {
+        row.iter().zip(&widths).map(|(text, width)| format!("{text:<width$}")).collect()
+    };
+    for cells in std::iter::once(header).chain(rows.iter().map(cells)) {
+        if writeln!(out, "{}", cells.join("  ").trim_end()).is_err() {
+            return Ok(()); // the reader went away
+        }
     }
     eprintln!("{} rows, {} rows in range, {} ms", rows.len(), result["rows_in_range"], result["elapsed_ms"]);
     Ok(())
@@ -191,7 +196,11 @@ pub(crate) async fn tail(flags: TailFlags) -> anyhow::Result<()> {
             if let Some(data) = text.trim_end().strip_prefix("data:") {
                 match serde_json::from_str::<Json>(data.trim()) {
                     Ok(Json::Number(dropped)) => eprintln!("… {dropped} left out: too many to show"),
-                    Ok(row) => println!("{}", line(&row)),
+                    Ok(row) => {
+                        if writeln!(std::io::stdout(), "{}", line(&row)).is_err() {
+                            return Ok(()); // the reader went away
+                        }
+                    }
                     Err(_) => {}
                 }
             }

@@ -11,6 +11,7 @@ mod stages;
 
 use clap::{Args, Parser, Subcommand};
 use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -101,7 +102,8 @@ fn main() -> ExitCode {
     allocator::give_back_soon();
     let filter = tracing_subscriber::EnvFilter::try_from_env("MANGRU_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,mangru=info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let colours = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
     match run(CommandLine::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

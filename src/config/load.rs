@@ -51,9 +51,10 @@ fn read(name: &str, text: &str) -> anyhow::Result<Given> {
         let key = lines.iter().find(|(key, line)| **line == place.line() && key.contains('.'));
         let key = key.map(|(key, _)| format!("{key}: ")).unwrap_or_default();
         let message = error.without_snippet().to_string();
-        // The message says the place once more, in front.
+        // The message says its place once more, in front or at the end.
         let message =
-            message.split_once(": ").filter(|(place, _)| place.contains("line")).map_or(&*message, |(_, m)| m);
+            message.split_once(": ").filter(|(place, _)| place.contains("line ")).map_or(&*message, |(_, m)| m);
+        let message = message.rsplit_once(" at line ").map_or(message, |(message, _)| message);
         anyhow!("{name}:{}:{}: {key}{message}", place.line(), place.column())
     })?;
     let places = lines.into_iter().map(|(key, line)| (key, format!("{name}:{line}"))).collect();
@@ -156,7 +157,8 @@ mod tests {
     #[test]
     fn an_unknown_key_is_named_with_file_and_line() {
         let error = read("a.yaml", "http: 127.0.0.1:1\nstore:\n  seal_rowz: 5\n").expect_err("unknown key").to_string();
-        assert!(error.starts_with("a.yaml:3:3: ") && error.contains("unknown field `seal_rowz`"), "{error}");
+        assert!(error.starts_with("a.yaml:3:3: store.seal_rowz: unknown field `seal_rowz`, "), "{error}");
+        assert!(!error.contains(" line "), "{error}");
     }
 
     #[test]

@@ -103,7 +103,11 @@ impl Shop {
             work: jitter(5),
             steps: vec![Step::Call(gateway)],
             fault: None,
-            line: None,
+            line: Some((
+                Severity::Debug,
+                format!("page for {operation} rendered"),
+                vec![("session.id", AnyValue::from(session_id(visit)))],
+            )),
         }
     }
 
@@ -117,7 +121,10 @@ impl Shop {
             work: jitter(if open { 1 } else { 18 }),
             steps: Vec::new(),
             fault: open.then_some(Fault::Refused("circuit breaker is open")),
-            line: None,
+            line: (!open).then(|| {
+                let attributes = vec![("product.id", AnyValue::from(product as i64))];
+                (Severity::Info, format!("{} products recommended beside {product}", 3 + product % 5), attributes)
+            }),
         };
         Call {
             callee: self.service("catalog"),
@@ -165,10 +172,7 @@ impl Shop {
                     visit % 4001,
                     if is_wrong { "failed: wrong password" } else { "succeeded" }
                 ),
-                vec![(
-                    "session.id",
-                    AnyValue::from(format!("s-{:08x}", visit.wrapping_mul(2_654_435_761) & 0xffff_ffff)),
-                )],
+                vec![("session.id", AnyValue::from(session_id(visit)))],
             )),
         }
     }
@@ -200,7 +204,11 @@ impl Shop {
                     rows: 3,
                 }],
                 fault: None,
-                line: None,
+                line: Some((
+                    Severity::Info,
+                    format!("cart of {} items loaded", 1 + visit % 7),
+                    vec![("session.id", AnyValue::from(session_id(visit)))],
+                )),
             }),
             Step::Call(Call {
                 callee: self.service("inventory"),
@@ -215,7 +223,11 @@ impl Shop {
                     rows: 1,
                 }],
                 fault: None,
-                line: None,
+                line: Some((
+                    Severity::Info,
+                    format!("stock reserved for {order}"),
+                    vec![("order.id", AnyValue::from(order.clone()))],
+                )),
             }),
         ];
         for attempt in 1..=attempts {
@@ -287,6 +299,10 @@ fn breaker_is_open(visit: u64) -> bool {
 
 fn request_id(visit: u64) -> String {
     format!("req-{:016x}", visit.wrapping_mul(0x9E37_79B9_7F4A_7C15))
+}
+
+fn session_id(visit: u64) -> String {
+    format!("s-{:08x}", (visit / 3).wrapping_mul(2_654_435_761) & 0xffff_ffff)
 }
 
 fn http(method: &'static str, route: &'static str) -> Vec<KeyValue> {
