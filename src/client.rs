@@ -74,7 +74,8 @@ pub(crate) async fn query(flags: QueryFlags) -> anyhow::Result<()> {
         let body = json!({ "sql": flags.query, "limit": flags.limit });
         let request = client.post(format!("{base}/api/v1/sql")).body(body.to_string());
         let result = answer(request.send().await.with_context(|| format!("cannot reach {base}"))?).await?;
-        return print_sql(&result, flags.format);
+        print_sql(&result, flags.format);
+        return Ok(());
     }
     let table = if flags.spans { "spans" } else { "logs" };
     let request = client.get(format!("{base}/api/v1/{table}")).query(&[
@@ -131,7 +132,7 @@ fn line(row: &Json) -> String {
     format!("{time} {severity:<5} {service:<20} {body}")
 }
 
-fn print_sql(result: &Json, format: Format) -> anyhow::Result<()> {
+fn print_sql(result: &Json, format: Format) {
     let columns: Vec<&str> =
         result["columns"].as_array().into_iter().flatten().filter_map(|column| column["name"].as_str()).collect();
     let text = |value: &Json| match value {
@@ -154,10 +155,10 @@ fn print_sql(result: &Json, format: Format) -> anyhow::Result<()> {
                 .map(|(name, value)| ((*name).to_owned(), value.clone()))
                 .collect();
             if writeln!(out, "{}", Json::Object(object)).is_err() {
-                return Ok(()); // the reader went away
+                return; // the reader went away
             }
         }
-        return Ok(());
+        return;
     }
     let width = |column: usize| {
         let widest = rows.iter().filter_map(|row| row.get(column)).map(|text| text.chars().count()).max();
@@ -170,11 +171,10 @@ fn print_sql(result: &Json, format: Format) -> anyhow::Result<()> {
     };
     for cells in std::iter::once(header).chain(rows.iter().map(cells)) {
         if writeln!(out, "{}", cells.join("  ").trim_end()).is_err() {
-            return Ok(()); // the reader went away
+            return; // the reader went away
         }
     }
     eprintln!("{} rows, {} rows in range, {} ms", rows.len(), result["rows_in_range"], result["elapsed_ms"]);
-    Ok(())
 }
 
 /// `mangru tail`.

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Takes in every log line, metric and span that services export over OpenTelemetry, and finds the cause of a fault.
 #[derive(Parser)]
@@ -115,16 +116,23 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(answer(command));
+    // What still runs on threads for blocking work is not waited for: what was acknowledged is durable.
+    runtime.shutdown_timeout(Duration::from_millis(500));
+    result
+}
+
+async fn answer(command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Serve(flags) => runtime.block_on(stages::serve(flags.settings("./mangru-data")?, false)),
-        Command::Demo(flags) => runtime.block_on(stages::serve(flags.settings("./mangru-demo-data")?, true)),
+        Command::Serve(flags) => stages::serve(flags.settings("./mangru-data")?, false).await,
+        Command::Demo(flags) => stages::serve(flags.settings("./mangru-demo-data")?, true).await,
         Command::Config { command: ConfigCommand::Check { file } } => {
             let settings = config::load(Some(&file), &BTreeMap::new())?.checked()?;
             print!("{}", settings.text());
             Ok(())
         }
-        Command::Query(flags) => runtime.block_on(client::query(flags)),
-        Command::Tail(flags) => runtime.block_on(client::tail(flags)),
-        Command::Bench { command } => runtime.block_on(bench::run(command)),
+        Command::Query(flags) => client::query(flags).await,
+        Command::Tail(flags) => client::tail(flags).await,
+        Command::Bench { command } => bench::run(command).await,
     }
 }

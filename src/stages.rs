@@ -3,7 +3,7 @@
 use crate::config::Settings;
 use crate::http::Port;
 use crate::{demo, health};
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use mangru_collector::Collector;
 use mangru_query::QueryService;
 use mangru_store::Store;
@@ -57,23 +57,22 @@ pub(crate) async fn serve(settings: Settings, with_shop: bool) -> anyhow::Result
 
     ended().await?;
     tracing::info!("stopping; a second signal ends at once");
-    #[allow(clippy::disallowed_methods)] // whoever asks twice does not want to wait for the order
-    tokio::spawn(async {
-        if ended().await.is_ok() {
-            std::process::exit(130);
+    let stop = async {
+        if let Some(shop) = shop {
+            in_time("the shop", SHOP_STOPS, shop.stop()).await;
         }
-    });
-    if let Some(shop) = shop {
-        in_time("the shop", SHOP_STOPS, shop.stop()).await;
+        if !collector.stop(COLLECTOR_STOPS).await {
+            tracing::warn!("the collector did not finish its requests in time");
+        }
+        in_time("the HTTP server", HTTP_STOPS, http.stop()).await;
+        if let Some(Err(error)) = in_time("the store", STORE_STOPS, store.close()).await {
+            tracing::warn!(%error, "the store did not close well; its journal will be replayed");
+        }
+    };
+    tokio::select! {
+        () = stop => Ok(()),
+        again = ended() => again.and_then(|()| bail!("a second signal ended the stop; the journal will be replayed")),
     }
-    if !collector.stop(COLLECTOR_STOPS).await {
-        tracing::warn!("the collector did not finish its requests in time");
-    }
-    in_time("the HTTP server", HTTP_STOPS, http.stop()).await;
-    if let Some(Err(error)) = in_time("the store", STORE_STOPS, store.close()).await {
-        tracing::warn!(%error, "the store did not close well; its journal will be replayed");
-    }
-    Ok(())
 }
 
 /// Waits so long for a stage to stop, and says which one did not.

@@ -292,7 +292,7 @@ async fn the_demo_fills_the_screens_by_itself() {
         let answer = client().post(format!("{ui}api/v1/sql")).body(body).send().await.expect("answer");
         answer.json::<Json>().await.expect("JSON")["rows"][0][0].as_u64().unwrap_or_default()
     };
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     loop {
         let services = ask("services").await["services"].as_array().map_or(0, Vec::len);
         let exceptions = count("spans/count?query=event.exception.type:*").await;
