@@ -210,4 +210,23 @@ mod tests {
         load(None, &variables(&[("MANGRU_SERVICE_HOST", "10.0.0.1"), ("MANGRU_PORT", "tcp://10.0.0.1:1")]))
             .expect("fine");
     }
+    #[test]
+    fn the_guide_and_the_example_name_every_setting() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let guide = std::fs::read_to_string(root.join("docs/configuration.md")).expect("guide");
+        let example = std::fs::read_to_string(root.join("deploy/mangru.yaml")).expect("example");
+        let example = lines(&example);
+        let values = serde_json::to_value(Settings::default()).expect("JSON");
+        for (name, value) in values.as_object().expect("settings") {
+            let keys: Vec<String> = match value {
+                Json::Object(section) => section.keys().map(|key| format!("{name}.{key}")).collect(),
+                _ => vec![name.clone()],
+            };
+            for key in keys {
+                assert!(guide.contains(&format!("`{key}`")), "docs/configuration.md does not tell of {key}");
+                // The only setting that has no default to show.
+                assert!(example.contains_key(&key) || key == "correlation.body_pattern", "{key} is not in the example");
+            }
+        }
+    }
 }
