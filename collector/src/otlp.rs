@@ -64,6 +64,14 @@ pub fn decode_json(
     decode(signal, &crate::json::to_protobuf(signal, text)?, arrival, correlation)
 }
 
+/// The most records in one request. An empty record takes two bytes on the wire and some hundred as a row.
+const MAX_RECORDS: usize = 1 << 18;
+
+/// Whether another record may be taken.
+pub(crate) const fn check_room(rows: usize) -> Result<(), WireError> {
+    if rows < MAX_RECORDS { Ok(()) } else { Err(WireError("a request holds more than 262144 records")) }
+}
+
 /// The effective time of a row, and the sender's own where it differs.
 pub(crate) fn effective(own: u64, fallback: u64) -> (i64, Option<u64>) {
     let chosen = if own == 0 { fallback } else { own };

@@ -12,10 +12,12 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::Value as Json;
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
-/// How deep values may nest: protobuf decoders stop at 100, a typical log at 5.
-pub const MAX_DEPTH: usize = 64;
+/// How deep values may nest. A level takes up to three of JSON, and JSON readers commonly stop at 128; protobuf
+/// decoders stop at 100, which are 33 levels of key-value lists. A typical log has 5.
+pub const MAX_DEPTH: usize = 40;
 
 /// An OpenTelemetry attribute value or log body.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -240,9 +242,17 @@ fn reserved(key: &str, value: &Json) -> Option<AnyValue> {
     }
 }
 
+fn has_repeats(entries: &[(String, AnyValue)]) -> bool {
+    if entries.len() <= 16 {
+        return entries.iter().enumerate().any(|(index, (key, _))| entries[..index].iter().any(|(k, _)| k == key));
+    }
+    let mut seen = HashSet::with_capacity(entries.len());
+    !entries.iter().all(|(key, _)| seen.insert(key.as_str()))
+}
+
 /// Appends a key-value list in the typed JSON form.
 pub fn write_object(entries: &[(String, AnyValue)], out: &mut String) {
-    let repeats = entries.iter().enumerate().any(|(index, (key, _))| entries[..index].iter().any(|(k, _)| k == key));
+    let repeats = has_repeats(entries);
     let reserved = entries.first().is_some_and(|(key, _)| key.starts_with('$'));
     let (open, close, pair_open, between, pair_close) =
         if repeats || reserved { ("{\"$kvlist\":[", "]}", "[", ",", "]") } else { ("{", "}", "", ":", "") };
@@ -382,6 +392,17 @@ mod tests {
         fn every_value_comes_back_from_its_text_form(value in any_value()) {
             prop_assert_eq!(AnyValue::from_text(&value.text(), value.kind()), Some(value));
         }
+    }
+
+    #[test]
+    fn the_deepest_value_comes_back_from_an_event() {
+        let twice = |value: AnyValue| AnyValue::KeyValues(vec![("k".to_owned(), value), ("k".to_owned(), AnyValue::Empty)]);
+        let deepest = (0..MAX_DEPTH).fold(AnyValue::KeyValues(Vec::new()), |value, _| twice(value));
+        let attributes = vec![("k".to_owned(), deepest.clone()), ("k".to_owned(), deepest)];
+        let event = crate::nested::SpanEvent { attributes, ..Default::default() };
+        let text = serde_json::to_string(&[&event]).expect("JSON");
+        let back: Vec<crate::nested::SpanEvent> = serde_json::from_str(&text).expect("read back");
+        assert_eq!(back, [event]);
     }
 
     #[test]

@@ -79,6 +79,7 @@ impl Columns {
         warnings: &mut BTreeMap<&'static str, u64>,
     ) -> Result<(), WireError> {
         let row = self.rows;
+        super::check_room(row)?;
         let (mut time, mut observed, mut severity, mut dropped, mut flags) = (0, 0, 0, 0, 0);
         let (mut severity_text, mut event_name) = ("", "");
         let (mut trace, mut span): (&[u8], &[u8]) = (&[], &[]);

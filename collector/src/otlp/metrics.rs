@@ -145,6 +145,7 @@ pub(super) fn decode(message: &[u8], arrival: u64) -> Result<Decoded, DecodeErro
                     return Ok(());
                 }
                 columns::each_message(metric.data, 1, |message| {
+                    super::check_room(points.rows)?;
                     let point = point(metric.kind, message)?;
                     points.add(&metric, &point, arrival);
                     Ok(())

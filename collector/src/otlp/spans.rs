@@ -105,6 +105,7 @@ impl Columns {
     fn span(&mut self, message: &[u8], arrival: u64, correlation: &Correlation) -> Result<bool, WireError> {
         let Some((trace_id, span_id)) = ids(message)? else { return Ok(false) };
         let row = self.rows;
+        super::check_room(row)?;
         let (mut start, mut end, mut kind, mut dropped, mut flags) = (0, 0, 0, 0, 0);
         let (mut name, mut trace_state) = ("", "");
         let mut parent = None;

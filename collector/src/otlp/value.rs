@@ -69,7 +69,7 @@ pub(crate) fn any_value(message: &[u8]) -> Result<AnyValue, WireError> {
 
 fn nested(message: &[u8], depth: usize) -> Result<AnyValue, WireError> {
     if depth > MAX_DEPTH {
-        return Err(WireError("values nest deeper than 64"));
+        return Err(WireError("a value nests deeper than 40"));
     }
     let mut any = AnyValue::Empty;
     let mut fields = Fields::new(message);
