@@ -13,6 +13,7 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use tonic::Code;
 use tonic::codec::CompressionEncoding;
 use tonic::transport::Channel;
+use tonic_types::StatusExt as _;
 
 async fn channel(server: &Server) -> Channel {
     Channel::from_shared(format!("http://{}", server.grpc)).expect("address").connect().await.expect("connection")
@@ -89,4 +90,48 @@ async fn spans_without_valid_ids_are_refused_alone() {
     assert_eq!(page["rows"].as_array().map(Vec::len), Some(1));
     let jaeger = server.get("/api/traces/01010101010101010101010101010101", &[]).await;
     assert_eq!(jaeger["data"][0]["spans"][0]["operationName"], "n");
+}
+
+/// The delay that `google.rpc.RetryInfo` in a status asks for.
+fn retry_delay(status: &tonic::Status) -> Option<std::time::Duration> {
+    status.get_details_retry_info().and_then(|info| info.retry_delay)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_than_there_is_room_for_is_asked_to_come_again_and_none_of_it_is_lost() {
+    let folder = tempfile::tempdir().expect("folder");
+    let limits = [
+        ("MANGRU_STORE_MEMORY_MIB", "16"),
+        ("MANGRU_STORE_SEAL_MIB", "4"),
+        ("MANGRU_OTLP_MAX_HTTP_MIB", "4"),
+        ("MANGRU_OTLP_MAX_IN_FLIGHT_MIB", "4"),
+    ];
+    let server = Server::start(folder.path(), &limits);
+    let channel = channel(&server).await;
+    let senders: Vec<_> = (0..12)
+        .map(|_| {
+            let mut client = LogsServiceClient::new(channel.clone());
+            tokio::spawn(async move {
+                let (mut kept, mut refused) = (0_u64, 0_u64);
+                while kept < 6 {
+                    match client.export(logs(&"heavy load ".repeat(30), 3000)).await {
+                        Ok(_) => kept += 1,
+                        Err(status) => {
+                            assert_eq!(status.code(), Code::Unavailable, "{status}");
+                            assert!(retry_delay(&status).is_some_and(|delay| !delay.is_zero()), "{status}");
+                            refused += 1;
+                            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                        }
+                    }
+                }
+                refused
+            })
+        })
+        .collect();
+    let mut refused = 0;
+    for sender in senders {
+        refused += sender.await.expect("a sender");
+    }
+    assert!(refused > 0, "the load was no overload");
+    assert_eq!(server.count("logs", "heavy").await, 12 * 6 * 3000);
 }

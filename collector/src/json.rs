@@ -164,9 +164,8 @@ impl<'de> Visitor<'de> for FieldSeed<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
         let Self { field, path, out } = self;
         for index in 0.. {
-            let item = path.within(Step::Item(index), || {
-                items.next_element_seed(ItemSeed { field, path, out: &mut *out })
-            })?;
+            let item =
+                path.within(Step::Item(index), || items.next_element_seed(ItemSeed { field, path, out: &mut *out }))?;
             if item.is_none() {
                 break;
             }
@@ -347,9 +346,7 @@ impl Scalar<'_> {
         match self {
             Self::Signed(number) => u64::try_from(*number).ok(),
             Self::Unsigned(number) => Some(*number),
-            Self::Double(value) => {
-                (value.fract() == 0.0 && (0.0..1.8e19).contains(value)).then_some(*value as u64)
-            }
+            Self::Double(value) => (value.fract() == 0.0 && (0.0..1.8e19).contains(value)).then_some(*value as u64),
             Self::Text(text) => text.trim().parse().ok(),
             Self::Null | Self::Bool(_) => None,
         }

@@ -1,8 +1,9 @@
 //! Which fields there are, and which values they have.
 
 use crate::language::{Expr, FieldRef, group_keys};
-use crate::scan::{self, ScanRequest};
+use crate::scan::{self, ScanCoverage, ScanRequest};
 use crate::{Coverage, QueryError, QueryService};
+use arrow::array::{Array as _, AsArray as _, RecordBatch};
 use hashbrown::HashMap;
 use mangru_store::value::read_object;
 use mangru_store::{PROMOTED, Signal, TimeRange};
@@ -73,49 +74,85 @@ const fn columns(signal: Signal) -> &'static [&'static str] {
 }
 
 impl QueryService {
-    /// The fields of rows in the range, columns first, then by how many rows have them.
-    pub async fn fields(&self, signal: Signal, range: TimeRange) -> Result<Vec<Field>, QueryError> {
-        let snapshot = self.store().snapshot(signal);
-        let mut attributes: BTreeMap<String, u64> = BTreeMap::new();
-        let mut resources: BTreeMap<String, u64> = BTreeMap::new();
-        let mut total = 0;
-        for part in snapshot.parts.iter().filter(|part| range.touches(part.min_time(), part.max_time())) {
-            total += u64::from(part.rows());
-            let Some(index) = part.index().await? else { continue };
-            let found = scan::blocking(move || Ok((index.attribute_keys()?, index.resources()?))).await?;
-            for (key, rows) in found.0 {
-                *attributes.entry(key).or_default() += rows;
-            }
-            for (json, rows) in found.1 {
-                for (key, _) in read_object(&json) {
-                    *resources.entry(key).or_default() += rows;
-                }
-            }
-        }
-        let hot = snapshot.hot;
-        let (hot_attributes, hot_resources, hot_rows) = scan::blocking(move || hot_fields(&hot, signal)).await?;
-        total += hot_rows;
-        for (key, rows) in hot_attributes {
-            *attributes.entry(key).or_default() += rows;
-        }
-        for (key, rows) in hot_resources {
-            *resources.entry(key).or_default() += rows;
-        }
-        let sorted = |map: BTreeMap<String, u64>, kind: &str| {
+    /// The fields of rows in the range, columns first, then by how many rows have them. Sealed rows are counted by whole
+    /// parts, from their indexes.
+    pub async fn fields(&self, signal: Signal, range: TimeRange) -> Result<(Vec<Field>, Coverage), QueryError> {
+        let started = Instant::now();
+        let (found, scan) = match self.indexed_fields(signal, range).await? {
+            Some(found) => found,
+            None => self.scanned_fields(signal, range).await?,
+        };
+        let sorted = |map: FieldRows, kind: &str| {
             let mut all: Vec<Field> =
                 map.into_iter().map(|(name, rows)| Field { name, kind: kind.to_owned(), rows }).collect();
             all.sort_by_key(|field| std::cmp::Reverse(field.rows));
             all
         };
-        let column = |name: &&str| Field { name: (*name).to_owned(), kind: "column".to_owned(), rows: total };
+        let column = |name: &&str| Field { name: (*name).to_owned(), kind: "column".to_owned(), rows: found.rows };
         let mut fields: Vec<Field> = columns(signal).iter().map(column).collect();
-        fields.extend(sorted(attributes, "attribute"));
+        fields.extend(sorted(found.attributes, "attribute"));
         fields.extend(
-            sorted(resources, "resource")
+            sorted(found.resources, "resource")
                 .into_iter()
                 .map(|field| Field { name: format!("resource.{}", field.name), ..field }),
         );
-        Ok(fields)
+        Ok((fields, Coverage::of_scan(&scan, started)))
+    }
+
+    /// The fields by the indexes of parts; `None` when rows of the range are not indexed by their attributes.
+    async fn indexed_fields(
+        &self,
+        signal: Signal,
+        range: TimeRange,
+    ) -> Result<Option<(Found, ScanCoverage)>, QueryError> {
+        if signal == Signal::MetricPoints {
+            return Ok(None);
+        }
+        let snapshot = self.store().snapshot(signal);
+        let mut unreadable_parts = Vec::new();
+        let hot = snapshot.hot;
+        let mut found = scan::blocking(move || {
+            let mut found = Found::default();
+            hot.iter().try_for_each(|batch| found.add(batch, signal))?;
+            Ok(found)
+        })
+        .await?;
+        for part in snapshot.parts.iter().filter(|part| range.touches(part.min_time(), part.max_time())) {
+            found.rows += u64::from(part.rows());
+            let index = match part.index().await {
+                Ok(Some(index)) => index,
+                Ok(None) => return Ok(None),
+                Err(error) => {
+                    tracing::error!(path = part.path(), %error, "index could not be read");
+                    unreadable_parts.push(part.path().to_owned());
+                    continue;
+                }
+            };
+            let (keys, resources) = scan::blocking(move || Ok((index.attribute_keys()?, index.resources()?))).await?;
+            for (key, rows) in keys {
+                *found.attributes.entry(key).or_default() += rows;
+            }
+            for (json, rows) in resources {
+                add_keys(&mut found.resources, &json, rows);
+            }
+        }
+        let scan = ScanCoverage { matched: found.rows, rows_in_range: found.rows, unreadable_parts };
+        Ok(Some((found, scan)))
+    }
+
+    /// The fields by the rows themselves.
+    async fn scanned_fields(&self, signal: Signal, range: TimeRange) -> Result<(Found, ScanCoverage), QueryError> {
+        let (control, _guard) = self.control();
+        let _turn = self.turn().await?;
+        let mut columns = vec!["attributes", "resource_attributes"];
+        if signal != Signal::MetricPoints {
+            columns.extend(PROMOTED.iter().map(|promoted| promoted.column));
+        }
+        let request = ScanRequest { signal, filter: Expr::All, range, columns };
+        let each = move |found: &mut Found, batch: &RecordBatch| found.add(batch, signal);
+        let (states, scan) = scan::for_each(self.store(), &request, &control, Found::default, each).await?;
+        let all = states.into_iter().fold(Found::default(), Found::and);
+        Ok((all, scan))
     }
 
     /// The values of a field with the most rows.
@@ -177,14 +214,23 @@ fn with_field(filter: Expr, field: &FieldRef) -> Expr {
 
 type FieldRows = BTreeMap<String, u64>;
 
-fn hot_fields(
-    hot: &[arrow::record_batch::RecordBatch],
-    signal: Signal,
-) -> Result<(FieldRows, FieldRows, u64), QueryError> {
-    use arrow::array::{Array as _, AsArray as _};
-    let (mut attributes, mut resources, mut total) = (FieldRows::new(), FieldRows::new(), 0);
-    for batch in hot {
-        total += batch.num_rows() as u64;
+/// Keys of attributes and resources with the rows that have them.
+#[derive(Default)]
+struct Found {
+    attributes: FieldRows,
+    resources: FieldRows,
+    rows: u64,
+}
+
+fn add_keys(rows_by_key: &mut FieldRows, json: &str, rows: u64) {
+    for (key, _) in read_object(json) {
+        *rows_by_key.entry(key).or_default() += rows;
+    }
+}
+
+impl Found {
+    fn add(&mut self, batch: &RecordBatch, signal: Signal) -> Result<(), QueryError> {
+        self.rows += batch.num_rows() as u64;
         if let Some(map) = batch.column_by_name("attributes").and_then(|column| column.as_map_opt()) {
             let keys = map.keys().as_string::<i32>();
             let mut counts: HashMap<&str, u64> = HashMap::new();
@@ -192,25 +238,41 @@ fn hot_fields(
                 *counts.entry(keys.value(place)).or_default() += 1;
             }
             for (key, rows) in counts {
-                *attributes.entry(key.to_owned()).or_default() += rows;
+                *self.attributes.entry(key.to_owned()).or_default() += rows;
             }
-        }
-        if signal != Signal::MetricPoints {
             for promoted in PROMOTED {
                 let rows = batch.column_by_name(promoted.column).map_or(0, |column| column.len() - column.null_count());
                 if rows > 0 {
-                    *attributes.entry(promoted.key.to_owned()).or_default() += rows as u64;
+                    *self.attributes.entry(promoted.key.to_owned()).or_default() += rows as u64;
                 }
             }
-        }
-        let keys = group_keys(&FieldRef::Column("resource_attributes"), signal, batch)?;
-        let mut rows = vec![0_u64; keys.values.len()];
-        keys.keys.iter().filter_map(|place| usize::try_from(*place).ok()).for_each(|place| rows[place] += 1);
-        for (json, rows) in keys.values.iter().zip(rows).filter(|(_, rows)| *rows > 0) {
-            for (key, _) in read_object(json) {
-                *resources.entry(key).or_default() += rows;
+        } else {
+            for (json, rows) in objects("attributes", signal, batch)? {
+                add_keys(&mut self.attributes, &json, rows);
             }
         }
+        for (json, rows) in objects("resource_attributes", signal, batch)? {
+            add_keys(&mut self.resources, &json, rows);
+        }
+        Ok(())
     }
-    Ok((attributes, resources, total))
+
+    fn and(mut self, other: Self) -> Self {
+        for (key, rows) in other.attributes {
+            *self.attributes.entry(key).or_default() += rows;
+        }
+        for (key, rows) in other.resources {
+            *self.resources.entry(key).or_default() += rows;
+        }
+        self.rows += other.rows;
+        self
+    }
+}
+
+/// The distinct values of a column of JSON objects with their rows.
+fn objects(column: &'static str, signal: Signal, batch: &RecordBatch) -> Result<Vec<(String, u64)>, QueryError> {
+    let keys = group_keys(&FieldRef::Column(column), signal, batch)?;
+    let mut rows = vec![0_u64; keys.values.len()];
+    keys.keys.iter().filter_map(|place| usize::try_from(*place).ok()).for_each(|place| rows[place] += 1);
+    Ok(keys.values.into_iter().zip(rows).filter(|(_, rows)| *rows > 0).collect())
 }

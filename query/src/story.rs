@@ -160,7 +160,7 @@ impl QueryService {
                 any.push(Expr::Field(FieldRef::Id("parent_span_id"), equals(&normal)));
             }
         }
-        for field in self.fields(signal, mangru_store::TimeRange::ALL).await?.into_iter().take(MAX_KEYS) {
+        for field in self.fields(signal, mangru_store::TimeRange::ALL).await?.0.into_iter().take(MAX_KEYS) {
             if field.kind == "attribute" && !field.name.starts_with("event.") {
                 any.push(Expr::Field(FieldRef::Attribute(field.name), equals(id)));
             }

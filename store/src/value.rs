@@ -396,7 +396,8 @@ mod tests {
 
     #[test]
     fn the_deepest_value_comes_back_from_an_event() {
-        let twice = |value: AnyValue| AnyValue::KeyValues(vec![("k".to_owned(), value), ("k".to_owned(), AnyValue::Empty)]);
+        let twice =
+            |value: AnyValue| AnyValue::KeyValues(vec![("k".to_owned(), value), ("k".to_owned(), AnyValue::Empty)]);
         let deepest = (0..MAX_DEPTH).fold(AnyValue::KeyValues(Vec::new()), |value, _| twice(value));
         let attributes = vec![("k".to_owned(), deepest.clone()), ("k".to_owned(), deepest)];
         let event = crate::nested::SpanEvent { attributes, ..Default::default() };

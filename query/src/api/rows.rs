@@ -282,6 +282,8 @@ pub(super) async fn story(
 #[derive(Serialize, utoipa::ToSchema)]
 pub(super) struct Fields {
     fields: Vec<Field>,
+    #[serde(flatten)]
+    coverage: Coverage,
 }
 
 /// The fields that rows of the range have.
@@ -290,7 +292,8 @@ pub(super) async fn fields(
     State(service): Service,
     Parameters(parameters): Parameters<RangeParameters>,
 ) -> Result<Json<Fields>, ApiError> {
-    Ok(Json(Fields { fields: service.fields(parameters.signal()?, parameters.range()?).await? }))
+    let (fields, coverage) = service.fields(parameters.signal()?, parameters.range()?).await?;
+    Ok(Json(Fields { fields, coverage }))
 }
 
 /// Parameters of a question for values.

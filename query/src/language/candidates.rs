@@ -141,10 +141,7 @@ fn text(pattern: &TextPattern, index: &PartIndex) -> Result<Option<Candidates>, 
 }
 
 /// Rows that hold all of these words; `None` for no words.
-fn all_words<'a>(
-    wanted: impl Iterator<Item = &'a str>,
-    index: &PartIndex,
-) -> Result<Option<Candidates>, StoreError> {
+fn all_words<'a>(wanted: impl Iterator<Item = &'a str>, index: &PartIndex) -> Result<Option<Candidates>, StoreError> {
     let mut found: Option<Candidates> = None;
     for word in wanted {
         let next = index.word(word)?;
@@ -215,9 +212,7 @@ fn field(field: &FieldRef, matcher: &Matcher, part: &Lookup<'_>) -> Result<Optio
         },
         FieldRef::Id(column) => Ok(match matcher {
             Matcher::Equals(literal) => match SpanId::from_hex(&literal.text) {
-                Some(id) => {
-                    part.ids.get(&(*column, id.0)).map(|rows| Candidates { rows: rows.clone(), exact: false })
-                }
+                Some(id) => part.ids.get(&(*column, id.0)).map(|rows| Candidates { rows: rows.clone(), exact: false }),
                 None => (!is_zero_id(&literal.text, 8)).then(none),
             },
             _ => None,
@@ -247,12 +242,7 @@ fn field(field: &FieldRef, matcher: &Matcher, part: &Lookup<'_>) -> Result<Optio
     }
 }
 
-fn attribute(
-    key: &str,
-    matcher: &Matcher,
-    prefix: &str,
-    part: &Lookup<'_>,
-) -> Result<Option<Candidates>, StoreError> {
+fn attribute(key: &str, matcher: &Matcher, prefix: &str, part: &Lookup<'_>) -> Result<Option<Candidates>, StoreError> {
     // Attributes of metric points are not indexed.
     if part.signal == Signal::MetricPoints {
         return Ok(None);

@@ -235,9 +235,7 @@ impl FieldRef {
             Self::Id(_) => {
                 let lower = |literal: Literal| Literal::new(literal.text.to_ascii_lowercase(), true);
                 let matcher = match matcher {
-                    Matcher::Glob(prefix, regex) => {
-                        Matcher::Glob(prefix.to_ascii_lowercase(), without_case(&regex)?)
-                    }
+                    Matcher::Glob(prefix, regex) => Matcher::Glob(prefix.to_ascii_lowercase(), without_case(&regex)?),
                     Matcher::Regex(regex) => Matcher::Regex(without_case(&regex)?),
                     other => other
                         .map_literals(&|literal| Ok(Matcher::Equals(lower(literal))), &|literal| Ok(lower(literal)))?,

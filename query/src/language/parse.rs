@@ -297,9 +297,9 @@ impl Parser {
         if !value.quoted && value.text.contains('*') {
             return glob(&format!("*{}*", value.text.trim_matches('*')), value.at).map(Expr::Text);
         }
-        TextPattern::phrase(&value.text).map(Expr::Text).ok_or_else(|| {
-            QueryError::at(value.at, format!("`{}` holds no letter or digit to search for", value.text))
-        })
+        TextPattern::phrase(&value.text)
+            .map(Expr::Text)
+            .ok_or_else(|| QueryError::at(value.at, format!("`{}` holds no letter or digit to search for", value.text)))
     }
 
     fn field_test(&mut self, name: &Value, operator: &str, depth: usize) -> Result<Expr, QueryError> {

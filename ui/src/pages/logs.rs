@@ -102,7 +102,7 @@ async fn load(context: &UiContext, request: &PageRequest) -> Logs {
         context.query.fields(Signal::Logs, range),
         open_row(context, request, rows.as_ref().map_or(&[], |page| page.rows.as_slice())),
     );
-    let mut fields = fields.unwrap_or_default();
+    let mut fields = fields.map(|(fields, _)| fields).unwrap_or_default();
     fields.sort_by(|a, b| a.name.cmp(&b.name));
     Logs { rows, counts: Some(counts), facets, fields, open }
 }
