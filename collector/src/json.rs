@@ -59,7 +59,7 @@ impl Path {
         for step in self.0.borrow().iter() {
             match step {
                 Step::Member(name) => path.extend([".", name]),
-                Step::Item(index) => path.push_str(&format!("[{index}]")),
+                Step::Item(index) => path.extend(["[", &index.to_string(), "]"]),
             }
         }
         format!("{path}: {error}")
@@ -145,7 +145,7 @@ impl<'de> DeserializeSeed<'de> for FieldSeed<'_> {
         if self.field.repeated {
             deserializer.deserialize_any(self)
         } else {
-            ItemSeed { field: self.field, path: self.path, out: self.out }.deserialize(deserializer).map(|_| ())
+            ItemSeed { field: self.field, path: self.path, out: self.out }.deserialize(deserializer)
         }
     }
 }

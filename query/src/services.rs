@@ -138,7 +138,7 @@ impl QueryService {
             signal: Signal::Spans,
             filter: Expr::All,
             range: doubled,
-            columns: vec!["time", "service_name", "kind", "status_code", "duration_ns", "service_version"],
+            columns: vec!["time", "service_name", "kind", "status_code", "duration_ns", "resource_attributes"],
         };
         let (tallies, mut coverage_of_spans) =
             scan::for_each(self.store(), &scan, &control, HashMap::<String, Tally>::new, move |tallies, batch| {
@@ -269,7 +269,7 @@ impl QueryService {
 
 fn tally(tallies: &mut HashMap<String, Tally>, batch: &RecordBatch, places: Buckets) -> Result<(), QueryError> {
     let keys = group_keys(&FieldRef::Column("service_name"), Signal::Spans, batch)?;
-    let versions = group_keys(&FieldRef::Column("service_version"), Signal::Spans, batch)?;
+    let versions = group_keys(&FieldRef::Resource("service.version".to_owned()), Signal::Spans, batch)?;
     let times = column(batch, "time")?.as_primitive::<TimestampNanosecondType>();
     let kinds = column(batch, "kind")?.as_primitive::<Int32Type>();
     let statuses = column(batch, "status_code")?.as_primitive::<Int32Type>();

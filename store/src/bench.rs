@@ -42,7 +42,7 @@ impl IndexOnly {
             for batch in batches {
                 builder.add(batch.rows())?;
             }
-            Ok(builder.finish(0)?.0.len())
+            Ok(builder.finish(0, &mut std::io::sink())?.length as usize)
         };
         build().unwrap_or(0)
     }

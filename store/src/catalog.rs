@@ -5,8 +5,9 @@ mod tables;
 
 use crate::part::{PartId, PartRecord};
 use crate::{Position, Signal, StoreError};
+use lake::Snapshot;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Row as _, SqlitePool};
+use sqlx::{Row as _, Sqlite, SqlitePool, Transaction};
 use std::path::Path;
 use std::time::Duration;
 
@@ -82,23 +83,8 @@ impl Catalog {
     /// Publishes a part and the journal position that it covers, both or neither.
     pub(crate) async fn publish(&self, part: &PartRecord, sealed: Position) -> Result<(), StoreError> {
         let mut transaction = self.pool.begin().await?;
-        let data_file_id = lake::add_data_file(&mut transaction, part).await?;
-        sqlx::query(
-            "INSERT INTO mangru_part (part_id, data_file_id, signal, path, row_count, size_bytes, index_bytes, footer_bytes, min_time, \
-             max_time) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        )
-        .bind(part.id.to_string())
-        .bind(data_file_id)
-        .bind(part.signal as i64)
-        .bind(&part.path)
-        .bind(i64::from(part.rows))
-        .bind(part.bytes as i64)
-        .bind(part.index_bytes as i64)
-        .bind(part.footer_bytes as i64)
-        .bind(part.min_time)
-        .bind(part.max_time)
-        .execute(&mut *transaction)
-        .await?;
+        let snapshot = lake::begin_snapshot(&mut transaction, &lake::inserted(part.signal), 1).await?;
+        add_part(&mut transaction, part, snapshot).await?;
         sqlx::query(
             "INSERT INTO mangru_sealed (signal, position) VALUES (?, ?) \
              ON CONFLICT (signal) DO UPDATE SET position = excluded.position",
@@ -111,8 +97,88 @@ impl Catalog {
         Ok(())
     }
 
+    /// Puts a part, or none, in the place of others of its signal, all or nothing. The files of the others are still
+    /// there for those who read an earlier snapshot, until [`Self::forget`].
+    pub(crate) async fn replace(
+        &self,
+        signal: Signal,
+        gone: &[PartId],
+        made: Option<&PartRecord>,
+    ) -> Result<(), StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        let changes = lake::replaced(signal, made.is_some());
+        let snapshot = lake::begin_snapshot(&mut transaction, &changes, i64::from(made.is_some())).await?;
+        for part in gone {
+            let row = sqlx::query("DELETE FROM mangru_part WHERE part_id = ? RETURNING data_file_id")
+                .bind(part.to_string())
+                .fetch_one(&mut *transaction)
+                .await?;
+            let data_file_id: i64 = row.try_get(0)?;
+            lake::end_data_file(&mut transaction, signal, data_file_id, snapshot).await?;
+            sqlx::query("INSERT INTO mangru_gone (part_id, data_file_id) VALUES (?, ?)")
+                .bind(part.to_string())
+                .bind(data_file_id)
+                .execute(&mut *transaction)
+                .await?;
+        }
+        if let Some(part) = made {
+            add_part(&mut transaction, part, snapshot).await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Takes a part that is gone, and whose file is, out of the catalog's history.
+    pub(crate) async fn forget(&self, part: PartId) -> Result<(), StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        let found = sqlx::query("DELETE FROM mangru_gone WHERE part_id = ? RETURNING data_file_id")
+            .bind(part.to_string())
+            .fetch_optional(&mut *transaction)
+            .await?;
+        if let Some(found) = found {
+            lake::forget_data_file(&mut transaction, found.try_get(0)?).await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Takes all parts that are gone out of the history: at start, when their files have been removed.
+    pub(crate) async fn forget_all(&self) -> Result<(), StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        for row in sqlx::query("DELETE FROM mangru_gone RETURNING data_file_id").fetch_all(&mut *transaction).await? {
+            lake::forget_data_file(&mut transaction, row.try_get(0)?).await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
     /// Closes the database.
     pub(crate) async fn close(&self) {
         self.pool.close().await;
     }
+}
+
+async fn add_part(
+    transaction: &mut Transaction<'_, Sqlite>,
+    part: &PartRecord,
+    snapshot: Snapshot,
+) -> Result<(), StoreError> {
+    let data_file_id = lake::add_data_file(transaction, part, snapshot).await?;
+    sqlx::query(
+        "INSERT INTO mangru_part (part_id, data_file_id, signal, path, row_count, size_bytes, index_bytes, footer_bytes, min_time, \
+         max_time) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(part.id.to_string())
+    .bind(data_file_id)
+    .bind(part.signal as i64)
+    .bind(&part.path)
+    .bind(i64::from(part.rows))
+    .bind(part.bytes as i64)
+    .bind(part.index_bytes as i64)
+    .bind(part.footer_bytes as i64)
+    .bind(part.min_time)
+    .bind(part.max_time)
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
 }

@@ -20,6 +20,8 @@ pub struct StoreConfig {
     pub memory_max_bytes: usize,
     /// Appends are refused (retry later) while the disk has less room than this. Default 256 MiB.
     pub disk_reserve_bytes: u64,
+    /// Files of merged parts are kept so long for other programs that read them. Default 1 min.
+    pub retired_grace: Duration,
 }
 
 impl Default for StoreConfig {
@@ -32,6 +34,7 @@ impl Default for StoreConfig {
             journal_max_bytes: 2 << 30,
             memory_max_bytes: 112 << 20,
             disk_reserve_bytes: 256 << 20,
+            retired_grace: Duration::from_mins(1),
         }
     }
 }

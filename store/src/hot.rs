@@ -1,6 +1,6 @@
 //! Hot batches: acknowledged rows in memory, searchable at once, not yet in a part.
 
-use crate::{MemoryBudget, MemoryPermit, Part, Position, Signal, Snapshot, StoreError};
+use crate::{MemoryBudget, MemoryPermit, Part, PartId, Position, Signal, Snapshot, StoreError};
 use arrow::compute::concat_batches;
 use arrow::record_batch::RecordBatch;
 use std::sync::Arc;
@@ -88,6 +88,16 @@ impl Table {
         self.sealing.clear();
         self.parts.push(part);
         self.sort_parts();
+    }
+
+    /// Puts a part, or none, in the place of others and gives these.
+    pub(crate) fn replace(&mut self, gone: &[PartId], made: Option<Arc<Part>>) -> Vec<Arc<Part>> {
+        let (retired, mut parts): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.parts).into_iter().partition(|part| gone.contains(&part.id()));
+        parts.extend(made);
+        self.parts = parts;
+        self.sort_parts();
+        retired
     }
 
     /// Gives frozen batches back after a seal that failed.

@@ -7,14 +7,18 @@
 mod build;
 mod columns;
 mod embed;
+mod filters;
+mod merge;
 
 pub(crate) use build::IndexBuilder;
 pub(crate) use embed::{Embedded, METADATA_KEY};
+pub(crate) use merge::{IndexSource, merge};
 
 use crate::{Signal, StoreError, TraceId, words};
 use bytes::Bytes;
 use columns::{Fields, cut_value};
 use embed::EmbeddedDirectory;
+use filters::Filters;
 use roaring::RoaringBitmap;
 use std::sync::Arc;
 use tantivy::index::InvertedIndexReader;
@@ -32,6 +36,12 @@ pub struct Candidates {
 }
 
 impl Candidates {
+    /// The rows of both.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self { rows: self.rows | other.rows, exact: self.exact && other.exact }
+    }
+
     const fn exactly(rows: RoaringBitmap) -> Self {
         Self { rows, exact: true }
     }
@@ -43,11 +53,9 @@ pub struct PartIndex {
     fields: Fields,
     segment: Option<SegmentReader>,
     resources: Vec<String>,
+    filters: Filters,
     path: String,
 }
-
-/// Values with how many rows have each, and whether the walk was cut short by its budget.
-pub type ValueCounts = (Vec<(String, u64)>, bool);
 
 impl PartIndex {
     /// Opens the index in these bytes.
@@ -60,10 +68,12 @@ impl PartIndex {
         let resources =
             directory.content(embed::RESOURCES).ok_or_else(|| corrupt("index has no resources".to_owned()))?;
         let resources = serde_json::from_slice(&resources).map_err(|error| corrupt(error.to_string()))?;
+        let filters = directory.content(embed::FILTERS).and_then(Filters::open);
+        let filters = filters.ok_or_else(|| corrupt("index has no filters".to_owned()))?;
         let index = Index::open(directory)?;
         let segment = index.searchable_segments()?.first().map(SegmentReader::open).transpose()?;
         let (_, fields) = columns::schema();
-        Ok(Self { signal, fields, segment, resources, path: path.to_owned() })
+        Ok(Self { signal, fields, segment, resources, filters, path: path.to_owned() })
     }
 
     fn read_error(&self) -> impl Fn(std::io::Error) -> StoreError + '_ {
@@ -154,11 +164,54 @@ impl PartIndex {
     /// Rows whose words hold this one, folded as [`words`] does: the body of logs, name and status message of spans.
     pub fn word(&self, word: &str) -> Result<Candidates, StoreError> {
         let cut = words::cut(word);
-        Ok(Candidates { rows: self.term(self.fields.word, cut.as_bytes())?, exact: cut.len() == word.len() })
+        if !words::is_id_like(cut) {
+            return Ok(Candidates {
+                rows: self.term(self.fields.word, cut.as_bytes())?,
+                exact: cut.len() == word.len(),
+            });
+        }
+        let rows = self.filters.rows_that_may_hold(filters::word_hash(cut));
+        let mut mark = vec![columns::WORD_MARK];
+        mark.extend_from_slice(words::before_digits(cut).as_bytes());
+        self.marked(rows, self.fields.word, &mark)
+    }
+
+    /// The rows of blocks that also have a mark.
+    fn marked(&self, blocks: RoaringBitmap, field: Field, mark: &[u8]) -> Result<Candidates, StoreError> {
+        let rows = if blocks.is_empty() { blocks } else { blocks & self.term(field, mark)? };
+        Ok(Candidates { exact: rows.is_empty(), rows })
     }
 
     /// Rows that hold any word that starts with `prefix` and is kept; `None` when more than `budget` words start so.
+    ///
+    /// Words that look like ids are not known one by one: rows that hold any that may start so are among the candidates.
     pub fn words_where(
+        &self,
+        prefix: &str,
+        keep: &dyn Fn(&str) -> bool,
+        budget: usize,
+    ) -> Result<Option<Candidates>, StoreError> {
+        let start = words::cut(prefix);
+        let Some(mut found) = self.listed_words_where(start, keep, budget)? else { return Ok(None) };
+        let letters = words::before_digits(start);
+        let mut mark = vec![columns::WORD_MARK];
+        mark.extend_from_slice(letters.as_bytes());
+        if letters.len() < start.len() {
+            found = found.or(Candidates { rows: self.term(self.fields.word, &mark)?, exact: false });
+            return Ok(Some(found));
+        }
+        let mut walked = 0;
+        self.walk(self.fields.word, &mark, |reader, _, info| {
+            walked += 1;
+            let rows = self.postings(reader, info)?;
+            found = std::mem::take(&mut found).or(Candidates { rows, exact: false });
+            Ok(walked <= budget)
+        })?;
+        Ok((walked <= budget).then_some(found))
+    }
+
+    /// The same without words that look like ids.
+    pub fn listed_words_where(
         &self,
         prefix: &str,
         keep: &dyn Fn(&str) -> bool,
@@ -166,15 +219,17 @@ impl PartIndex {
     ) -> Result<Option<Candidates>, StoreError> {
         let mut found = Candidates::exactly(RoaringBitmap::new());
         let mut walked = 0;
-        let start = words::cut(prefix);
         let mut text = String::new();
-        self.walk(self.fields.word, start.as_bytes(), |reader, rest, info| {
+        self.walk(self.fields.word, prefix.as_bytes(), |reader, rest, info| {
+            if prefix.is_empty() && rest.first() == Some(&columns::WORD_MARK) {
+                return Ok(true);
+            }
             walked += 1;
             if walked > budget {
                 return Ok(false);
             }
             text.clear();
-            text.push_str(start);
+            text.push_str(prefix);
             text.push_str(&String::from_utf8_lossy(rest));
             let is_cut = text.len() > words::MAX_WORD_BYTES - 4;
             if is_cut || keep(&text) {
@@ -189,10 +244,14 @@ impl PartIndex {
     /// Rows with this record attribute, its value in text form.
     pub fn attribute(&self, key: &str, value: &str) -> Result<Candidates, StoreError> {
         let (start, key_is_whole) = attribute_start(key);
-        let (value, value_is_whole) = cut_value(value);
+        let (cut, value_is_whole) = cut_value(value);
         let mut term = start;
-        term.extend_from_slice(value.as_bytes());
-        Ok(Candidates { rows: self.term(self.fields.attribute, &term)?, exact: key_is_whole && value_is_whole })
+        term.extend_from_slice(cut.as_bytes());
+        let listed =
+            Candidates { rows: self.term(self.fields.attribute, &term)?, exact: key_is_whole && value_is_whole };
+        let mark = attribute_mark(key);
+        let blocks = self.filters.rows_that_may_hold(filters::attribute_hash(&mark[1..], value));
+        Ok(listed.or(self.marked(blocks, self.fields.column, &mark)?))
     }
 
     /// Rows with a value of this attribute that starts with `prefix` and is kept; `None` beyond the budget of values.
@@ -204,11 +263,21 @@ impl PartIndex {
         budget: usize,
     ) -> Result<Option<Candidates>, StoreError> {
         let (start, key_is_whole) = attribute_start(key);
-        let mut found = self.union_where(self.fields.attribute, &start, cut_value(prefix).0, keep, budget)?;
-        if let Some(found) = &mut found {
-            found.exact &= key_is_whole;
-        }
-        Ok(found)
+        let found = self.union_where(self.fields.attribute, &start, cut_value(prefix).0, keep, budget)?;
+        let Some(mut found) = found else { return Ok(None) };
+        found.exact &= key_is_whole;
+        let filtered = self.term(self.fields.column, &attribute_mark(key))?;
+        Ok(Some(found.or(Candidates { exact: filtered.is_empty(), rows: filtered })))
+    }
+
+    /// Rows with this record attribute, whatever its value; `None` beyond the budget of values.
+    pub fn attribute_exists(&self, key: &str, budget: usize) -> Result<Option<Candidates>, StoreError> {
+        let (start, exact) = attribute_start(key);
+        let Some(found) = self.union_where(self.fields.attribute, &start, "", &|_| true, budget)? else {
+            return Ok(None);
+        };
+        let rows = found.rows | self.term(self.fields.column, &attribute_mark(key))?;
+        Ok(Some(Candidates { rows, exact }))
     }
 
     fn column_number(&self, column: &str) -> Option<u8> {
@@ -218,6 +287,10 @@ impl PartIndex {
     /// Rows whose indexed column has this value; `None` for a column that is not indexed.
     pub fn column(&self, column: &str, value: &str) -> Result<Option<Candidates>, StoreError> {
         let Some(number) = self.column_number(column) else { return Ok(None) };
+        if columns::filtered_column(column) {
+            let blocks = self.filters.rows_that_may_hold(filters::column_hash(number, value));
+            return self.marked(blocks, self.fields.column, &[columns::COLUMN_MARK, number]).map(Some);
+        }
         let (value, exact) = cut_value(value);
         let mut term = vec![number];
         term.extend_from_slice(value.as_bytes());
@@ -234,6 +307,10 @@ impl PartIndex {
         budget: usize,
     ) -> Result<Option<Candidates>, StoreError> {
         let Some(number) = self.column_number(column) else { return Ok(None) };
+        if columns::filtered_column(column) {
+            let rows = self.term(self.fields.column, &[columns::COLUMN_MARK, number])?;
+            return Ok(Some(Candidates { rows, exact: false }));
+        }
         self.union_where(self.fields.column, &[number], cut_value(prefix).0, keep, budget)
     }
 
@@ -245,10 +322,8 @@ impl PartIndex {
     /// Rows whose resource (its typed JSON object) is kept; one call per distinct resource.
     pub fn resource_where(&self, keep: &dyn Fn(&str) -> bool) -> Result<Candidates, StoreError> {
         let mut rows = RoaringBitmap::new();
-        for (number, resource) in self.resources.iter().enumerate() {
-            if keep(resource) {
-                rows |= self.term(self.fields.resource, &(number as u32).to_be_bytes())?;
-            }
+        for resource in self.resources.iter().filter(|resource| keep(resource)) {
+            rows |= self.term(self.fields.resource, &columns::resource_term(resource))?;
         }
         Ok(Candidates::exactly(rows))
     }
@@ -258,9 +333,8 @@ impl PartIndex {
         let Some(reader) = self.inverted(self.fields.resource)? else { return Ok(Vec::new()) };
         self.resources
             .iter()
-            .enumerate()
-            .map(|(number, resource)| {
-                let info = reader.terms().get((number as u32).to_be_bytes()).map_err(self.read_error())?;
+            .map(|resource| {
+                let info = reader.terms().get(columns::resource_term(resource)).map_err(self.read_error())?;
                 Ok((resource.clone(), info.map_or(0, |info| u64::from(info.doc_freq))))
             })
             .collect()
@@ -277,36 +351,23 @@ impl PartIndex {
             }
             Ok(true)
         })?;
+        self.walk(self.fields.column, &[columns::ATTRIBUTE_MARK], |_, key, info| {
+            let key = String::from_utf8_lossy(key);
+            match keys.binary_search_by(|(known, _)| known.as_str().cmp(&key)) {
+                Ok(place) => keys[place].1 += u64::from(info.doc_freq),
+                Err(place) => keys.insert(place, (key.into_owned(), u64::from(info.doc_freq))),
+            }
+            Ok(true)
+        })?;
         Ok(keys)
     }
+}
 
-    /// The values of an attribute that start with `prefix`, those of most rows first.
-    pub fn attribute_values(&self, key: &str, prefix: &str, budget: usize) -> Result<ValueCounts, StoreError> {
-        self.values(self.fields.attribute, &attribute_start(key).0, prefix, budget)
-    }
-
-    /// The values of an indexed column that start with `prefix`, those of most rows first; `None` for a column that is
-    /// not indexed.
-    pub fn column_values(&self, column: &str, prefix: &str, budget: usize) -> Result<Option<ValueCounts>, StoreError> {
-        let Some(number) = self.column_number(column) else { return Ok(None) };
-        self.values(self.fields.column, &[number], prefix, budget).map(Some)
-    }
-
-    fn values(&self, field: Field, fixed: &[u8], prefix: &str, budget: usize) -> Result<ValueCounts, StoreError> {
-        let mut values = Vec::new();
-        let mut is_cut = false;
-        let mut start = fixed.to_vec();
-        start.extend_from_slice(prefix.as_bytes());
-        self.walk(field, &start, |_, rest, info| {
-            is_cut = values.len() >= budget;
-            if !is_cut {
-                values.push((format!("{prefix}{}", String::from_utf8_lossy(rest)), u64::from(info.doc_freq)));
-            }
-            Ok(!is_cut)
-        })?;
-        values.sort_by(|(left, few), (right, many)| many.cmp(few).then_with(|| left.cmp(right)));
-        Ok((values, is_cut))
-    }
+/// The term that rows with a filtered value of this attribute have.
+fn attribute_mark(key: &str) -> Vec<u8> {
+    let mut mark = vec![columns::ATTRIBUTE_MARK];
+    columns::write_key("", key, &mut mark);
+    mark
 }
 
 fn attribute_start(key: &str) -> (Vec<u8>, bool) {

@@ -11,6 +11,7 @@
 #[doc(hidden)]
 pub mod bench;
 mod catalog;
+mod compaction;
 mod config;
 mod error;
 mod hot;
@@ -34,7 +35,7 @@ pub mod words;
 pub use config::StoreConfig;
 pub use error::StoreError;
 pub use id::{SpanId, TraceId};
-pub use index::{Candidates, PartIndex, ValueCounts};
+pub use index::{Candidates, PartIndex};
 pub use journal::Position;
 pub use memory::{MemoryBudget, MemoryPermit};
 pub use part::{Part, PartId, PartReader};

@@ -44,6 +44,38 @@ impl Objects {
         Ok(())
     }
 
+    /// Makes a durable file of this machine an object; the file is gone afterwards.
+    pub(crate) async fn put_file(&self, path: &str, file: &Path) -> Result<(), StoreError> {
+        if let Some(root) = &self.local_root {
+            let (root, from, to) = (root.clone(), file.to_path_buf(), root.join(path));
+            return tokio::task::spawn_blocking(move || {
+                let failed = |action| {
+                    let path = from.display().to_string();
+                    move |source| StoreError::Io { action, path, source }
+                };
+                if let Some(folder) = to.parent() {
+                    std::fs::create_dir_all(folder).map_err(failed("make room for"))?;
+                }
+                std::fs::rename(&from, &to).map_err(failed("move"))?;
+                sync_file_and_folders(&to, &root)
+            })
+            .await
+            .map_err(|_| StoreError::Closing)?;
+        }
+        let bytes = map(file)?;
+        self.store.put(&ObjectPath::from(path), PutPayload::from_bytes(bytes)).await?;
+        std::fs::remove_file(file).map_err(|source| StoreError::Io {
+            action: "remove",
+            path: file.display().to_string(),
+            source,
+        })
+    }
+
+    /// The object as a file, where it is one of this machine.
+    pub(crate) fn file(&self, path: &str) -> Option<File> {
+        File::open(self.local_root.as_ref()?.join(path)).ok()
+    }
+
     /// The whole object: mapped where it is local, read otherwise.
     pub(crate) async fn open(&self, path: &str) -> Result<Bytes, StoreError> {
         match &self.local_root {

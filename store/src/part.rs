@@ -1,8 +1,10 @@
 //! Parts: sealed, immutable files of sorted rows with their index inside.
 
+mod merge;
 mod read;
 mod write;
 
+pub(crate) use merge::{MergeSource, merge};
 pub use read::PartReader;
 pub(crate) use write::{PartWriter, WrittenPart, properties};
 
@@ -13,6 +15,7 @@ use bytes::Bytes;
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::file::metadata::PageIndexPolicy;
+use parquet::file::statistics::Statistics;
 use roaring::RoaringBitmap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -57,6 +60,22 @@ pub struct Part {
     record: PartRecord,
     objects: Objects,
     open: OpenParts,
+}
+
+impl OpenPart {
+    /// The bytes of the index and what they hold; `None` when the part has none.
+    fn index_bytes(&self, record: &PartRecord) -> Result<Option<(Bytes, &Embedded)>, StoreError> {
+        let Some(embedded) = &self.embedded else { return Ok(None) };
+        let start = usize::try_from(embedded.offset).ok();
+        let bytes = start
+            .zip(usize::try_from(embedded.length).ok())
+            .and_then(|(start, length)| Some(start..start.checked_add(length)?))
+            .filter(|range| range.end <= self.bytes.len())
+            .map(|range| self.bytes.slice(range));
+        let outside =
+            || StoreError::Corrupt { path: record.path.clone(), reason: "the index lies outside the file".to_owned() };
+        Ok(Some((bytes.ok_or_else(outside)?, embedded)))
+    }
 }
 
 impl fmt::Debug for Part {
@@ -114,6 +133,37 @@ impl Part {
         StoreError::Corrupt { path: self.record.path.clone(), reason: reason.to_string() }
     }
 
+    /// Opens it to be merged, less these rows.
+    pub(crate) async fn merge_source(&self, removed: Option<RoaringBitmap>) -> Result<MergeSource, StoreError> {
+        let file = self.objects.file(&self.record.path);
+        Ok(MergeSource { record: self.record.clone(), open: self.opened().await?, file, removed })
+    }
+
+    /// What the catalog says of it.
+    pub(crate) const fn record(&self) -> &PartRecord {
+        &self.record
+    }
+
+    /// Runs of rows in the order of time, in the order they stand: rows, earliest and latest time. Parts of logs are
+    /// merged from sorted ones, each of which stays such a run.
+    pub async fn runs(&self) -> Result<Vec<(std::ops::Range<u32>, i64, i64)>, StoreError> {
+        let open = self.opened().await?;
+        let metadata = open.metadata.metadata();
+        let mut runs = Vec::with_capacity(metadata.num_row_groups());
+        let mut start = 0;
+        for group in metadata.row_groups() {
+            let end = start + group.num_rows() as u32;
+            let times = match group.column(0).statistics() {
+                Some(Statistics::Int64(times)) => times.min_opt().zip(times.max_opt()),
+                _ => None,
+            };
+            let (min, max) = times.map_or((self.record.min_time, self.record.max_time), |(min, max)| (*min, *max));
+            runs.push((start..end, min, max));
+            start = end;
+        }
+        Ok(runs)
+    }
+
     async fn opened(&self) -> Result<Arc<OpenPart>, StoreError> {
         if let Some(open) = self.open.get(&self.record.id) {
             return Ok(open);
@@ -144,14 +194,7 @@ impl Part {
         if let Some(index) = open.index.get() {
             return Ok(Some(Arc::clone(index)));
         }
-        let Some(embedded) = &open.embedded else { return Ok(None) };
-        let start = usize::try_from(embedded.offset).map_err(|error| self.corrupt(error))?;
-        let end = usize::try_from(embedded.length)
-            .ok()
-            .and_then(|length| start.checked_add(length))
-            .filter(|end| *end <= open.bytes.len())
-            .ok_or_else(|| self.corrupt("the index lies outside the file"))?;
-        let bytes = open.bytes.slice(start..end);
+        let Some((bytes, embedded)) = open.index_bytes(&self.record)? else { return Ok(None) };
         let index = Arc::new(PartIndex::open(self.record.signal, &self.record.path, &bytes, embedded)?);
         Ok(Some(Arc::clone(open.index.get_or_init(|| index))))
     }

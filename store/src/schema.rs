@@ -57,16 +57,14 @@ pub const PROMOTED: &[Promoted] = &[
 
 /// Resource attributes that are repeated as columns of all tables, for pruning and for readers of SQL.
 ///
-/// They are copies: `resource_attributes` holds them too.
+/// They are copies: `resource_attributes` holds them too. What is different for every process (its instance id, its pod)
+/// is not repeated: where processes' records lie among each other, each such column costs as much as the resource.
 pub const PROMOTED_RESOURCE: &[Promoted] = &[
     text("service.name", "service_name"),
     text("service.namespace", "service_namespace"),
-    text("service.version", "service_version"),
-    text("service.instance.id", "service_instance_id"),
     text("deployment.environment.name", "deployment_environment_name"),
     text("host.name", "host_name"),
     text("k8s.namespace.name", "k8s_namespace_name"),
-    text("k8s.pod.name", "k8s_pod_name"),
 ];
 
 /// Letters in the column `lifted`: what was not in the record's own fields but found in its attributes or body.

@@ -21,6 +21,12 @@ pub struct StoreStatus {
     pub commits: u64,
     /// Seals that failed since start; each is tried again.
     pub failed_seals: u64,
+    /// Parts that went into others since start.
+    pub merged_parts: u64,
+    /// Merges that failed since start; each is tried again.
+    pub failed_merges: u64,
+    /// Parts that are gone while their files wait for the last reader.
+    pub retired_parts: usize,
     /// Bytes of torn or unreadable journal tail cut off at the last start; never acknowledged rows.
     pub recovered_cut_bytes: u64,
     /// Rows replayed from the journal at the last start.

@@ -1,5 +1,6 @@
 //! The store as a whole: opening, appending, sealing, closing.
 
+mod compactor;
 mod sealer;
 
 use crate::catalog::Catalog;
@@ -38,13 +39,18 @@ pub struct Store {
     sealed: Mutex<[Position; 3]>,
     /// One seal at a time: sealing takes a core and the memory of a part.
     sealing: tokio::sync::Mutex<()>,
+    /// One merge at a time; whoever takes parts away holds it.
+    merging: tokio::sync::Mutex<()>,
+    retired: compactor::Retired,
     seal_wanted: Notify,
     disk_is_full: AtomicBool,
     failed_seals: AtomicU64,
+    merged_parts: AtomicU64,
+    failed_merges: AtomicU64,
     recovered_cut_bytes: u64,
     recovered_rows: u64,
     stop: CancellationToken,
-    sealer: Mutex<Option<tokio::task::JoinHandle<()>>>,
+    background: Mutex<Vec<tokio::task::JoinHandle<()>>>,
     _lock: std::fs::File,
 }
 
@@ -67,6 +73,8 @@ impl Store {
         let contents = catalog.contents().await?;
         let objects = Objects::local(&objects_dir)?;
         remove_orphans(&objects, &contents.parts).await?;
+        catalog.forget_all().await?;
+        remove_scratch(&root.join(compactor::SCRATCH))?;
 
         let sealed = contents.sealed;
         let folder = journal_dir.clone();
@@ -111,17 +119,22 @@ impl Store {
             open_parts,
             sealed: Mutex::new(sealed),
             sealing: tokio::sync::Mutex::new(()),
+            merging: tokio::sync::Mutex::new(()),
+            retired: compactor::Retired::default(),
             seal_wanted: Notify::new(),
             disk_is_full: AtomicBool::new(false),
             failed_seals: AtomicU64::new(0),
+            merged_parts: AtomicU64::new(0),
+            failed_merges: AtomicU64::new(0),
             recovered_cut_bytes: recovered.cut_bytes,
             recovered_rows,
             stop: CancellationToken::new(),
-            sealer: Mutex::new(None),
+            background: Mutex::new(Vec::new()),
             _lock: lock,
         });
         let sealer = tokio::spawn(sealer::run(Arc::downgrade(&store), store.stop.clone()));
-        *store.sealer.lock() = Some(sealer);
+        let compactor = tokio::spawn(compactor::run(Arc::downgrade(&store), store.stop.clone()));
+        *store.background.lock() = vec![sealer, compactor];
         Ok(store)
     }
 
@@ -203,6 +216,14 @@ impl Store {
         Ok(())
     }
 
+    /// Merges all parts that should be merged and returns when that is done.
+    pub async fn compact_all(&self) -> Result<(), StoreError> {
+        for signal in Signal::ALL {
+            while self.compact(signal).await? {}
+        }
+        Ok(())
+    }
+
     /// Figures for people.
     pub fn status(&self) -> StoreStatus {
         let tables = Signal::ALL
@@ -235,6 +256,9 @@ impl Store {
             memory_max_bytes: self.memory.max_bytes(),
             commits: self.writer.lock().as_ref().map_or(0, JournalWriter::commits),
             failed_seals: self.failed_seals.load(Ordering::Relaxed),
+            merged_parts: self.merged_parts.load(Ordering::Relaxed),
+            failed_merges: self.failed_merges.load(Ordering::Relaxed),
+            retired_parts: self.retired.len(),
             recovered_cut_bytes: self.recovered_cut_bytes,
             recovered_rows: self.recovered_rows,
         }
@@ -246,9 +270,9 @@ impl Store {
     pub async fn close(&self) -> Result<(), StoreError> {
         self.stop.cancel();
         drop(self.writer.lock().take());
-        let sealer = self.sealer.lock().take();
-        if let Some(sealer) = sealer {
-            let _ = sealer.await;
+        let background = std::mem::take(&mut *self.background.lock());
+        for task in background {
+            let _ = task.await;
         }
         let thread = self.writer_thread.lock().take();
         if let Some(thread) = thread {
@@ -315,4 +339,14 @@ async fn remove_orphans(objects: &Objects, parts: &[crate::part::PartRecord]) ->
         }
     }
     Ok(())
+}
+
+/// Removes what a crash left of merges.
+fn remove_scratch(path: &std::path::Path) -> Result<(), StoreError> {
+    match std::fs::remove_dir_all(path) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(StoreError::Io { action: "remove", path: path.display().to_string(), source })
+        }
+        _ => Ok(()),
+    }
 }

@@ -105,6 +105,17 @@ fn unicode_run(text: &str, start: usize, scratch: &mut String, each: &mut impl F
     end
 }
 
+/// Whether a word looks like an id or a long number: the index does not list such words, since hardly any two rows share
+/// one.
+pub fn is_id_like(word: &str) -> bool {
+    word.len() >= 5 && word.bytes().any(|byte| byte.is_ascii_digit())
+}
+
+/// The part of a word before its first ASCII digit.
+pub fn before_digits(word: &str) -> &str {
+    &word[..word.bytes().position(|byte| byte.is_ascii_digit()).unwrap_or(word.len())]
+}
+
 /// The words of a text as owned strings: for queries, not for the way in.
 pub fn words(text: &str) -> Vec<String> {
     let mut found = Vec::new();

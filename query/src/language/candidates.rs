@@ -75,7 +75,7 @@ pub(crate) fn candidates(expr: &Expr, part: &Lookup<'_>) -> Result<Option<Candid
             let mut found = none();
             for expr in any {
                 let Some(next) = candidates(expr, part)? else { return Ok(None) };
-                found = either(found, next);
+                found = found.or(next);
             }
             Some(found)
         }
@@ -85,7 +85,7 @@ pub(crate) fn candidates(expr: &Expr, part: &Lookup<'_>) -> Result<Option<Candid
         Expr::Traces(traces) => {
             let mut found = none();
             for id in traces.iter() {
-                found = either(found, part.index.trace(TraceId(*id))?);
+                found = found.or(part.index.trace(TraceId(*id))?);
             }
             Some(found)
         }
@@ -98,10 +98,6 @@ pub(crate) fn candidates(expr: &Expr, part: &Lookup<'_>) -> Result<Option<Candid
 
 fn both(left: Candidates, right: Candidates) -> Candidates {
     Candidates { rows: left.rows & right.rows, exact: left.exact && right.exact }
-}
-
-fn either(left: Candidates, right: Candidates) -> Candidates {
-    Candidates { rows: left.rows | right.rows, exact: left.exact && right.exact }
 }
 
 fn text(pattern: &TextPattern, index: &PartIndex) -> Result<Option<Candidates>, StoreError> {
@@ -120,7 +116,7 @@ fn text(pattern: &TextPattern, index: &PartIndex) -> Result<Option<Candidates>, 
                 return Ok(Some(Candidates { exact: found.exact && is_one_pair, ..found }));
             }
             let Some(single) = wanted.first() else { return Ok(None) };
-            let found = index.words_where("", &|term| term.contains(single.as_str()), TERM_BUDGET)?;
+            let found = index.listed_words_where("", &|term| term.contains(single.as_str()), TERM_BUDGET)?;
             Ok(found.map(|found| Candidates { exact: found.exact && wanted.len() == 1, ..found }))
         }
         TextPattern::Prefix(prefix) => index.words_where(prefix, &|_| true, TERM_BUDGET),
@@ -164,7 +160,7 @@ fn any_spelling(
     let mut found = none();
     for text in literal.texts() {
         let Some(next) = lookup(text)? else { return Ok(None) };
-        found = either(found, next);
+        found = found.or(next);
     }
     Ok(Some(found))
 }
@@ -199,7 +195,7 @@ fn field(field: &FieldRef, matcher: &Matcher, part: &Lookup<'_>) -> Result<Optio
                 let mut found = none();
                 for matcher in all {
                     let Some(next) = self::field(field, matcher, part)? else { return Ok(None) };
-                    found = either(found, next);
+                    found = found.or(next);
                 }
                 Ok(Some(found))
             }
@@ -234,7 +230,7 @@ fn field(field: &FieldRef, matcher: &Matcher, part: &Lookup<'_>) -> Result<Optio
         FieldRef::Resource(key) => index.resource_where(&|json| object_matches(json, key, matcher)).map(Some),
         FieldRef::Either(key) => {
             let Some(mine) = attribute(key, matcher, prefix, part)? else { return Ok(None) };
-            Ok(Some(either(mine, index.resource_where(&|json| object_matches(json, key, matcher))?)))
+            Ok(Some(mine.or(index.resource_where(&|json| object_matches(json, key, matcher))?)))
         }
         FieldRef::Scope(_) => Ok(None),
         FieldRef::EventName => attribute("event.name", matcher, prefix, part),
@@ -250,6 +246,7 @@ fn attribute(key: &str, matcher: &Matcher, prefix: &str, part: &Lookup<'_>) -> R
     let index = part.index;
     let found = match matcher {
         Matcher::Equals(literal) => any_spelling(literal, |text| index.attribute(key, text).map(Some))?,
+        Matcher::Exists => index.attribute_exists(key, TERM_BUDGET)?,
         _ => index.attribute_where(key, prefix, &|value| matcher.text(value), TERM_BUDGET)?,
     };
     // A span's own attribute may be named as those of its events are in the index.

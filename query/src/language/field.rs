@@ -110,9 +110,9 @@ impl FieldRef {
         let common = match name {
             "service" => Self::Column("service_name"),
             "host" => Self::Column("host_name"),
-            "pod" => Self::Column("k8s_pod_name"),
+            "pod" => Self::resource("k8s.pod.name"),
             "namespace" => Self::Column("k8s_namespace_name"),
-            "version" => Self::Column("service_version"),
+            "version" => Self::resource("service.version"),
             "env" | "environment" => Self::Column("deployment_environment_name"),
             "scope_name" | "logger" => Self::Column("scope_name"),
             "route" => Self::Attribute("http.route".to_owned()),

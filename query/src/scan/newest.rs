@@ -15,7 +15,7 @@ use std::sync::Arc;
 /// Rows that may be read only to count matches exactly.
 const COUNT_BUDGET: u64 = 4_000_000;
 /// The first window of rows that is looked at from the end of a part; each next one is four times as long.
-const FIRST_WINDOW: u64 = 512;
+const FIRST_WINDOW: usize = 512;
 
 /// A page of the newest rows.
 pub(crate) struct Newest {
@@ -244,53 +244,107 @@ struct Hits {
     matched: u64,
 }
 
-/// Looks for the newest matches of a part, from its end, in growing windows. The second value says whether all rows of the
-/// plan were looked at.
+/// Rows of a part that lie in the order of time.
+struct Run {
+    rows: RunRows,
+    /// Rows not yet looked at: all before this place.
+    end: usize,
+    /// No row before `end` is later.
+    bound: i64,
+}
+
+enum RunRows {
+    All(std::ops::Range<u32>),
+    Some(Vec<u32>),
+}
+
+impl Run {
+    fn new(rows: RunRows, bound: i64) -> Self {
+        let end = match &rows {
+            RunRows::All(rows) => rows.len(),
+            RunRows::Some(rows) => rows.len(),
+        };
+        Self { rows, end, bound }
+    }
+
+    /// Takes so many rows from the end.
+    fn take(&mut self, count: usize) -> RoaringBitmap {
+        let start = self.end.saturating_sub(count);
+        let places = start..self.end;
+        self.end = start;
+        match &self.rows {
+            RunRows::All(rows) => {
+                let mut taken = RoaringBitmap::new();
+                taken.insert_range(rows.start + places.start as u32..rows.start + places.end as u32);
+                taken
+            }
+            RunRows::Some(rows) => rows[places].iter().copied().collect(),
+        }
+    }
+}
+
+/// The rows of a plan as runs.
+async fn runs(plan: &PartPlan, signal: Signal) -> Result<Vec<Run>, QueryError> {
+    // Logs lie in the order of time, run by run. Others do not: all their times are read.
+    if signal == Signal::Logs {
+        let runs = plan.part.runs().await?.into_iter().map(|(rows, _, max_time)| {
+            let rows = match &plan.rows {
+                None => RunRows::All(rows),
+                Some(wanted) => RunRows::Some(wanted.range(rows).collect()),
+            };
+            Run::new(rows, max_time)
+        });
+        return Ok(runs.filter(|run| run.end > 0).collect());
+    }
+    let reader = plan.part.read(&["time"], plan.rows.as_ref()).await?;
+    let (wanted, total) = (plan.rows.clone(), plan.part.rows());
+    let rows = blocking(move || {
+        let mut numbers: Box<dyn Iterator<Item = u32>> = match &wanted {
+            Some(wanted) => Box::new(wanted.iter()),
+            None => Box::new(0..total),
+        };
+        let mut timed: Vec<(i64, u32)> = Vec::new();
+        for batch in reader {
+            timed.extend(times(&batch?)?.iter().copied().zip(numbers.by_ref()));
+        }
+        timed.sort_unstable();
+        Ok(timed.into_iter().map(|(_, row)| row).collect())
+    })
+    .await?;
+    Ok(vec![Run::new(RunRows::Some(rows), plan.part.max_time())])
+}
+
+/// Looks for the newest matches of a part, from the ends of its runs, in growing windows. The second value says whether all
+/// rows of the plan were looked at.
 async fn hits(
     plan: &PartPlan,
     request: &ScanRequest,
     best: &Best,
     control: &Control,
 ) -> Result<(Hits, bool), QueryError> {
-    let all;
-    let rows = match &plan.rows {
-        Some(rows) => rows,
-        None => {
-            all = (0..plan.part.rows()).collect::<RoaringBitmap>();
-            &all
-        }
-    };
     let mut hits = Hits { rows: RoaringBitmap::new(), matched: 0 };
     let filter = (!plan.filter_is_done).then(|| request.filter.clone());
     let range = (!plan.range_is_done).then_some(request.range);
-    // Logs lie in the order of time. Spans do not: all times are read, the newest rows are looked at first.
-    let mut order: Vec<u32> = rows.iter().collect();
-    if request.signal != Signal::Logs {
-        let reader = plan.part.read(&["time"], Some(rows)).await?;
-        let numbers = order;
-        order = blocking(move || {
-            let mut timed: Vec<(i64, u32)> = Vec::with_capacity(numbers.len());
-            let mut numbers = numbers.into_iter();
-            for batch in reader {
-                timed.extend(times(&batch?)?.iter().copied().zip(numbers.by_ref()));
-            }
-            timed.sort_unstable();
-            Ok(timed.into_iter().map(|(_, row)| row).collect())
-        })
-        .await?;
-    }
+    let mut runs = runs(plan, request.signal).await?;
     let needed = best.limit + 1;
     let (floor, before) = (best.floor(), best.before);
     let mut columns = filter.as_ref().map(|filter| filter.columns(request.signal)).unwrap_or_default();
     columns = plan::union(&columns, &["time"]);
-    let mut window = FIRST_WINDOW.max(needed as u64);
-    // The time of the oldest row that is sure to be on the page as far as this part goes.
+    let mut window = FIRST_WINDOW.max(needed);
     let mut usable: Vec<(i64, u32)> = Vec::new();
-    let mut end = order.len();
-    while end > 0 {
+    while let Some(run) = runs.iter_mut().filter(|run| run.end > 0).max_by_key(|run| run.bound) {
+        if floor.is_some_and(|floor| run.bound < floor) {
+            break;
+        }
+        // Enough rows strictly newer than all that is left, rows of the cursor's own time not counted: some of them were
+        // on earlier pages.
+        let bound = run.bound;
+        let sure = usable.iter().filter(|(time, _)| *time > bound && before.is_none_or(|b| *time < b.time)).count();
+        if sure >= needed {
+            break;
+        }
         control.check()?;
-        let start = end.saturating_sub(usize::try_from(window).unwrap_or(usize::MAX));
-        let window_rows: RoaringBitmap = order[start..end].iter().copied().collect();
+        let window_rows = run.take(window);
         let reader = plan.part.read(&columns, Some(&window_rows)).await?;
         let (filter, signal) = (filter.clone(), request.signal);
         let (found, oldest) = blocking(move || {
@@ -311,21 +365,12 @@ async fn hits(
             Ok((found, oldest))
         })
         .await?;
+        run.bound = run.bound.min(oldest);
         hits.matched += found.len() as u64;
         usable.extend(found.into_iter().filter(|(time, _)| {
             floor.is_none_or(|floor| *time >= floor) && before.is_none_or(|before| *time <= before.time)
         }));
-        end = start;
         window = window.saturating_mul(4).min(65_536);
-        if floor.is_some_and(|floor| oldest < floor) {
-            break;
-        }
-        // Enough rows strictly newer than all that is left, rows of the cursor's own time not counted: some of them were
-        // on earlier pages.
-        let sure = usable.iter().filter(|(time, _)| *time > oldest && before.is_none_or(|b| *time < b.time)).count();
-        if sure >= needed {
-            break;
-        }
     }
     usable.sort_unstable_by(|left, right| right.cmp(left));
     if let Some((time, _)) =
@@ -334,5 +379,5 @@ async fn hits(
         usable.retain(|(other, _)| *other >= time);
     }
     hits.rows = usable.into_iter().map(|(_, row)| row).collect();
-    Ok((hits, end == 0))
+    Ok((hits, runs.iter().all(|run| run.end == 0)))
 }

@@ -1,7 +1,7 @@
 //! The catalog as an open lake: the tables of the DuckLake 1.0 specification (<https://ducklake.select/docs>), so that
 //! DuckDB attaches a running store and reads the parts with no export.
 //!
-//! There is one schema `main`, one table per signal, one snapshot per published part. Columns are found in the files
+//! There is one schema `main`, one table per signal, one snapshot per change. Columns are found in the files
 //! by name (`ducklake_column_mapping` of type `map_by_name`), because the files carry no field numbers.
 
 use crate::part::PartRecord;
@@ -231,22 +231,99 @@ async fn describe_table(transaction: &mut Transaction<'_, Sqlite>, signal: Signa
     Ok(())
 }
 
-/// Adds a part as a data file in a snapshot of its own and gives the file's number.
-pub(super) async fn add_data_file(
+/// A snapshot that is being made, and the numbers of its new data files.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Snapshot {
+    id: i64,
+    next_file: i64,
+}
+
+/// What a snapshot with a new part says of itself.
+pub(super) fn inserted(signal: Signal) -> String {
+    format!("inserted_into_table:{}", table_id(signal))
+}
+
+/// What a snapshot in which a part takes the place of others says of itself.
+pub(super) fn replaced(signal: Signal, by_another: bool) -> String {
+    let table = table_id(signal);
+    if by_another { format!("compacted_table:{table}") } else { format!("deleted_from_table:{table}") }
+}
+
+/// Begins the next snapshot, in which there will be so many new files.
+pub(super) async fn begin_snapshot(
     transaction: &mut Transaction<'_, Sqlite>,
-    part: &PartRecord,
-) -> Result<i64, StoreError> {
+    changes: &str,
+    files: i64,
+) -> Result<Snapshot, StoreError> {
     let last = sqlx::query(
         "SELECT snapshot_id, schema_version, next_catalog_id, next_file_id FROM ducklake_snapshot \
          ORDER BY snapshot_id DESC LIMIT 1",
     )
     .fetch_one(&mut **transaction)
     .await?;
-    let snapshot = last.try_get::<i64, _>(0)? + 1;
-    let file = last.try_get::<i64, _>(3)?;
+    let id = last.try_get::<i64, _>(0)? + 1;
+    let next_file = last.try_get::<i64, _>(3)?;
+    add_snapshot(transaction, id, last.try_get(1)?, last.try_get(2)?, next_file + files, changes).await?;
+    Ok(Snapshot { id, next_file })
+}
+
+/// Ends a data file: later snapshots are without it.
+pub(super) async fn end_data_file(
+    transaction: &mut Transaction<'_, Sqlite>,
+    signal: Signal,
+    file: i64,
+    snapshot: Snapshot,
+) -> Result<(), StoreError> {
+    let ended = sqlx::query(
+        "UPDATE ducklake_data_file SET end_snapshot = ? WHERE data_file_id = ? RETURNING record_count, file_size_bytes",
+    )
+    .bind(snapshot.id)
+    .bind(file)
+    .fetch_one(&mut **transaction)
+    .await?;
+    sqlx::query(
+        "UPDATE ducklake_table_stats SET record_count = record_count - ?, file_size_bytes = file_size_bytes - ? \
+         WHERE table_id = ?",
+    )
+    .bind(ended.try_get::<i64, _>(0)?)
+    .bind(ended.try_get::<i64, _>(1)?)
+    .bind(table_id(signal))
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}
+
+/// Takes an ended data file, and the snapshots that had it, out of the history.
+pub(super) async fn forget_data_file(transaction: &mut Transaction<'_, Sqlite>, file: i64) -> Result<(), StoreError> {
+    let ended: Option<i64> =
+        sqlx::query("DELETE FROM ducklake_data_file WHERE data_file_id = ? RETURNING end_snapshot")
+            .bind(file)
+            .fetch_one(&mut **transaction)
+            .await?
+            .try_get(0)?;
+    sqlx::query("DELETE FROM ducklake_file_column_stats WHERE data_file_id = ?")
+        .bind(file)
+        .execute(&mut **transaction)
+        .await?;
+    let Some(ended) = ended else { return Ok(()) };
+    // The first snapshots describe the tables.
+    for statement in [
+        "DELETE FROM ducklake_snapshot WHERE snapshot_id > 1 AND snapshot_id < ?",
+        "DELETE FROM ducklake_snapshot_changes WHERE snapshot_id > 1 AND snapshot_id < ?",
+    ] {
+        sqlx::query(statement).bind(ended).execute(&mut **transaction).await?;
+    }
+    Ok(())
+}
+
+/// Adds a part as a data file and gives the file's number.
+pub(super) async fn add_data_file(
+    transaction: &mut Transaction<'_, Sqlite>,
+    part: &PartRecord,
+    snapshot: Snapshot,
+) -> Result<i64, StoreError> {
+    let file = snapshot.next_file;
     let table = table_id(part.signal);
-    let changes = format!("inserted_into_table:{table}");
-    add_snapshot(transaction, snapshot, last.try_get(1)?, last.try_get(2)?, file + 1, &changes).await?;
     let next_row_id: i64 = sqlx::query("SELECT next_row_id FROM ducklake_table_stats WHERE table_id = ?")
         .bind(table)
         .fetch_one(&mut **transaction)
@@ -258,7 +335,7 @@ pub(super) async fn add_data_file(
     )
     .bind(file)
     .bind(table)
-    .bind(snapshot)
+    .bind(snapshot.id)
     .bind(part.path.strip_prefix(&prefix).unwrap_or(&part.path))
     .bind(i64::from(part.rows))
     .bind(part.bytes as i64)

@@ -4,8 +4,8 @@ use super::lake;
 use crate::StoreError;
 use sqlx::SqlitePool;
 
-/// Our own tables. `mangru_part` says what DuckLake has no column for; `mangru_sealed` up to which journal position
-/// each signal is in parts.
+/// Our own tables. `mangru_part` says what DuckLake has no column for; `mangru_gone` names parts that were
+/// replaced and whose files may still be read; `mangru_sealed` says up to which journal position each signal is in parts.
 const OWN: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS mangru_part (
         part_id TEXT PRIMARY KEY,
@@ -18,6 +18,10 @@ const OWN: &[&str] = &[
         footer_bytes INTEGER NOT NULL,
         min_time INTEGER NOT NULL,
         max_time INTEGER NOT NULL
+    ) STRICT",
+    "CREATE TABLE IF NOT EXISTS mangru_gone (
+        part_id TEXT PRIMARY KEY,
+        data_file_id INTEGER NOT NULL
     ) STRICT",
     "CREATE TABLE IF NOT EXISTS mangru_sealed (
         signal INTEGER PRIMARY KEY,

@@ -1,7 +1,8 @@
 //! Building the index of a part, chunk by chunk, in the order of the part's rows.
 
-use super::columns::{self, Fields};
+use super::columns::{self, Fields, FilteredKeys};
 use super::embed::{self, Embedded};
+use super::filters::{self, FilterBuilder};
 use crate::nested::{Exemplar, SpanEvent};
 use crate::schema::{PROMOTED, PromotedType};
 use crate::{Signal, StoreError, TraceId, words};
@@ -12,7 +13,6 @@ use arrow::array::{
 use arrow::datatypes::{Int32Type, Int64Type};
 use hashbrown::HashMap;
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use tantivy::directory::RamDirectory;
 use tantivy::indexer::SingleSegmentIndexWriter;
@@ -117,8 +117,10 @@ pub(crate) struct IndexBuilder {
     fields: Fields,
     directory: RamDirectory,
     writer: SingleSegmentIndexWriter<RowDocument>,
-    resources: HashMap<String, u32>,
-    resource_texts: Vec<String>,
+    filters: FilterBuilder,
+    /// Chosen when the first rows come.
+    filtered: Option<FilteredKeys>,
+    resources: HashMap<String, [u8; 16]>,
     scratch: String,
 }
 
@@ -127,22 +129,18 @@ impl IndexBuilder {
     pub(crate) fn new(signal: Signal) -> Result<Self, StoreError> {
         let (schema, fields) = columns::schema();
         let directory = RamDirectory::create();
-        let settings = IndexSettings {
-            docstore_compression: tantivy::store::Compressor::None,
-            docstore_compress_dedicated_thread: false,
-            ..IndexSettings::default()
-        };
         let writer = Index::builder()
             .schema(schema)
-            .settings(settings)
+            .settings(settings())
             .single_segment_index_writer(directory.clone(), WRITER_BYTES)?;
         Ok(Self {
             signal,
             fields,
             directory,
             writer,
+            filters: FilterBuilder::default(),
+            filtered: None,
             resources: HashMap::new(),
-            resource_texts: Vec::new(),
             scratch: String::new(),
         })
     }
@@ -157,70 +155,108 @@ impl IndexBuilder {
     }
 
     fn terms(&mut self, rows: &RecordBatch) -> Result<Terms, StoreError> {
-        let mut terms = Terms::default();
         let fields = self.fields;
         let source = Source::of(self.signal, rows)?;
-        let resources = self.resource_numbers(source.resource);
+        let resources = self.resource_terms(source.resource);
+        let filtered = self.filtered.take().unwrap_or_else(|| FilteredKeys::choose(source.first_entries()));
+        let mut sink = Sink { fields, terms: Terms::default(), filters: &mut self.filters };
         for row in 0..rows.num_rows() {
             for text in &source.texts {
-                match text {
-                    TextColumn::Plain(column) if column.is_valid(row) => {
-                        words::for_each_word(column.value(row), &mut self.scratch, |word| {
-                            terms.push(fields.word, |bytes| bytes.extend_from_slice(word.as_bytes()));
-                        });
-                    }
-                    TextColumn::Dictionary(column, values) if column.is_valid(row) => {
-                        let value = values.value(column.keys().value(row) as usize);
-                        words::for_each_word(value, &mut self.scratch, |word| {
-                            terms.push(fields.word, |bytes| bytes.extend_from_slice(word.as_bytes()));
-                        });
-                    }
-                    _ => {}
+                if let Some(text) = text.value(row) {
+                    words::for_each_word(text, &mut self.scratch, |word| sink.word(word));
                 }
             }
-            source.attribute_terms(row, fields.attribute, &mut terms);
+            source.attribute_terms(row, &filtered, &mut sink);
             for (number, column) in source.columns.iter().enumerate() {
-                column.term(row, number as u8, fields.column, &mut terms);
+                column.term(row, number as u8, &mut sink);
             }
-            source.trace_terms(row, fields.trace, &mut terms);
-            let resource = resources[source.resource.keys().value(row) as usize];
-            terms.push(fields.resource, |bytes| bytes.extend_from_slice(&resource.to_be_bytes()));
-            terms.row_ends.push(terms.spans.len() as u32);
+            source.trace_terms(row, fields.trace, &mut sink.terms);
+            let resource = &resources[source.resource.keys().value(row) as usize];
+            sink.terms.push(fields.resource, |bytes| bytes.extend_from_slice(resource));
+            sink.end_row();
         }
+        let terms = sink.terms;
+        self.filtered = Some(filtered);
         Ok(terms)
     }
 
-    /// The part-wide number of each value of a chunk's resource dictionary.
-    fn resource_numbers(&mut self, dictionary: &DictionaryArray<Int32Type>) -> Vec<u32> {
+    /// The term of each value of a chunk's resource dictionary.
+    fn resource_terms(&mut self, dictionary: &DictionaryArray<Int32Type>) -> Vec<[u8; 16]> {
         let values = dictionary.values().as_string::<i32>();
         (0..values.len())
             .map(|index| {
                 let text = if values.is_valid(index) { values.value(index) } else { "{}" };
-                if let Some(number) = self.resources.get(text) {
-                    return *number;
+                if let Some(term) = self.resources.get(text) {
+                    return *term;
                 }
-                let number = self.resource_texts.len() as u32;
-                self.resources.insert(text.to_owned(), number);
-                self.resource_texts.push(text.to_owned());
-                number
+                let term = columns::resource_term(text);
+                self.resources.insert(text.to_owned(), term);
+                term
             })
             .collect()
     }
 
-    /// Writes the index into bytes that will stand at `offset` in the part file.
-    pub(crate) fn finish(self, offset: u64) -> Result<(Vec<u8>, Embedded), StoreError> {
-        let corrupt = |error: &dyn fmt::Display| StoreError::Corrupt {
-            path: "index being built".to_owned(),
-            reason: error.to_string(),
-        };
-        let resources = serde_json::to_vec(&self.resource_texts).map_err(|error| corrupt(&error))?;
+    /// Writes the index out; it will stand at `offset` in the part file.
+    pub(crate) fn finish(self, offset: u64, out: &mut dyn std::io::Write) -> Result<Embedded, StoreError> {
+        let mut resources: Vec<String> = self.resources.into_keys().collect();
+        resources.sort_unstable();
+        let filters = self.filters.finish();
         let index = self.writer.finalize()?;
-        let mut names: Vec<PathBuf> = index.directory().list_managed_files().into_iter().collect();
-        names.push(PathBuf::from("meta.json"));
-        names.retain(|name| tantivy::Directory::exists(&self.directory, name).unwrap_or(false));
-        names.sort_unstable();
-        names.dedup();
-        embed::embed(&self.directory, &names, &resources, offset).map_err(|error| corrupt(&error))
+        embed::write(&index, &self.directory, &resources, &filters, offset, out)
+    }
+}
+
+/// How tantivy keeps documents: they are empty, and compression makes nothing of nothing.
+pub(super) fn settings() -> IndexSettings {
+    IndexSettings {
+        docstore_compression: tantivy::store::Compressor::Zstd(tantivy::store::ZstdCompressor::default()),
+        docstore_compress_dedicated_thread: false,
+        docstore_blocksize: 1 << 18,
+        ..IndexSettings::default()
+    }
+}
+
+/// Where the terms of rows go: to tantivy or to the filters.
+struct Sink<'a> {
+    fields: Fields,
+    terms: Terms,
+    filters: &'a mut FilterBuilder,
+}
+
+impl Sink<'_> {
+    fn word(&mut self, word: &str) {
+        if words::is_id_like(word) {
+            self.filters.add(filters::word_hash(word));
+            self.terms.push(self.fields.word, |bytes| {
+                bytes.push(columns::WORD_MARK);
+                bytes.extend_from_slice(words::before_digits(word).as_bytes());
+            });
+        } else {
+            self.terms.push(self.fields.word, |bytes| bytes.extend_from_slice(word.as_bytes()));
+        }
+    }
+
+    fn attribute(&mut self, prefix: &str, key: &str, value: &str) {
+        self.terms.push(self.fields.attribute, |bytes| {
+            columns::write_key(prefix, key, bytes);
+            bytes.push(0);
+            bytes.extend_from_slice(columns::cut_value(value).0.as_bytes());
+        });
+    }
+
+    fn filtered_attribute(&mut self, key: &str, value: &str) {
+        let mut start = 0;
+        self.terms.push(self.fields.column, |bytes| {
+            bytes.push(columns::ATTRIBUTE_MARK);
+            start = bytes.len();
+            columns::write_key("", key, bytes);
+        });
+        self.filters.add(filters::attribute_hash(&self.terms.bytes[start..], value));
+    }
+
+    fn end_row(&mut self) {
+        self.terms.row_ends.push(self.terms.spans.len() as u32);
+        self.filters.end_row();
     }
 }
 
@@ -229,20 +265,39 @@ enum TextColumn<'a> {
     Dictionary(&'a DictionaryArray<Int32Type>, &'a StringArray),
 }
 
+impl TextColumn<'_> {
+    fn value(&self, row: usize) -> Option<&str> {
+        match self {
+            Self::Plain(column) => column.is_valid(row).then(|| column.value(row)),
+            Self::Dictionary(column, values) => {
+                column.is_valid(row).then(|| values.value(column.keys().value(row) as usize))
+            }
+        }
+    }
+}
+
 enum TermColumn<'a> {
     Text(&'a StringArray),
     Dictionary(&'a DictionaryArray<Int32Type>, &'a StringArray),
     Number(&'a Int32Array),
+    /// Values that are in the filters.
+    Filtered(&'a StringArray),
 }
 
 impl TermColumn<'_> {
-    fn term(&self, row: usize, number: u8, field: Field, terms: &mut Terms) {
+    fn term(&self, row: usize, number: u8, sink: &mut Sink<'_>) {
+        let field = sink.fields.column;
         let text = match self {
+            Self::Filtered(column) if column.is_valid(row) => {
+                sink.filters.add(filters::column_hash(number, column.value(row)));
+                sink.terms.push(field, |bytes| bytes.extend_from_slice(&[columns::COLUMN_MARK, number]));
+                return;
+            }
             Self::Text(column) if column.is_valid(row) => column.value(row),
             Self::Dictionary(column, values) if column.is_valid(row) => values.value(column.keys().value(row) as usize),
             Self::Number(column) if column.is_valid(row) => {
                 let value = column.value(row);
-                terms.push(field, |bytes| {
+                sink.terms.push(field, |bytes| {
                     bytes.push(number);
                     write_integer(i64::from(value), bytes);
                 });
@@ -250,7 +305,7 @@ impl TermColumn<'_> {
             }
             _ => return,
         };
-        terms.push(field, |bytes| {
+        sink.terms.push(field, |bytes| {
             bytes.push(number);
             bytes.extend_from_slice(columns::cut_value(text).0.as_bytes());
         });
@@ -332,7 +387,7 @@ impl<'a> Source<'a> {
                 Ok(if let Some(number) = array.as_primitive_opt() {
                     TermColumn::Number(number)
                 } else if let Some(text) = array.as_string_opt() {
-                    TermColumn::Text(text)
+                    if columns::filtered_column(name) { TermColumn::Filtered(text) } else { TermColumn::Text(text) }
                 } else {
                     let (array, values) = dictionary(name)?;
                     TermColumn::Dictionary(array, values)
@@ -352,30 +407,34 @@ impl<'a> Source<'a> {
         })
     }
 
-    fn attribute_terms(&self, row: usize, field: Field, terms: &mut Terms) {
-        let mut push = |prefix: &str, key: &str, value: &str| {
-            terms.push(field, |bytes| {
-                bytes.extend_from_slice(prefix.as_bytes());
-                bytes.extend_from_slice(columns::cut_value(key).0.as_bytes());
-                bytes.push(0);
-                bytes.extend_from_slice(columns::cut_value(value).0.as_bytes());
-            });
-        };
+    /// The entries of the chunk's attributes.
+    fn first_entries(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.attributes.iter().flat_map(|AttributeColumns { keys, values, .. }| {
+            (0..keys.len()).map(|entry| (keys.value(entry), values.value(entry)))
+        })
+    }
+
+    fn attribute_terms(&self, row: usize, filtered: &FilteredKeys, sink: &mut Sink<'_>) {
         if let Some(AttributeColumns { map, keys, values }) = self.attributes {
             let offsets = map.value_offsets();
             for entry in offsets[row] as usize..offsets[row + 1] as usize {
                 let value = if values.is_valid(entry) { values.value(entry) } else { "" };
-                push("", keys.value(entry), value);
+                let key = keys.value(entry);
+                if filtered.contains(key) {
+                    sink.filtered_attribute(key, value);
+                } else {
+                    sink.attribute("", key, value);
+                }
             }
         }
         for (key, array, values) in &self.promoted_texts {
             if array.is_valid(row) {
-                push("", key, values.value(array.keys().value(row) as usize));
+                sink.attribute("", key, values.value(array.keys().value(row) as usize));
             }
         }
         for (key, array) in &self.promoted_integers {
             if array.is_valid(row) {
-                push("", key, &array.value(row).to_string());
+                sink.attribute("", key, &array.value(row).to_string());
             }
         }
         if let Some(events) = self.events
@@ -383,9 +442,9 @@ impl<'a> Source<'a> {
             && let Ok(events) = serde_json::from_str::<Vec<SpanEvent>>(events.value(row))
         {
             for event in events {
-                push("event.", "name", &event.name);
+                sink.attribute("event.", "name", &event.name);
                 for (key, value) in event.attributes {
-                    push("event.", &key, &value.text());
+                    sink.attribute("event.", &key, &value.text());
                 }
             }
         }

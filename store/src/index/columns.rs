@@ -8,9 +8,20 @@
 //! | `attribute` | key, a zero byte, the text form of the value |
 //! | `column` | one byte: the number of the column in [`indexed_columns`]; the text of the value |
 //! | `trace` | the 16 bytes of the trace id |
-//! | `resource` | 4 bytes, big endian: the number of the row's resource in the file `resources` |
+//! | `resource` | 16 bytes: the xxh3 hash of the row's resource, which stands in the file `resources` |
+//!
+//! Values that hardly any two rows share are not terms: they are in the [`super::filters`] of their rows, and a mark of
+//! what they are is a term instead. These are words that look like ids ([`crate::words::is_id_like`]), the values of
+//! [`filtered_column`]s, and those of attributes that turn out so among the first rows of a part ([`FilteredKeys`]).
+//!
+//! | field | mark |
+//! |---|---|
+//! | `word` | [`WORD_MARK`], the letters before the word's first digit |
+//! | `column` | [`ATTRIBUTE_MARK`], the attribute's key |
+//! | `column` | [`COLUMN_MARK`], the number of the column |
 
 use crate::Signal;
+use hashbrown::{HashMap, HashSet};
 
 /// Values are cut to this many bytes in terms; rows found by a cut term must be looked at again.
 pub(crate) const MAX_VALUE_BYTES: usize = 256;
@@ -24,6 +35,50 @@ pub(crate) const fn indexed_columns(signal: Signal) -> &'static [&'static str] {
     }
 }
 
+/// The first byte of a mark for words that are in the filters.
+pub(crate) const WORD_MARK: u8 = 1;
+/// The first byte of a mark for an attribute whose values are in the filters.
+pub(crate) const ATTRIBUTE_MARK: u8 = 255;
+/// The first byte of a mark for a column whose values are in the filters.
+pub(crate) const COLUMN_MARK: u8 = 254;
+
+/// Whether the values of an indexed column are in the filters and not terms.
+pub(crate) fn filtered_column(name: &str) -> bool {
+    name == "correlation_id"
+}
+
+/// Rows of an attribute that tell whether its values repeat.
+const TELLING_ROWS: u32 = 32;
+
+/// The attributes of a part whose values are in the filters: those of which more than half of the first rows differ.
+#[derive(Debug, Default)]
+pub(crate) struct FilteredKeys(HashSet<String>);
+
+impl FilteredKeys {
+    /// Looks at entries of the first rows.
+    pub(crate) fn choose<'a>(entries: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
+        let mut seen: HashMap<&str, (u32, HashSet<&str>)> = HashMap::new();
+        for (key, value) in entries {
+            let (rows, values) = seen.entry(key).or_default();
+            *rows += 1;
+            values.insert(value);
+        }
+        let differ = |rows: u32, values: usize| rows >= TELLING_ROWS && values * 2 > rows as usize;
+        let keys = seen.into_iter().filter(|(_, (rows, values))| differ(*rows, values.len()));
+        Self(keys.map(|(key, _)| key.to_owned()).collect())
+    }
+
+    /// Whether the values of this attribute are in the filters.
+    pub(crate) fn contains(&self, key: &str) -> bool {
+        self.0.contains(key)
+    }
+}
+
+/// The term of a resource.
+pub(crate) fn resource_term(json: &str) -> [u8; 16] {
+    xxhash_rust::xxh3::xxh3_128(json.as_bytes()).to_be_bytes()
+}
+
 /// The value's part that stands in terms, and whether that is all of it.
 pub(crate) fn cut_value(value: &str) -> (&str, bool) {
     if value.len() <= MAX_VALUE_BYTES {
@@ -34,6 +89,12 @@ pub(crate) fn cut_value(value: &str) -> (&str, bool) {
         end -= 1;
     }
     (&value[..end], false)
+}
+
+/// Appends an attribute's key as it stands in terms.
+pub(crate) fn write_key(prefix: &str, key: &str, bytes: &mut Vec<u8>) {
+    bytes.extend_from_slice(prefix.as_bytes());
+    bytes.extend_from_slice(cut_value(key).0.as_bytes());
 }
 
 /// The fields of the tantivy schema, in order.

@@ -3,6 +3,7 @@
 //! The files of the index stand behind each other; the Parquet footer's metadata names them: key `mangru.index`, value
 //! the JSON of [`Embedded`]. tantivy reads them through [`EmbeddedDirectory`], which copies only the ranges asked for.
 
+use crate::StoreError;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -10,18 +11,21 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tantivy::HasLen;
 use tantivy::directory::error::{DeleteError, LockError, OpenReadError, OpenWriteError};
 use tantivy::directory::{
-    Directory, DirectoryLock, FileHandle, Lock, OwnedBytes, RamDirectory, WatchCallback, WatchHandle, WritePtr,
+    Directory, DirectoryLock, FileHandle, Lock, OwnedBytes, WatchCallback, WatchHandle, WritePtr,
 };
+use tantivy::{HasLen, Index};
 
 /// The key in the Parquet footer's metadata.
 pub(crate) const METADATA_KEY: &str = "mangru.index";
 /// The version this code writes; it reads the same.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 /// The file, beside tantivy's own, with the distinct resources: a JSON array of text.
 pub(crate) const RESOURCES: &str = "resources";
+
+/// The file, beside tantivy's own, with the [`super::filters`].
+pub(crate) const FILTERS: &str = "filters";
 
 /// Where in a part file the index stands.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -44,27 +48,50 @@ pub(crate) struct EmbeddedFile {
     pub(crate) length: u64,
 }
 
-/// Puts the files of a finished index behind each other. The offset is where the caller will write them.
-pub(crate) fn embed(
-    directory: &RamDirectory,
-    names: &[PathBuf],
+/// Writes the files of a finished index behind each other, as they stand in the directory below tantivy's own view of
+/// it, which hides the checksums. The offset is where in the part file that is.
+fn embed(
+    index: &Index,
+    directory: &dyn Directory,
     resources: &[u8],
+    filters: &[u8],
     offset: u64,
-) -> io::Result<(Vec<u8>, Embedded)> {
-    let mut bytes = Vec::new();
-    let mut files = Vec::new();
+    out: &mut dyn io::Write,
+) -> io::Result<Embedded> {
+    let mut names: Vec<PathBuf> = index.directory().list_managed_files().into_iter().collect();
+    names.push(PathBuf::from("meta.json"));
+    names.retain(|name| directory.exists(name).unwrap_or(false));
+    names.sort_unstable();
+    names.dedup();
+    let mut embedded = Embedded { version: VERSION, offset, length: 0, crc32c: 0, files: Vec::new() };
     let mut push = |name: String, content: &[u8]| {
-        files.push(EmbeddedFile { name, offset: bytes.len() as u64, length: content.len() as u64 });
-        bytes.extend_from_slice(content);
+        let length = content.len() as u64;
+        embedded.files.push(EmbeddedFile { name, offset: embedded.length, length });
+        embedded.length += length;
+        embedded.crc32c = crc32c::crc32c_append(embedded.crc32c, content);
+        out.write_all(content)
     };
     for name in names {
-        let content = directory.atomic_read(name).map_err(io::Error::other)?;
-        push(name.to_string_lossy().into_owned(), &content);
+        let content = directory.get_file_handle(&name).map_err(io::Error::other)?;
+        push(name.to_string_lossy().into_owned(), &content.read_bytes(0..content.len())?)?;
     }
-    push(RESOURCES.to_owned(), resources);
-    let embedded =
-        Embedded { version: VERSION, offset, length: bytes.len() as u64, crc32c: crc32c::crc32c(&bytes), files };
-    Ok((bytes, embedded))
+    push(RESOURCES.to_owned(), resources)?;
+    push(FILTERS.to_owned(), filters)?;
+    Ok(embedded)
+}
+
+/// The same, with what went wrong as an error of the store.
+pub(crate) fn write(
+    index: &Index,
+    directory: &dyn Directory,
+    resources: &[String],
+    filters: &[u8],
+    offset: u64,
+    out: &mut dyn io::Write,
+) -> Result<Embedded, StoreError> {
+    let failed = |source| StoreError::Io { action: "write", path: "index being built".to_owned(), source };
+    let resources = serde_json::to_vec(resources).map_err(|error| failed(error.into()))?;
+    embed(index, directory, &resources, filters, offset, out).map_err(failed)
 }
 
 /// A read-only tantivy directory over the bytes of an embedded index.

@@ -51,16 +51,32 @@ impl PartWriter {
     /// Writes index and footer.
     pub(crate) fn finish(mut self) -> Result<WrittenPart, StoreError> {
         self.writer.flush()?;
-        let (bytes, embedded): (Vec<u8>, Embedded) = self.index.finish(self.writer.bytes_written() as u64)?;
-        let written = |source| StoreError::Io { action: "write", path: "part being built".to_owned(), source };
-        self.writer.write_all(&bytes).map_err(written)?;
-        let description = serde_json::to_string(&embedded)
-            .map_err(|error| StoreError::Corrupt { path: "index being built".to_owned(), reason: error.to_string() })?;
-        self.writer.append_key_value_metadata(KeyValue::new(METADATA_KEY.to_owned(), description));
-        let index_bytes = bytes.len() as u64;
-        let rows = self.rows;
+        let offset = self.writer.bytes_written() as u64;
+        let embedded = self.index.finish(offset, &mut Raw(&mut self.writer))?;
+        self.writer.append_key_value_metadata(description(&embedded)?);
+        let (rows, index_bytes) = (self.rows, embedded.length);
         Ok(WrittenPart { bytes: self.writer.into_inner()?, rows, index_bytes })
     }
+}
+
+/// Bytes between the last row group and the footer.
+struct Raw<'a>(&'a mut ArrowWriter<Vec<u8>>);
+
+impl std::io::Write for Raw<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.write_all(bytes).map(|()| bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The entry of the footer's metadata that says where the index stands.
+pub(super) fn description(embedded: &Embedded) -> Result<KeyValue, StoreError> {
+    let text = serde_json::to_string(embedded)
+        .map_err(|error| StoreError::Corrupt { path: "index being built".to_owned(), reason: error.to_string() })?;
+    Ok(KeyValue::new(METADATA_KEY.to_owned(), text))
 }
 
 /// How each column is written.

@@ -117,7 +117,7 @@ fn footer_bytes(file: &[u8]) -> u64 {
 }
 
 /// `logs/date=2026-11-20/hour=21/<part>.parquet`, by the part's earliest row.
-fn path(signal: Signal, min_time: i64, id: PartId) -> String {
+pub(super) fn path(signal: Signal, min_time: i64, id: PartId) -> String {
     let time = chrono::DateTime::from_timestamp_nanos(min_time);
     format!(
         "{}/date={:04}-{:02}-{:02}/hour={:02}/{id}.parquet",

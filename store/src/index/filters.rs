@@ -1,0 +1,230 @@
+//! Filters for values that hardly any two rows share: ids, numbers, addresses.
+//!
+//! A posting list and a dictionary entry for such a value cost more than the value itself. Instead, the rows of a part
+//! are cut into blocks, and each block has a binary fuse filter (Graf and Lemire, "Binary Fuse Filters: Fast and Smaller
+//! Than Xor Filters", 2022) of the hashes of such values in its rows: about ten bits for a value, and one block in 256
+//! is looked at in vain. The rows of a block are then read and looked at.
+//!
+//! The file `filters`: for each block, in the order of rows, the number of its rows and of its filter's bytes (both
+//! 32 bits, little endian), then the filter (descriptor and fingerprints as `xorf` writes them). No bytes: no such
+//! value; [`ANYTHING`]: any value may be in the block.
+
+use bytes::Bytes;
+use roaring::RoaringBitmap;
+use std::ops::Range;
+use xorf::{BinaryFuse8, BinaryFuse8Ref, DmaSerializable, Filter as _, FilterRef as _};
+use xxhash_rust::xxh3::Xxh3Default;
+
+/// Rows of a block, but for the last of what was sealed together.
+const BLOCK_ROWS: u32 = 4096;
+/// Instead of a length: the block has no filter and may hold any value.
+const ANYTHING: u32 = u32::MAX;
+const HEADER_BYTES: usize = 8;
+
+/// The hash of a word.
+pub(crate) fn word_hash(word: &str) -> u64 {
+    hash(b'w', word.as_bytes(), b"")
+}
+
+/// The hash of an attribute's value.
+pub(crate) fn attribute_hash(key: &[u8], value: &str) -> u64 {
+    hash(b'a', key, value.as_bytes())
+}
+
+/// The hash of a value of the column of this number.
+pub(crate) fn column_hash(number: u8, value: &str) -> u64 {
+    hash(b'c', &[number], value.as_bytes())
+}
+
+fn hash(kind: u8, name: &[u8], value: &[u8]) -> u64 {
+    let mut hasher = Xxh3Default::new();
+    hasher.update(&[kind]);
+    hasher.update(name);
+    hasher.update(&[0]);
+    hasher.update(value);
+    hasher.digest()
+}
+
+/// Takes the hashes of rows in order and makes the file.
+#[derive(Debug, Default)]
+pub(crate) struct FilterBuilder {
+    hashes: Vec<u64>,
+    rows: u32,
+    bytes: Vec<u8>,
+}
+
+impl FilterBuilder {
+    /// A value of the row that is being built.
+    #[inline]
+    pub(crate) fn add(&mut self, hash: u64) {
+        self.hashes.push(hash);
+    }
+
+    /// The row is done.
+    #[inline]
+    pub(crate) fn end_row(&mut self) {
+        self.rows += 1;
+        if self.rows == BLOCK_ROWS {
+            self.end_block();
+        }
+    }
+
+    fn end_block(&mut self) {
+        self.hashes.sort_unstable();
+        self.hashes.dedup();
+        self.bytes.extend_from_slice(&self.rows.to_le_bytes());
+        if self.hashes.is_empty() {
+            self.bytes.extend_from_slice(&0_u32.to_le_bytes());
+        } else if let Ok(filter) = BinaryFuse8::try_from(&self.hashes) {
+            let fingerprints = filter.dma_fingerprints();
+            let length = BinaryFuse8::DESCRIPTOR_LEN + fingerprints.len();
+            self.bytes.extend_from_slice(&(length as u32).to_le_bytes());
+            let start = self.bytes.len();
+            self.bytes.resize(start + BinaryFuse8::DESCRIPTOR_LEN, 0);
+            filter.dma_copy_descriptor_to(&mut self.bytes[start..]);
+            self.bytes.extend_from_slice(fingerprints);
+        } else {
+            self.bytes.extend_from_slice(&ANYTHING.to_le_bytes());
+        }
+        self.hashes.clear();
+        self.rows = 0;
+    }
+
+    /// The file's content.
+    pub(crate) fn finish(mut self) -> Vec<u8> {
+        if self.rows > 0 {
+            self.end_block();
+        }
+        self.bytes
+    }
+}
+
+/// The filters of a part.
+#[derive(Debug, Default)]
+pub(crate) struct Filters {
+    bytes: Bytes,
+    blocks: Vec<Block>,
+}
+
+#[derive(Debug)]
+struct Block {
+    rows: Range<u32>,
+    /// Where the filter stands; `None` when any value may be in the block.
+    filter: Option<Range<usize>>,
+}
+
+impl Filters {
+    /// Reads the file; `None` when it is damaged.
+    pub(crate) fn open(bytes: Bytes) -> Option<Self> {
+        let mut blocks = Vec::new();
+        let (mut at, mut row) = (0_usize, 0_u32);
+        let number = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
+        while at < bytes.len() {
+            let (rows, length) = (number(at)?, number(at + 4)?);
+            at += HEADER_BYTES;
+            let length_bytes = if length == ANYTHING { 0 } else { length as usize };
+            let end = at.checked_add(length_bytes).filter(|end| *end <= bytes.len())?;
+            if length_bytes > 0 && length_bytes <= BinaryFuse8::DESCRIPTOR_LEN {
+                return None;
+            }
+            let rows = row..row.checked_add(rows)?;
+            row = rows.end;
+            blocks.push(Block { rows, filter: (length != ANYTHING).then_some(at..end) });
+            at = end;
+        }
+        Some(Self { bytes, blocks })
+    }
+
+    /// The rows of all blocks that may hold the value of this hash.
+    pub(crate) fn rows_that_may_hold(&self, hash: u64) -> RoaringBitmap {
+        let mut rows = RoaringBitmap::new();
+        for block in &self.blocks {
+            let may_hold = match &block.filter {
+                None => true,
+                Some(filter) if filter.is_empty() => false,
+                Some(filter) => {
+                    let (descriptor, fingerprints) = self.bytes[filter.clone()].split_at(BinaryFuse8::DESCRIPTOR_LEN);
+                    BinaryFuse8Ref::from_dma(descriptor, fingerprints).contains(&hash)
+                }
+            };
+            if may_hold {
+                rows.insert_range(block.rows.clone());
+            }
+        }
+        rows
+    }
+
+    /// The file of the rows that are kept: blocks stay blocks and keep their filters.
+    pub(crate) fn kept(&self, removed: Option<&RoaringBitmap>) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.bytes.len());
+        for block in &self.blocks {
+            let gone = removed.map_or(0, |removed| removed.range_cardinality(block.rows.clone()) as u32);
+            let rows = block.rows.end - block.rows.start - gone;
+            if rows == 0 {
+                continue;
+            }
+            out.extend_from_slice(&rows.to_le_bytes());
+            let filter = block.filter.as_ref();
+            out.extend_from_slice(&filter.map_or(ANYTHING, |filter| filter.len() as u32).to_le_bytes());
+            if let Some(filter) = filter {
+                out.extend_from_slice(&self.bytes[filter.clone()]);
+            }
+        }
+        out
+    }
+
+    /// How many rows the blocks have in all.
+    pub(crate) fn rows(&self) -> u32 {
+        self.blocks.last().map_or(0, |block| block.rows.end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filters(rows: u32) -> Filters {
+        let mut builder = FilterBuilder::default();
+        for row in 0..rows {
+            if !(BLOCK_ROWS..2 * BLOCK_ROWS).contains(&row) {
+                builder.add(word_hash(&format!("id{row}")));
+                builder.add(word_hash("common"));
+            }
+            builder.end_row();
+        }
+        Filters::open(Bytes::from(builder.finish())).expect("the file is sound")
+    }
+
+    #[test]
+    fn every_value_is_found_in_its_block_and_hardly_any_other() {
+        let filters = filters(5 * BLOCK_ROWS + 10);
+        assert_eq!(filters.rows(), 5 * BLOCK_ROWS + 10);
+        let mut blocks = 0;
+        for row in (0..BLOCK_ROWS).step_by(7).chain([3 * BLOCK_ROWS, 5 * BLOCK_ROWS + 9]) {
+            let found = filters.rows_that_may_hold(word_hash(&format!("id{row}")));
+            assert!(found.contains(row));
+            blocks += found.len() / u64::from(BLOCK_ROWS);
+        }
+        assert!(blocks < 620, "{blocks} blocks for 588 values");
+        let common = filters.rows_that_may_hold(word_hash("common"));
+        assert_eq!(common.len(), u64::from(4 * BLOCK_ROWS + 10));
+        assert!(!common.contains(BLOCK_ROWS), "a block without values holds nothing");
+    }
+
+    #[test]
+    fn removed_rows_shorten_blocks_and_leave_their_values() {
+        let filters = filters(BLOCK_ROWS + 4000);
+        let removed: RoaringBitmap = (0..10).chain(BLOCK_ROWS..BLOCK_ROWS + 4000).collect();
+        let kept = Filters::open(Bytes::from(filters.kept(Some(&removed)))).expect("the file is sound");
+        assert_eq!(kept.rows(), BLOCK_ROWS - 10);
+        assert_eq!(kept.rows_that_may_hold(word_hash("id4000")).len(), u64::from(BLOCK_ROWS - 10));
+    }
+
+    #[test]
+    fn a_damaged_file_is_not_read() {
+        let bytes = Bytes::from(filters(100).bytes.to_vec());
+        for end in [1, 7, 9, bytes.len() - 1] {
+            assert!(Filters::open(bytes.slice(..end)).is_none(), "cut at {end}");
+        }
+    }
+}

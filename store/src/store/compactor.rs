@@ -1,0 +1,208 @@
+//! Merging parts in the background, and removing the files of parts that are gone.
+
+use super::{Store, sealer};
+use crate::part::{MergeSource, Part, PartId, PartRecord, merge};
+use crate::{Signal, StoreError, compaction};
+use parking_lot::Mutex;
+use roaring::RoaringBitmap;
+use std::path::PathBuf;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio_util::sync::CancellationToken;
+
+/// How often parts are looked at.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Parts that are gone from the table, until their files are.
+#[derive(Debug, Default)]
+pub(super) struct Retired(Mutex<Vec<(Instant, Arc<Part>)>>);
+
+impl Retired {
+    /// Takes parts that no later snapshot has.
+    pub(super) fn add(&self, parts: Vec<Arc<Part>>) {
+        let now = Instant::now();
+        self.0.lock().extend(parts.into_iter().map(|part| (now, part)));
+    }
+
+    /// Parts that no query of ours reads any more, and that others had time to finish with.
+    fn due(&self, grace: Duration) -> Vec<Arc<Part>> {
+        let mut parts = self.0.lock();
+        let is_due = |(since, part): &(Instant, Arc<Part>)| since.elapsed() >= grace && Arc::strong_count(part) == 1;
+        let (due, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut *parts).into_iter().partition(is_due);
+        *parts = kept;
+        due.into_iter().map(|(_, part)| part).collect()
+    }
+
+    /// How many parts wait.
+    pub(super) fn len(&self) -> usize {
+        self.0.lock().len()
+    }
+}
+
+/// Merges what should be merged until it is stopped or the store is gone.
+pub(super) async fn run(store: Weak<Store>, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(TICK) => {}
+        }
+        let Some(store) = store.upgrade() else { return };
+        let work = async {
+            store.remove_retired().await?;
+            for signal in Signal::ALL {
+                while !stop.is_cancelled() && store.compact(signal).await? {}
+            }
+            Ok::<_, StoreError>(())
+        };
+        if let Err(error) = work.await {
+            store.failed_merges.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            tracing::error!(%error, "merging parts failed, will be tried again");
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(Duration::from_secs(10)) => {}
+            }
+        }
+    }
+}
+
+fn now_ns() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as i64)
+}
+
+impl Store {
+    /// Merges some parts of a signal, if any should be; `false` when all is well.
+    pub(super) async fn compact(&self, signal: Signal) -> Result<bool, StoreError> {
+        let _one_at_a_time = self.merging.lock().await;
+        let parts = self.tables[signal as usize].read().parts().to_vec();
+        let Some(chosen) = compaction::choose(parts.iter().map(|part| part.record()), now_ns()) else {
+            return Ok(false);
+        };
+        let sources: Vec<(Arc<Part>, Option<RoaringBitmap>)> = chosen
+            .iter()
+            .filter_map(|id| parts.iter().find(|part| part.id() == *id))
+            .map(|part| (Arc::clone(part), None))
+            .collect();
+        self.replace(signal, sources).await?;
+        Ok(true)
+    }
+
+    /// Puts one part in the place of others: their rows behind each other, less the removed ones. Readers see either
+    /// the old parts or the new one. The caller holds `merging`.
+    pub(super) async fn replace(
+        &self,
+        signal: Signal,
+        sources: Vec<(Arc<Part>, Option<RoaringBitmap>)>,
+    ) -> Result<(), StoreError> {
+        let started = Instant::now();
+        let mut opened: Vec<MergeSource> = Vec::with_capacity(sources.len());
+        for (part, removed) in &sources {
+            let all_gone = removed.as_ref().is_some_and(|removed| removed.len() == u64::from(part.rows()));
+            if !all_gone {
+                opened.push(part.merge_source(removed.clone()).await?);
+            }
+        }
+        let gone: Vec<PartId> = sources.iter().map(|(part, _)| part.id()).collect();
+        let record = if opened.is_empty() { None } else { Some(self.write_merged(signal, opened).await?) };
+        self.catalog.replace(signal, &gone, record.as_ref()).await?;
+        let made = record.map(|record| Arc::new(Part::new(record, self.objects.clone(), self.open_parts.clone())));
+        tracing::debug!(
+            table = signal.table(),
+            parts = gone.len(),
+            rows = made.as_ref().map_or(0, |part| part.rows()),
+            elapsed_ms = started.elapsed().as_millis() as u64,
+            "merged"
+        );
+        let retired = self.tables[signal as usize].write().replace(&gone, made);
+        self.merged_parts.fetch_add(gone.len() as u64, std::sync::atomic::Ordering::Relaxed);
+        for part in &retired {
+            self.open_parts.invalidate(&part.id());
+        }
+        self.retired.add(retired);
+        Ok(())
+    }
+
+    async fn write_merged(&self, signal: Signal, sources: Vec<MergeSource>) -> Result<PartRecord, StoreError> {
+        let id = PartId(ulid::Ulid::generate());
+        let min_time = sources.iter().map(|source| source.record.min_time).min().unwrap_or_default();
+        let max_time = sources.iter().map(|source| source.record.max_time).max().unwrap_or_default();
+        let scratch = Scratch::new(self.config.data_dir.join(SCRATCH).join(id.to_string()))?;
+        let file = scratch.0.join("part.parquet");
+        let merged = {
+            let (file, index) = (file.clone(), scratch.0.join("index"));
+            tokio::task::spawn_blocking(move || {
+                std::fs::create_dir(&index).map_err(|source| StoreError::Io {
+                    action: "create",
+                    path: index.display().to_string(),
+                    source,
+                })?;
+                merge(signal, &sources, &file, &index)
+            })
+            .await
+            .map_err(|error| StoreError::Corrupt { path: signal.table().to_owned(), reason: error.to_string() })??
+        };
+        let footer_bytes = footer_bytes(&file)?;
+        let record = PartRecord {
+            id,
+            signal,
+            path: sealer::path(signal, min_time, id),
+            rows: u32::try_from(merged.rows)
+                .map_err(|error| StoreError::Corrupt { path: signal.table().to_owned(), reason: error.to_string() })?,
+            bytes: merged.bytes,
+            index_bytes: merged.index_bytes,
+            footer_bytes,
+            min_time,
+            max_time,
+        };
+        self.objects.put_file(&record.path, &file).await?;
+        Ok(record)
+    }
+
+    /// Removes the files of parts that are gone.
+    pub(super) async fn remove_retired(&self) -> Result<(), StoreError> {
+        for part in self.retired.due(self.config.retired_grace) {
+            // A query may have opened it again meanwhile.
+            self.open_parts.invalidate(&part.id());
+            self.objects.delete(part.path()).await?;
+            self.catalog.forget(part.id()).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The folder, in the data folder, of files that are not yet parts.
+pub(super) const SCRATCH: &str = "scratch";
+
+/// A folder that is gone when this is dropped.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(path: PathBuf) -> Result<Self, StoreError> {
+        std::fs::create_dir_all(&path).map_err(|source| StoreError::Io {
+            action: "create",
+            path: path.display().to_string(),
+            source,
+        })?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            tracing::warn!(%error, path = %self.0.display(), "cannot remove a scratch folder");
+        }
+    }
+}
+
+/// The length of a Parquet file's footer: its last eight bytes are that length and the magic.
+fn footer_bytes(path: &std::path::Path) -> Result<u64, StoreError> {
+    use std::io::{Read as _, Seek as _, SeekFrom};
+    let read = || {
+        let mut file = std::fs::File::open(path)?;
+        file.seek(SeekFrom::End(-8))?;
+        let mut length = [0; 4];
+        file.read_exact(&mut length)?;
+        Ok(u64::from(u32::from_le_bytes(length)))
+    };
+    read().map_err(|source| StoreError::Io { action: "read", path: path.display().to_string(), source })
+}
