@@ -1,5 +1,7 @@
 //! The command line as a client of a running server.
 
+pub(crate) mod admin;
+
 use anyhow::{Context as _, bail};
 use clap::Args;
 use futures::StreamExt as _;

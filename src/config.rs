@@ -9,7 +9,7 @@ pub(crate) use load::load;
 use anyhow::{Context as _, bail};
 use mangru_collector::{CollectorConfig, CorrelationConfig};
 use mangru_query::QuerySettings;
-use mangru_store::StoreConfig;
+use mangru_store::{Retention, StoreConfig};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -26,6 +26,7 @@ pub(crate) struct Settings {
     pub(crate) otlp: Otlp,
     pub(crate) correlation: Correlation,
     pub(crate) store: StoreSettings,
+    pub(crate) retention: RetentionSettings,
     pub(crate) query: Query,
 }
 
@@ -81,6 +82,24 @@ pub(crate) struct StoreSettings {
     pub(crate) disk_reserve_mib: u64,
 }
 
+/// What is kept; 0 is no limit.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RetentionSettings {
+    /// Days that logs are kept, up to 36,500.
+    pub(crate) logs_days: u64,
+    /// Days that spans are kept, up to 36,500.
+    pub(crate) spans_days: u64,
+    /// Days that metric points are kept, up to 36,500.
+    pub(crate) metrics_days: u64,
+    /// Gibibytes of logs, indexes included, up to 1,048,576.
+    pub(crate) logs_gib: u64,
+    /// Gibibytes of spans, indexes included, up to 1,048,576.
+    pub(crate) spans_gib: u64,
+    /// Gibibytes of metric points, indexes included, up to 1,048,576.
+    pub(crate) metrics_gib: u64,
+}
+
 /// Queries.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -103,6 +122,7 @@ impl Default for Settings {
             otlp: Otlp::default(),
             correlation: Correlation::default(),
             store: StoreSettings::default(),
+            retention: RetentionSettings::default(),
             query: Query::default(),
         }
     }
@@ -157,6 +177,21 @@ impl Default for Query {
     }
 }
 
+impl RetentionSettings {
+    /// By signal: logs, spans, metric points.
+    fn by_signal(&self) -> [Retention; 3] {
+        let kept = |days: u64, gib: u64| Retention {
+            max_age: (days > 0).then(|| Duration::from_hours(days * 24)),
+            max_bytes: (gib > 0).then_some(gib << 30),
+        };
+        [
+            kept(self.logs_days, self.logs_gib),
+            kept(self.spans_days, self.spans_gib),
+            kept(self.metrics_days, self.metrics_gib),
+        ]
+    }
+}
+
 fn address(key: &str, text: &str) -> anyhow::Result<SocketAddr> {
     text.parse().with_context(|| format!("{key} is `{text}`, not an address such as 127.0.0.1:4317"))
 }
@@ -193,6 +228,8 @@ impl Settings {
             journal_max_bytes: self.store.journal_mib << 20,
             memory_max_bytes: self.store.memory_mib << 20,
             disk_reserve_bytes: self.store.disk_reserve_mib << 20,
+            retention: self.retention.by_signal(),
+            ..StoreConfig::default()
         }
     }
 

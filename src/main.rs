@@ -39,6 +39,10 @@ enum Command {
     Query(client::QueryFlags),
     /// Follows the logs of a running server.
     Tail(client::TailFlags),
+    /// Says which parts of a running server's data retention would remove now.
+    Retention(client::admin::RetentionFlags),
+    /// Deletes from a running server what a search finds, or counts it.
+    Delete(client::admin::DeleteFlags),
     /// Measures.
     Bench {
         #[command(subcommand)]
@@ -132,6 +136,8 @@ async fn answer(command: Command) -> anyhow::Result<()> {
             Ok(())
         }
         Command::Query(flags) => client::query(flags).await,
+        Command::Retention(flags) => client::admin::retention(flags).await,
+        Command::Delete(flags) => client::admin::delete(flags).await,
         Command::Tail(flags) => client::tail(flags).await,
         Command::Bench { command } => bench::run(command).await,
     }

@@ -1,5 +1,6 @@
 //! The HTTP APIs: our own under `/api/v1`, and those that existing tools speak.
 
+mod admin;
 mod error;
 mod jaeger;
 mod openapi;
@@ -28,8 +29,10 @@ pub fn router(service: Arc<QueryService>) -> Router {
         .route("/api/v1/fields/{name}/values", get(rows::field_values))
         .route("/api/v1/sql", post(rows::sql))
         .route("/api/v1/tail", get(tail::tail))
-        .route("/api/v1/status", get(rows::status))
-        .route("/api/v1/admin/flush", post(rows::flush))
+        .route("/api/v1/status", get(admin::status))
+        .route("/api/v1/admin/flush", post(admin::flush))
+        .route("/api/v1/admin/retention", get(admin::retention))
+        .route("/api/v1/admin/delete", post(admin::delete))
         .route("/api/v1/openapi.json", get(openapi::document))
         .merge(jaeger::router())
         .with_state(service)

@@ -4,12 +4,13 @@
 //! with an honest [`Coverage`]: how many rows were looked at, whether the answer is complete, how long it took. The
 //! HTTP APIs (`/api/v1`, Jaeger) and the UI's pages call the same functions of [`QueryService`].
 //!
-//! It never writes to the store and never knows a receiver.
+//! It never writes to the store, but to delete what a query finds, and never knows a receiver.
 
 mod api;
 mod cells;
 mod columns;
 mod counts;
+mod delete;
 mod error;
 mod fields;
 mod language;
@@ -26,6 +27,7 @@ mod traces;
 
 pub use api::router;
 pub use counts::{CountRequest, CountSeries, Counts};
+pub use delete::{DeleteRequest, Deleted};
 pub use error::{ErrorCode, QueryError};
 pub use fields::{Field, FieldValue, FieldValuesRequest};
 pub use logs::LogRow;

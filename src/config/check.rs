@@ -28,8 +28,8 @@ impl Given {
 }
 
 fn out_of_range(settings: &Settings) -> Vec<Fault> {
-    let Settings { otlp, store, query, .. } = settings;
-    let ranges: [(&str, u64, u64, u64); 14] = [
+    let Settings { otlp, store, retention, query, .. } = settings;
+    let ranges: [(&str, u64, u64, u64); 20] = [
         ("otlp.max_grpc_mib", otlp.max_grpc_mib as u64, 1, 1024),
         ("otlp.max_http_mib", otlp.max_http_mib as u64, 1, 1024),
         ("otlp.max_concurrent_requests", otlp.max_concurrent_requests as u64, 1, 100_000),
@@ -40,6 +40,12 @@ fn out_of_range(settings: &Settings) -> Vec<Fault> {
         ("store.journal_mib", store.journal_mib, 16, 1 << 20),
         ("store.memory_mib", store.memory_mib as u64, 16, 1 << 20),
         ("store.disk_reserve_mib", store.disk_reserve_mib, 0, 1 << 20),
+        ("retention.logs_days", retention.logs_days, 0, 36_500),
+        ("retention.spans_days", retention.spans_days, 0, 36_500),
+        ("retention.metrics_days", retention.metrics_days, 0, 36_500),
+        ("retention.logs_gib", retention.logs_gib, 0, 1 << 20),
+        ("retention.spans_gib", retention.spans_gib, 0, 1 << 20),
+        ("retention.metrics_gib", retention.metrics_gib, 0, 1 << 20),
         ("query.deadline_seconds", query.deadline_seconds, 1, 3600),
         ("query.memory_mib", query.memory_mib as u64, 16, 65_536),
         ("query.concurrency", query.concurrency as u64, 1, 1000),

@@ -1,5 +1,6 @@
 //! Settings of the store.
 
+use crate::Retention;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ pub struct StoreConfig {
     pub disk_reserve_bytes: u64,
     /// Files of merged parts are kept so long for other programs that read them. Default 1 min.
     pub retired_grace: Duration,
+    /// What is kept of each signal, in the order of [`crate::Signal::ALL`]. Default all, for ever.
+    pub retention: [Retention; 3],
 }
 
 impl Default for StoreConfig {
@@ -35,6 +38,7 @@ impl Default for StoreConfig {
             memory_max_bytes: 112 << 20,
             disk_reserve_bytes: 256 << 20,
             retired_grace: Duration::from_mins(1),
+            retention: [Retention::default(); 3],
         }
     }
 }

@@ -22,6 +22,7 @@ mod memory;
 pub mod nested;
 mod objects;
 mod part;
+mod retention;
 mod schema;
 mod seal;
 mod signal;
@@ -39,6 +40,7 @@ pub use index::{Candidates, PartIndex};
 pub use journal::Position;
 pub use memory::{MemoryBudget, MemoryPermit};
 pub use part::{Part, PartId, PartReader};
+pub use retention::{Expired, Retention};
 pub use schema::{
     PROMOTED, PROMOTED_RESOURCE, Promoted, PromotedType, attribute_entry_fields, attribute_map, dictionary, lifted,
     list_of, schema, timestamp,

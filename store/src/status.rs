@@ -1,6 +1,6 @@
 //! What the store tells of itself.
 
-use crate::Signal;
+use crate::{Retention, Signal};
 
 /// Figures of the whole store at one moment.
 #[derive(Clone, Debug, serde::Serialize)]
@@ -27,6 +27,12 @@ pub struct StoreStatus {
     pub failed_merges: u64,
     /// Parts that are gone while their files wait for the last reader.
     pub retired_parts: usize,
+    /// Parts that retention took away since start.
+    pub expired_parts: u64,
+    /// Their rows.
+    pub expired_rows: u64,
+    /// What is kept of each signal, in the order of the tables.
+    pub retention: Vec<Retention>,
     /// Bytes of torn or unreadable journal tail cut off at the last start; never acknowledged rows.
     pub recovered_cut_bytes: u64,
     /// Rows replayed from the journal at the last start.

@@ -3,7 +3,7 @@
 mod rows;
 
 use arrow::array::AsArray as _;
-use mangru_store::{Part, Signal, Store, StoreConfig, TraceId};
+use mangru_store::{Part, Retention, Signal, Store, StoreConfig, StoreError, TraceId};
 use roaring::RoaringBitmap;
 use rows::{Log, Point, Span, logs, points, spans};
 use std::collections::BTreeMap;
@@ -193,4 +193,70 @@ async fn what_a_crash_leaves_of_a_merge_is_removed_at_start() {
     assert_eq!(files(&folder.path().join("scratch")), 0);
     assert_eq!(files(&folder.path().join("objects")), 1);
     assert_eq!(bodies(&store).await, expected(0..10));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn removed_rows_are_gone_and_the_others_are_found_as_before() {
+    let folder = tempfile::tempdir().expect("folder");
+    let store = Store::open(config(folder.path())).await.expect("open");
+    for part in 0..8 {
+        sealed(&store, part * 100..(part + 1) * 100).await;
+    }
+    store.compact_all().await.expect("merged");
+    sealed(&store, 800..900).await;
+    // Some rows of one run, all of another, and nothing of the last part.
+    let gone = |number: i64| (100..200).contains(&number) || (300..350).contains(&number);
+    let removed = store
+        .remove_rows(Signal::Logs, async |part: Arc<Part>| -> Result<RoaringBitmap, StoreError> {
+            let mut rows = RoaringBitmap::new();
+            let mut row = 0;
+            for batch in part.read(&["body"], None).await? {
+                for body in batch?.column(0).as_string::<i32>().iter().flatten() {
+                    if (0..900).filter(|number| gone(*number)).any(|number| log(number).body == body) {
+                        rows.insert(row);
+                    }
+                    row += 1;
+                }
+            }
+            Ok(rows)
+        })
+        .await
+        .expect("removed");
+    assert_eq!(removed, 150);
+    assert_eq!(bodies(&store).await, expected((0..900).filter(|number| !gone(*number))));
+    let parts = store.snapshot(Signal::Logs).parts;
+    let part = parts.iter().find(|part| part.rows() == 650).expect("the part that was written anew");
+    let index = part.index().await.expect("index opens").expect("part has an index");
+    let gold = index.attribute("user.tier", "gold").expect("attribute");
+    assert_eq!((gold.rows.len(), gold.exact), (325, true));
+    let kept = index.word("req00417").expect("word");
+    assert!(read(part, &kept.rows).await.contains(&log(417).body));
+    let gone_trace = index.trace(TraceId(7_u128.to_be_bytes())).expect("trace");
+    assert!(gone_trace.rows.is_empty(), "terms of removed rows have no rows");
+    assert_eq!(part.runs().await.expect("runs").len(), 7);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn retention_takes_whole_parts_and_says_so_before() {
+    let folder = tempfile::tempdir().expect("folder");
+    let store = Store::open(config(folder.path())).await.expect("open");
+    for part in 0..3 {
+        sealed(&store, part * 10..(part + 1) * 10).await;
+    }
+    let bytes = store.status().tables[0].part_bytes;
+    assert!(store.expired().is_empty());
+    store.close().await.expect("close");
+    drop(store);
+    // Room for two of three parts.
+    let mut bounded = config(folder.path());
+    bounded.retention[0] = Retention { max_age: None, max_bytes: Some(bytes - 1) };
+    let store = Store::open(bounded).await.expect("open again");
+    let expired = store.expired();
+    assert!(expired.len() == 1 && expired[0].reason == "bytes", "{expired:?}");
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while store.status().expired_rows < 10 || files(&folder.path().join("objects")) > 2 {
+        assert!(std::time::Instant::now() < deadline, "retention does nothing");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(bodies(&store).await.len(), 20);
 }

@@ -20,8 +20,10 @@ use utoipa::OpenApi;
         super::rows::fields,
         super::rows::field_values,
         super::rows::sql,
-        super::rows::status,
-        super::rows::flush,
+        super::admin::status,
+        super::admin::flush,
+        super::admin::retention,
+        super::admin::delete,
         super::tail::tail,
     )
 )]

@@ -212,7 +212,7 @@ impl RangeParameters {
     }
 }
 
-fn signal(name: Option<&str>) -> Result<Signal, QueryError> {
+pub(super) fn signal(name: Option<&str>) -> Result<Signal, QueryError> {
     let name = name.filter(|name| !name.is_empty()).unwrap_or("logs");
     Signal::ALL
         .into_iter()
@@ -368,17 +368,4 @@ pub(super) async fn sql(State(service): Service, body: String) -> Result<Json<Sq
     };
     let request = SqlRequest { sql: body.sql, range, limit: body.limit.unwrap_or(1000) };
     Ok(Json(service.sql(&request).await?))
-}
-
-/// Figures of the store.
-#[utoipa::path(get, path = "/api/v1/status", responses((status = 200, description = "tables, journal, memory")))]
-pub(super) async fn status(State(service): Service) -> Response {
-    Json(service.store().status()).into_response()
-}
-
-/// Seals what is hot and answers when it is published.
-#[utoipa::path(post, path = "/api/v1/admin/flush", responses((status = 200, description = "all hot rows are in parts")))]
-pub(super) async fn flush(State(service): Service) -> Result<Response, ApiError> {
-    service.store().flush().await.map_err(QueryError::from)?;
-    Ok(Json(serde_json::json!({ "flushed": true })).into_response())
 }

@@ -7,7 +7,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 /// A query's deadline, and the sign that its caller went away. Checked between batches.
 #[derive(Clone, Debug)]
 pub(crate) struct Control {
-    deadline: Instant,
+    deadline: Option<Instant>,
     limit: Duration,
     cancel: CancellationToken,
 }
@@ -16,7 +16,14 @@ impl Control {
     /// A control that ends after `limit`, and when the guard is dropped: keep the guard in the future that waits.
     pub(crate) fn new(limit: Duration) -> (Self, DropGuard) {
         let cancel = CancellationToken::new();
-        let control = Self { deadline: Instant::now() + limit, limit, cancel: cancel.clone() };
+        let control = Self { deadline: Some(Instant::now() + limit), limit, cancel: cancel.clone() };
+        (control, cancel.drop_guard())
+    }
+
+    /// A control without a deadline.
+    pub(crate) fn unlimited() -> (Self, DropGuard) {
+        let cancel = CancellationToken::new();
+        let control = Self { deadline: None, limit: Duration::MAX, cancel: cancel.clone() };
         (control, cancel.drop_guard())
     }
 
@@ -25,7 +32,7 @@ impl Control {
         if self.cancel.is_cancelled() {
             return Err(QueryError::new(ErrorCode::Cancelled, "the caller went away"));
         }
-        if Instant::now() >= self.deadline {
+        if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             let message = format!("query took longer than its deadline of {} ms", self.limit.as_millis());
             return Err(QueryError::new(ErrorCode::DeadlineExceeded, message));
         }

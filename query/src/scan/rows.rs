@@ -1,11 +1,13 @@
 //! Matching rows of one part or hot batch, batch by batch, for those who drive the scan themselves.
 
 use super::Control;
+use super::control::blocking;
 use super::plan;
 use crate::QueryError;
 use crate::language::Expr;
 use arrow::record_batch::RecordBatch;
 use mangru_store::{Part, PartReader, Signal, TimeRange};
+use roaring::RoaringBitmap;
 use std::sync::Arc;
 
 /// The matching rows of a part.
@@ -56,6 +58,46 @@ impl PartRows {
         };
         Some(read())
     }
+}
+
+/// The numbers of a part's matching rows.
+pub(crate) async fn matching_rows(
+    part: Arc<Part>,
+    filter: &Expr,
+    range: TimeRange,
+    control: &Control,
+) -> Result<RoaringBitmap, QueryError> {
+    control.check()?;
+    let signal = part.signal();
+    let Some(plan) = plan::plan(part, filter, range).await? else { return Ok(RoaringBitmap::new()) };
+    let rows = plan.rows.clone().unwrap_or_else(|| (0..plan.part.rows()).collect());
+    if plan.is_exact() || rows.is_empty() {
+        return Ok(rows);
+    }
+    let filter = (!plan.filter_is_done).then(|| filter.clone());
+    let range = (!plan.range_is_done).then_some(range);
+    let mut columns = filter.as_ref().map(|filter| filter.columns(signal)).unwrap_or_default();
+    columns = plan::union(&columns, &["time"]);
+    let reader = plan.part.read(&columns, Some(&rows)).await?;
+    let control = control.clone();
+    blocking(move || {
+        let mut numbers = rows.iter();
+        let mut found = RoaringBitmap::new();
+        for batch in reader {
+            control.check()?;
+            let batch = batch?;
+            let keep = plan::matching(signal, &batch, filter.as_ref(), range)?;
+            found.extend(
+                numbers
+                    .by_ref()
+                    .take(batch.num_rows())
+                    .enumerate()
+                    .filter_map(|(place, number)| keep.value(place).then_some(number)),
+            );
+        }
+        Ok(found)
+    })
+    .await
 }
 
 /// The matching rows of a hot batch.

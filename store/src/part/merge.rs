@@ -114,7 +114,7 @@ fn copy_rows(source: &MergeSource, signal: Signal, writer: &mut Writer) -> Resul
         }
         if removed > 0 {
             let gone = source.removed.iter().flat_map(|removed| removed.range(here.clone()));
-            copied += rewrite_group(source, number, here.start, gone.collect(), signal, writer)?;
+            copied += rewrite_group(source, number, here.start, &gone.collect(), signal, writer)?;
         } else {
             copy_group(source, number, writer)?;
             copied += u64::from(rows);
@@ -153,7 +153,7 @@ fn rewrite_group(
     source: &MergeSource,
     number: usize,
     first_row: u32,
-    removed: RoaringBitmap,
+    removed: &RoaringBitmap,
     signal: Signal,
     writer: &mut Writer,
 ) -> Result<u64, StoreError> {

@@ -2,7 +2,7 @@
 
 use super::{Store, sealer};
 use crate::part::{MergeSource, Part, PartId, PartRecord, merge};
-use crate::{Signal, StoreError, compaction};
+use crate::{Expired, Signal, StoreError, compaction, retention};
 use parking_lot::Mutex;
 use roaring::RoaringBitmap;
 use std::path::PathBuf;
@@ -50,6 +50,7 @@ pub(super) async fn run(store: Weak<Store>, stop: CancellationToken) {
         let work = async {
             store.remove_retired().await?;
             for signal in Signal::ALL {
+                store.expire(signal).await?;
                 while !stop.is_cancelled() && store.compact(signal).await? {}
             }
             Ok::<_, StoreError>(())
@@ -84,6 +85,72 @@ impl Store {
             .collect();
         self.replace(signal, sources).await?;
         Ok(true)
+    }
+
+    /// The parts that retention takes away when it looks next.
+    pub fn expired(&self) -> Vec<Expired> {
+        let now = now_ns();
+        let mut expired = Vec::new();
+        for signal in Signal::ALL {
+            let parts = self.tables[signal as usize].read().parts().to_vec();
+            let due =
+                retention::due(parts.iter().map(|part| part.record()), self.config.retention[signal as usize], now);
+            for (id, reason) in due {
+                expired.extend(parts.iter().filter(|part| part.id() == id).map(|part| Expired {
+                    signal,
+                    path: part.path().to_owned(),
+                    rows: part.rows(),
+                    bytes: part.bytes(),
+                    min_time: part.min_time(),
+                    max_time: part.max_time(),
+                    reason,
+                }));
+            }
+        }
+        expired
+    }
+
+    /// Takes away what retention does not keep.
+    async fn expire(&self, signal: Signal) -> Result<(), StoreError> {
+        let _one_at_a_time = self.merging.lock().await;
+        let parts = self.tables[signal as usize].read().parts().to_vec();
+        let due =
+            retention::due(parts.iter().map(|part| part.record()), self.config.retention[signal as usize], now_ns());
+        if due.is_empty() {
+            return Ok(());
+        }
+        let gone: Vec<PartId> = due.into_iter().map(|(id, _)| id).collect();
+        tracing::info!(table = signal.table(), parts = gone.len(), "retention takes parts away");
+        self.catalog.replace(signal, &gone, None).await?;
+        let retired = self.tables[signal as usize].write().replace(&gone, None);
+        self.expired_parts.fetch_add(retired.len() as u64, std::sync::atomic::Ordering::Relaxed);
+        self.expired_rows
+            .fetch_add(retired.iter().map(|part| u64::from(part.rows())).sum(), std::sync::atomic::Ordering::Relaxed);
+        self.retired.add(retired);
+        Ok(())
+    }
+
+    /// Removes the rows that `find` gives for each part, and gives how many that were. Parts are written anew without
+    /// them; what is hot is not looked at, so that callers flush before.
+    ///
+    /// # Errors
+    /// Those of `find`, and of reading and writing parts; parts before the one that failed are without their rows.
+    pub async fn remove_rows<F, E>(&self, signal: Signal, mut find: impl FnMut(Arc<Part>) -> F) -> Result<u64, E>
+    where
+        F: Future<Output = Result<RoaringBitmap, E>>,
+        E: From<StoreError>,
+    {
+        let _one_at_a_time = self.merging.lock().await;
+        let parts = self.tables[signal as usize].read().parts().to_vec();
+        let mut removed_rows = 0;
+        for part in parts {
+            let removed = find(Arc::clone(&part)).await?;
+            if !removed.is_empty() {
+                removed_rows += removed.len();
+                self.replace(signal, vec![(part, Some(removed))]).await?;
+            }
+        }
+        Ok(removed_rows)
     }
 
     /// Puts one part in the place of others: their rows behind each other, less the removed ones. Readers see either
