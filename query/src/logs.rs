@@ -50,7 +50,7 @@ pub struct LogRow {
 pub(crate) fn columns() -> Vec<&'static str> {
     let mut columns = vec![
         "time",
-        "observed_time_unix_nano",
+        "observed_delay_ns",
         "severity_number",
         "severity_text",
         "service_name",
@@ -76,7 +76,10 @@ pub(crate) fn rows(batch: &RecordBatch, cursors: &[Cursor]) -> Vec<LogRow> {
     (0..batch.num_rows())
         .map(|row| LogRow {
             time_unix_nano: cells.integer("time", row).unwrap_or_default().to_string(),
-            observed_time_unix_nano: cells.unsigned("observed_time_unix_nano", row).map(|time| time.to_string()),
+            observed_time_unix_nano: cells.integer("observed_delay_ns", row).map(|delay| {
+                let time = cells.integer("time", row).unwrap_or_default();
+                time.wrapping_add(delay).cast_unsigned().to_string()
+            }),
             severity_number: cells.integer("severity_number", row).unwrap_or_default() as i32,
             severity_text: text("severity_text", row),
             service_name: text("service_name", row),

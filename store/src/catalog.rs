@@ -11,6 +11,10 @@ use sqlx::{Row as _, Sqlite, SqlitePool, Transaction};
 use std::path::Path;
 use std::time::Duration;
 
+/// How transactions begin that write: they wait for their turn before they read, since what was read without it may be
+/// out of date, which no waiting mends.
+const WRITE: &str = "BEGIN IMMEDIATE";
+
 /// A SQLite database in the data folder.
 #[derive(Clone, Debug)]
 pub(crate) struct Catalog {
@@ -82,7 +86,7 @@ impl Catalog {
 
     /// Publishes a part and the journal position that it covers, both or neither.
     pub(crate) async fn publish(&self, part: &PartRecord, sealed: Position) -> Result<(), StoreError> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.pool.begin_with(WRITE).await?;
         let snapshot = lake::begin_snapshot(&mut transaction, &lake::inserted(part.signal), 1).await?;
         add_part(&mut transaction, part, snapshot).await?;
         sqlx::query(
@@ -105,7 +109,7 @@ impl Catalog {
         gone: &[PartId],
         made: Option<&PartRecord>,
     ) -> Result<(), StoreError> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.pool.begin_with(WRITE).await?;
         let changes = lake::replaced(signal, made.is_some());
         let snapshot = lake::begin_snapshot(&mut transaction, &changes, i64::from(made.is_some())).await?;
         for part in gone {
@@ -130,7 +134,7 @@ impl Catalog {
 
     /// Takes a part that is gone, and whose file is, out of the catalog's history.
     pub(crate) async fn forget(&self, part: PartId) -> Result<(), StoreError> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.pool.begin_with(WRITE).await?;
         let found = sqlx::query("DELETE FROM mangru_gone WHERE part_id = ? RETURNING data_file_id")
             .bind(part.to_string())
             .fetch_optional(&mut *transaction)
@@ -144,7 +148,7 @@ impl Catalog {
 
     /// Takes all parts that are gone out of the history: at start, when their files have been removed.
     pub(crate) async fn forget_all(&self) -> Result<(), StoreError> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.pool.begin_with(WRITE).await?;
         for row in sqlx::query("DELETE FROM mangru_gone RETURNING data_file_id").fetch_all(&mut *transaction).await? {
             lake::forget_data_file(&mut transaction, row.try_get(0)?).await?;
         }

@@ -65,9 +65,7 @@ impl PartIndex {
             return Err(corrupt(format!("index version {} is not known", embedded.version)));
         }
         let directory = EmbeddedDirectory::new(bytes, embedded).map_err(|reason| corrupt(reason.to_owned()))?;
-        let resources =
-            directory.content(embed::RESOURCES).ok_or_else(|| corrupt("index has no resources".to_owned()))?;
-        let resources = serde_json::from_slice(&resources).map_err(|error| corrupt(error.to_string()))?;
+        let resources = directory.resources().map_err(corrupt)?;
         let filters = directory.content(embed::FILTERS).and_then(Filters::open);
         let filters = filters.ok_or_else(|| corrupt("index has no filters".to_owned()))?;
         let index = Index::open(directory)?;

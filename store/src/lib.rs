@@ -42,8 +42,8 @@ pub use memory::{MemoryBudget, MemoryPermit};
 pub use part::{Part, PartId, PartReader};
 pub use retention::{Expired, Retention};
 pub use schema::{
-    PROMOTED, PROMOTED_RESOURCE, Promoted, PromotedType, attribute_entry_fields, attribute_map, dictionary, lifted,
-    list_of, schema, timestamp,
+    PROMOTED, PROMOTED_RESOURCE, Promoted, PromotedType, UNKNOWN_SERVICE, attribute_entry_fields, attribute_map,
+    dictionary, lifted, list_of, schema, timestamp,
 };
 pub use signal::{SchemaMismatch, Signal, SignalBatch};
 pub use snapshot::Snapshot;

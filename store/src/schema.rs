@@ -55,6 +55,9 @@ pub const PROMOTED: &[Promoted] = &[
     text("exception.type", "exception_type"),
 ];
 
+/// The service of records whose resource has no `service.name`.
+pub const UNKNOWN_SERVICE: &str = "unknown_service";
+
 /// Resource attributes that are repeated as columns of all tables, for pruning and for readers of SQL.
 ///
 /// They are copies: `resource_attributes` holds them too. What is different for every process (its instance id, its pod)
@@ -63,7 +66,6 @@ pub const PROMOTED_RESOURCE: &[Promoted] = &[
     text("service.name", "service_name"),
     text("service.namespace", "service_namespace"),
     text("deployment.environment.name", "deployment_environment_name"),
-    text("host.name", "host_name"),
     text("k8s.namespace.name", "k8s_namespace_name"),
 ];
 
@@ -145,7 +147,8 @@ static LOGS: LazyLock<SchemaRef> = LazyLock::new(|| {
     let mut fields = vec![
         required("time", timestamp()),
         optional("original_time_unix_nano", DataType::UInt64),
-        optional("observed_time_unix_nano", DataType::UInt64),
+        // Observed time minus `time`, in wrapping 64-bit arithmetic: it hardly changes, where the time itself does.
+        optional("observed_delay_ns", DataType::Int64),
         required("severity_number", DataType::Int32),
         optional("severity_text", dictionary()),
         // Text bodies as they are; any other value as JSON in the typed form, with its letter in `body_type`.

@@ -105,10 +105,11 @@ fn unicode_run(text: &str, start: usize, scratch: &mut String, each: &mut impl F
     end
 }
 
-/// Whether a word looks like an id or a long number: the index does not list such words, since hardly any two rows share
+/// Whether a word looks like an id or a long number (five characters with a digit, or four digits): the index does not list such words, since hardly any two rows share
 /// one.
 pub fn is_id_like(word: &str) -> bool {
-    word.len() >= 5 && word.bytes().any(|byte| byte.is_ascii_digit())
+    let digits = word.bytes().filter(u8::is_ascii_digit).count();
+    digits > 0 && (word.len() >= 5 || digits == 4)
 }
 
 /// The part of a word before its first ASCII digit.

@@ -93,7 +93,7 @@ async fn merged_parts_hold_every_row_once_and_are_found_by_the_same_terms() {
     assert!(read(part, &unique.rows).await.contains(&log(700).body));
     let gold = index.attribute("user.tier", "gold").expect("attribute");
     assert_eq!((gold.rows.len(), gold.exact), (400, true));
-    assert_eq!(index.column("service_name", "service-1").expect("column").expect("indexed").rows.len(), 267);
+    assert_eq!(index.resource_where(&|json| json.contains("service-1")).expect("resources").rows.len(), 267);
     let trace = index.trace(TraceId(4_u128.to_be_bytes())).expect("trace");
     let of_trace = read(part, &trace.rows).await;
     assert_eq!(of_trace, (150..200).map(|number| log(number).body).collect::<Vec<_>>());

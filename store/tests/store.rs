@@ -144,7 +144,7 @@ async fn the_index_finds_words_attributes_columns_traces_and_resources() {
     assert!(unique.rows.contains(12) && !unique.exact, "values that differ from row to row are in the filters");
     assert!(index.attribute("request.id", "req-12345").expect("attribute").rows.is_empty());
     assert_eq!(index.attribute("user.tier", "gold").expect("attribute").rows.len(), 500);
-    assert_eq!(index.column("service_name", "service-1").expect("column").expect("indexed").rows.len(), 333);
+    assert_eq!(index.resource_where(&|json| json.contains("service-1")).expect("resources").rows.len(), 333);
     assert_eq!(index.column("severity_number", "17").expect("column").expect("indexed").rows.len(), 100);
     assert!(index.column("body", "x").expect("column").is_none());
     let id = TraceId::from_bytes(&trace(3)).expect("id");

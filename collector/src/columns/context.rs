@@ -5,8 +5,8 @@ use crate::otlp::value;
 use crate::wire::{Fields, Wire, WireError};
 use arrow::array::ArrayRef;
 use arrow::datatypes::UInt32Type;
-use mangru_store::PROMOTED_RESOURCE;
 use mangru_store::value::{AnyValue, write_object};
+use mangru_store::{PROMOTED_RESOURCE, UNKNOWN_SERVICE};
 use std::collections::HashMap;
 
 /// A text column that changes with the resource or scope only.
@@ -49,9 +49,6 @@ pub(crate) struct Context {
     /// `service.name`, or what stands for it.
     pub(crate) service_name: String,
 }
-
-/// The name of a service that did not say its own.
-const UNKNOWN_SERVICE: &str = "unknown_service";
 
 impl Context {
     pub(crate) fn new() -> Self {

@@ -6,7 +6,7 @@ use crate::columns::{self, Attributes, Context, Dictionary, Numbers};
 use crate::correlate::{Correlation, Found};
 use crate::wire::{Fields, WireError};
 use arrow::array::{ArrayRef, FixedSizeBinaryBuilder, StringBuilder, TimestampNanosecondArray};
-use arrow::datatypes::{Int32Type, UInt32Type, UInt64Type};
+use arrow::datatypes::{Int32Type, Int64Type, UInt32Type, UInt64Type};
 use mangru_store::{Signal, SpanId, TraceId, lifted};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ struct Columns {
     rows: usize,
     times: Vec<i64>,
     original: Numbers<UInt64Type>,
-    observed: Numbers<UInt64Type>,
+    observed_delay: Numbers<Int64Type>,
     severity: Numbers<Int32Type>,
     severity_text: Dictionary,
     body: StringBuilder,
@@ -37,7 +37,7 @@ pub(super) fn decode(message: &[u8], arrival: u64, correlation: &Correlation) ->
         rows: 0,
         times: Vec::new(),
         original: Numbers::new(),
-        observed: Numbers::new(),
+        observed_delay: Numbers::new(),
         severity: Numbers::new(),
         severity_text: Dictionary::default(),
         body: StringBuilder::new(),
@@ -115,7 +115,7 @@ impl Columns {
             self.original.set(row, original);
         }
         if observed != 0 {
-            self.observed.set(row, observed);
+            self.observed_delay.set(row, observed.wrapping_sub(effective as u64) as i64);
         }
         let mut letters = String::new();
         let own_trace = TraceId::from_bytes(trace);
@@ -192,7 +192,7 @@ impl Columns {
         let mut columns: HashMap<&'static str, ArrayRef> = HashMap::new();
         columns.insert("time", Arc::new(TimestampNanosecondArray::from(self.times).with_timezone("UTC")));
         columns.insert("original_time_unix_nano", self.original.finish(rows));
-        columns.insert("observed_time_unix_nano", self.observed.finish(rows));
+        columns.insert("observed_delay_ns", self.observed_delay.finish(rows));
         columns.insert("severity_number", self.severity.finish(rows));
         columns.insert("severity_text", self.severity_text.finish(rows));
         columns.insert("body", Arc::new(body.finish()));

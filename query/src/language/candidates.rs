@@ -4,7 +4,11 @@ use super::evaluate::object_matches;
 use super::field::FieldRef;
 use super::text::is_run;
 use super::{Expr, Literal, Matcher, TextPattern};
-use mangru_store::{Candidates, PartIndex, Signal, SpanId, StoreError, TraceId, words};
+use mangru_store::value::{AnyValue, read_object};
+use mangru_store::words;
+use mangru_store::{
+    Candidates, PROMOTED_RESOURCE, PartIndex, Promoted, Signal, SpanId, StoreError, TraceId, UNKNOWN_SERVICE,
+};
 use roaring::RoaringBitmap;
 use std::collections::BTreeMap;
 
@@ -178,6 +182,18 @@ fn trace(literal: &Literal, index: &PartIndex) -> Result<Option<Candidates>, Sto
     }
 }
 
+/// What a column that copies a resource attribute holds for this resource.
+fn copied(json: &str, promoted: &Promoted) -> Option<String> {
+    let text = read_object(json).into_iter().find_map(|(key, value)| match value {
+        AnyValue::String(text) if key == promoted.key => Some(text),
+        _ => None,
+    });
+    if promoted.key == "service.name" {
+        return Some(text.filter(|name| !name.is_empty()).unwrap_or_else(|| UNKNOWN_SERVICE.to_owned()));
+    }
+    text
+}
+
 fn field(field: &FieldRef, matcher: &Matcher, part: &Lookup<'_>) -> Result<Option<Candidates>, StoreError> {
     let index = part.index;
     let prefix = match matcher {
@@ -186,6 +202,11 @@ fn field(field: &FieldRef, matcher: &Matcher, part: &Lookup<'_>) -> Result<Optio
     };
     let keep = |value: &str| matcher.text(value);
     match field {
+        FieldRef::Column(name)
+            if let Some(promoted) = PROMOTED_RESOURCE.iter().find(|promoted| promoted.column == *name) =>
+        {
+            index.resource_where(&|json| copied(json, promoted).is_some_and(|text| matcher.text(&text))).map(Some)
+        }
         FieldRef::Column(name) => match matcher {
             Matcher::Equals(literal) => any_spelling(literal, |text| index.column(name, text)),
             _ => index.column_where(name, prefix, &keep, TERM_BUDGET),

@@ -109,7 +109,7 @@ impl FieldRef {
     fn short(name: &str, signal: Signal) -> Option<Self> {
         let common = match name {
             "service" => Self::Column("service_name"),
-            "host" => Self::Column("host_name"),
+            "host" => Self::resource("host.name"),
             "pod" => Self::resource("k8s.pod.name"),
             "namespace" => Self::Column("k8s_namespace_name"),
             "version" => Self::resource("service.version"),

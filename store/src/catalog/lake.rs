@@ -113,7 +113,7 @@ fn add_column(field: &Field, parent: Option<i64>, columns: &mut Vec<LakeColumn>)
 
 /// Describes the tables once, in a first snapshot; keeps the path of the files true when the folder was moved.
 pub(super) async fn describe(pool: &SqlitePool, data_path: &str) -> Result<(), StoreError> {
-    let mut transaction = pool.begin().await?;
+    let mut transaction = pool.begin_with(super::WRITE).await?;
     let known: i64 =
         sqlx::query("SELECT count(*) FROM ducklake_snapshot").fetch_one(&mut *transaction).await?.try_get(0)?;
     if known == 0 {

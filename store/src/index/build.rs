@@ -206,12 +206,11 @@ impl IndexBuilder {
     }
 }
 
-/// How tantivy keeps documents: they are empty, and compression makes nothing of nothing.
+/// How tantivy keeps documents while it builds: they are empty, and their store is not kept.
 pub(super) fn settings() -> IndexSettings {
     IndexSettings {
-        docstore_compression: tantivy::store::Compressor::Zstd(tantivy::store::ZstdCompressor::default()),
+        docstore_compression: tantivy::store::Compressor::None,
         docstore_compress_dedicated_thread: false,
-        docstore_blocksize: 1 << 18,
         ..IndexSettings::default()
     }
 }

@@ -26,12 +26,12 @@ use hashbrown::{HashMap, HashSet};
 /// Values are cut to this many bytes in terms; rows found by a cut term must be looked at again.
 pub(crate) const MAX_VALUE_BYTES: usize = 256;
 
-/// Columns whose values are terms, in the order of their numbers. Only ever append: the number is in the files.
+/// Columns whose values are terms, in the order of their numbers. Copies of resource attributes are found by the resource. Only ever append: the number is in the files.
 pub(crate) const fn indexed_columns(signal: Signal) -> &'static [&'static str] {
     match signal {
-        Signal::Logs => &["service_name", "severity_number", "event_name", "scope_name", "correlation_id"],
-        Signal::Spans => &["service_name", "name", "kind", "status_code", "scope_name", "correlation_id"],
-        Signal::MetricPoints => &["metric_name", "service_name"],
+        Signal::Logs => &["severity_number", "event_name", "scope_name", "correlation_id"],
+        Signal::Spans => &["name", "kind", "status_code", "scope_name", "correlation_id"],
+        Signal::MetricPoints => &["metric_name"],
     }
 }
 
@@ -49,8 +49,11 @@ pub(crate) fn filtered_column(name: &str) -> bool {
 
 /// Rows of an attribute that tell whether its values repeat.
 const TELLING_ROWS: u32 = 32;
+/// Different numbers that make an attribute a measurement.
+const MEASURED_VALUES: usize = 64;
 
-/// The attributes of a part whose values are in the filters: those of which more than half of the first rows differ.
+/// The attributes of a part whose values are in the filters: those of which more than half of the first rows differ, and
+/// those that are measurements (many different numbers), which are asked by ranges, not by values.
 #[derive(Debug, Default)]
 pub(crate) struct FilteredKeys(HashSet<String>);
 
@@ -63,8 +66,11 @@ impl FilteredKeys {
             *rows += 1;
             values.insert(value);
         }
-        let differ = |rows: u32, values: usize| rows >= TELLING_ROWS && values * 2 > rows as usize;
-        let keys = seen.into_iter().filter(|(_, (rows, values))| differ(*rows, values.len()));
+        let differ = |rows: u32, values: &HashSet<&str>| {
+            (rows >= TELLING_ROWS && values.len() * 2 > rows as usize)
+                || (values.len() > MEASURED_VALUES && values.iter().all(|value| value.parse::<f64>().is_ok()))
+        };
+        let keys = seen.into_iter().filter(|(_, (rows, values))| differ(*rows, values));
         Self(keys.map(|(key, _)| key.to_owned()).collect())
     }
 

@@ -10,19 +10,20 @@ use std::collections::HashMap;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use tantivy::directory::error::{DeleteError, LockError, OpenReadError, OpenWriteError};
 use tantivy::directory::{
-    Directory, DirectoryLock, FileHandle, Lock, OwnedBytes, WatchCallback, WatchHandle, WritePtr,
+    Directory, DirectoryLock, FileHandle, Lock, OwnedBytes, RamDirectory, WatchCallback, WatchHandle, WritePtr,
 };
-use tantivy::{HasLen, Index};
+use tantivy::indexer::SingleSegmentIndexWriter;
+use tantivy::{HasLen, Index, TantivyDocument};
 
 /// The key in the Parquet footer's metadata.
 pub(crate) const METADATA_KEY: &str = "mangru.index";
 /// The version this code writes; it reads the same.
 pub(crate) const VERSION: u32 = 2;
-/// The file, beside tantivy's own, with the distinct resources: a JSON array of text.
-pub(crate) const RESOURCES: &str = "resources";
+/// The file, beside tantivy's own, with the distinct resources: a JSON array of text, in zstd.
+const RESOURCES: &str = "resources";
 
 /// The file, beside tantivy's own, with the [`super::filters`].
 pub(crate) const FILTERS: &str = "filters";
@@ -48,6 +49,23 @@ pub(crate) struct EmbeddedFile {
     pub(crate) length: u64,
 }
 
+/// tantivy's store of documents, of an index without any. Our documents are all empty: their store says nothing, and is
+/// not read when indexes are merged.
+static NO_DOCUMENTS: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let store = || -> tantivy::Result<Vec<u8>> {
+        let directory = RamDirectory::create();
+        let (schema, _) = super::columns::schema();
+        let writer: SingleSegmentIndexWriter<TantivyDocument> =
+            Index::builder().schema(schema).single_segment_index_writer(directory.clone(), 16 << 20)?;
+        let index = writer.finalize()?;
+        let is_store = |name: &PathBuf| name.extension().is_some_and(|extension| extension == "store");
+        let name = index.directory().list_managed_files().into_iter().find(is_store).unwrap_or_default();
+        Ok(directory.open_read(&name)?.read_bytes()?.to_vec())
+    };
+    // An empty index in memory is always written.
+    store().unwrap_or_default()
+});
+
 /// Writes the files of a finished index behind each other, as they stand in the directory below tantivy's own view of
 /// it, which hides the checksums. The offset is where in the part file that is.
 fn embed(
@@ -72,6 +90,10 @@ fn embed(
         out.write_all(content)
     };
     for name in names {
+        if name.extension().is_some_and(|extension| extension == "store") {
+            push(name.to_string_lossy().into_owned(), &NO_DOCUMENTS)?;
+            continue;
+        }
         let content = directory.get_file_handle(&name).map_err(io::Error::other)?;
         push(name.to_string_lossy().into_owned(), &content.read_bytes(0..content.len())?)?;
     }
@@ -91,6 +113,7 @@ pub(crate) fn write(
 ) -> Result<Embedded, StoreError> {
     let failed = |source| StoreError::Io { action: "write", path: "index being built".to_owned(), source };
     let resources = serde_json::to_vec(resources).map_err(|error| failed(error.into()))?;
+    let resources = zstd::bulk::compress(&resources, 3).map_err(failed)?;
     embed(index, directory, &resources, filters, offset, out).map_err(failed)
 }
 
@@ -115,6 +138,13 @@ impl EmbeddedDirectory {
             files.insert(PathBuf::from(&file.name), bytes.slice(start..end));
         }
         Ok(Self { files: Arc::new(files) })
+    }
+
+    /// The distinct resources.
+    pub(crate) fn resources(&self) -> Result<Vec<String>, String> {
+        let packed = self.content(RESOURCES).ok_or("index has no resources")?;
+        let text = zstd::stream::decode_all(packed.as_ref()).map_err(|error| error.to_string())?;
+        serde_json::from_slice(&text).map_err(|error| error.to_string())
     }
 
     /// The whole content of a file.

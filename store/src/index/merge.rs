@@ -42,9 +42,7 @@ pub(crate) fn merge(
     for source in sources {
         let corrupt = |reason: &str| StoreError::Corrupt { path: source.path.to_owned(), reason: reason.to_owned() };
         let directory = EmbeddedDirectory::new(&source.bytes, source.embedded).map_err(corrupt)?;
-        let theirs = directory.content(embed::RESOURCES).ok_or_else(|| corrupt("index has no resources"))?;
-        let theirs: Vec<String> = serde_json::from_slice(&theirs).map_err(|error| corrupt(&error.to_string()))?;
-        resources.extend(theirs);
+        resources.extend(directory.resources().map_err(|reason| corrupt(&reason))?);
         let theirs = directory.content(embed::FILTERS).and_then(Filters::open);
         let theirs = theirs.filter(|filters| filters.rows() == source.rows);
         filters.extend(theirs.ok_or_else(|| corrupt("index has no fitting filters"))?.kept(source.removed));

@@ -92,8 +92,12 @@ pub(crate) fn properties(signal: Signal) -> Result<WriterProperties, StoreError>
         .set_column_statistics_enabled(path("time"), EnabledStatistics::Page)
         .set_column_dictionary_enabled(path("time"), false)
         .set_column_encoding(path("time"), Encoding::DELTA_BINARY_PACKED);
+    // Templates with values: a better level finds the templates, at a tenth of what a row costs in all.
+    for name in [path("body"), ColumnPath::new(["attributes", "key_value", "value"].map(str::to_owned).to_vec())] {
+        builder = builder.set_column_compression(name, Compression::ZSTD(ZstdLevel::try_new(6)?));
+    }
     let plain_integers: &[&str] = match signal {
-        Signal::Logs => &["observed_time_unix_nano"],
+        Signal::Logs => &["observed_delay_ns"],
         Signal::Spans => &["duration_ns"],
         Signal::MetricPoints => &["value_int"],
     };

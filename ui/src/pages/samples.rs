@@ -365,6 +365,12 @@ fn status_screen() -> Screen {
         memory_max_bytes: 512_000_000,
         commits: 81_000,
         failed_seals: 0,
+        merged_parts: 640,
+        failed_merges: 0,
+        retired_parts: 3,
+        expired_parts: 12,
+        expired_rows: 3_200_000,
+        retention: vec![mangru_store::Retention::default(); 3],
         recovered_cut_bytes: 0,
         recovered_rows: 21_000,
     };

@@ -10,7 +10,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use leptos::prelude::*;
-use mangru_store::{StoreStatus, TableStatus};
+use mangru_store::{Retention, StoreStatus, TableStatus};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -51,6 +51,7 @@ pub(crate) fn screen(status: &Status) -> Screen {
         <section aria-labelledby="intake-head"><h2 id="intake-head">"What comes in (since start)"</h2>{intake(&status.intake)}</section>
         <section aria-labelledby="buffer-head"><h2 id="buffer-head">"Buffer"</h2>{buffer(&status.store)}</section>
         <section aria-labelledby="tables-head"><h2 id="tables-head">"Tables"</h2>{tables(&status.store.tables)}</section>
+        <section aria-labelledby="keeping-head"><h2 id="keeping-head">"Keeping"</h2>{keeping(&status.store)}</section>
         <section aria-labelledby="config-head"><h2 id="config-head">"Config in force"</h2>
             <div class="scroll" tabindex="0" role="group" aria-label="The config as text"><pre>{status.config_text.clone()}</pre></div>
         </section>
@@ -83,6 +84,35 @@ fn buffer(store: &StoreStatus) -> AnyView {
             <tr><th scope="row">"Seals that failed (each is tried again)"</th><td class=failed_class>{format::count(store.failed_seals)}</td></tr>
             <tr><th scope="row">"Replayed from the journal at start"</th><td class="num">{format::counted(store.recovered_rows, "row")}</td></tr>
             <tr><th scope="row">"Torn tail cut off at start (never acknowledged)"</th><td class="num">{format::bytes(store.recovered_cut_bytes)}</td></tr>
+        </tbody></table>
+    }
+    .into_any()
+}
+
+/// How long each table is kept, and what merging and retention did.
+fn keeping(store: &StoreStatus) -> AnyView {
+    let kept = |retention: &Retention| match (retention.max_age, retention.max_bytes) {
+        (None, None) => "for ever".to_owned(),
+        (age, bytes) => {
+            let age = age.map(|age| format::counted(age.as_secs() / 86_400, "day"));
+            let bytes = bytes.map(|bytes| format!("at most {}", format::bytes(bytes)));
+            age.into_iter().chain(bytes).collect::<Vec<_>>().join(", ")
+        }
+    };
+    let rows: Vec<_> = store
+        .tables
+        .iter()
+        .zip(&store.retention)
+        .map(|(table, retention)| view! { <tr><th scope="row"><code>{table.signal.table()}</code>" are kept"</th><td>{kept(retention)}</td></tr> })
+        .collect();
+    let failed_class = if store.failed_merges > 0 { "num bad" } else { "num" };
+    view! {
+        <table class="dense facts-table"><tbody>
+            {rows}
+            <tr><th scope="row">"Removed by retention since start"</th><td class="num">{format!("{} in {}", format::counted(store.expired_rows, "row"), format::counted(store.expired_parts, "part"))}</td></tr>
+            <tr><th scope="row">"Parts merged into others since start"</th><td class="num">{format::count(store.merged_parts)}</td></tr>
+            <tr><th scope="row">"Merges that failed (each is tried again)"</th><td class=failed_class>{format::count(store.failed_merges)}</td></tr>
+            <tr><th scope="row">"Replaced parts whose files wait for their last reader"</th><td class="num">{format::count(store.retired_parts as u64)}</td></tr>
         </tbody></table>
     }
     .into_any()
