@@ -28,7 +28,7 @@ pub struct CollectorConfig {
     pub max_http_bytes: usize,
     /// Requests that are worked on at the same time. Default 512.
     pub max_concurrent_requests: usize,
-    /// Bytes of requests that are worked on at the same time. Default 64 MiB.
+    /// Bytes of requests that are worked on at the same time. Default 24 MiB.
     pub max_in_flight_bytes: usize,
     /// Pages that may send from browsers; a `*` at the end stands for the rest. Default: pages of this machine.
     pub cors_origins: Vec<String>,
@@ -46,7 +46,7 @@ impl Default for CollectorConfig {
             max_grpc_bytes: 4 << 20,
             max_http_bytes: 20 << 20,
             max_concurrent_requests: 512,
-            max_in_flight_bytes: 64 << 20,
+            max_in_flight_bytes: 24 << 20,
             cors_origins: ["http://localhost:*", "http://127.0.0.1:*", "http://[::1]:*"].map(str::to_owned).to_vec(),
             cors_headers: Vec::new(),
             correlation: CorrelationConfig::default(),

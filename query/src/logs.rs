@@ -1,7 +1,7 @@
 //! Searching logs.
 
 use crate::cells::{Cells, plain};
-use crate::scan::{self, Cursor, ScanRequest};
+use crate::scan::{self, Counting, Cursor, ScanRequest};
 use crate::{Coverage, Page, QueryError, QueryService, RowsRequest};
 use arrow::record_batch::RecordBatch;
 use mangru_store::{PROMOTED, Signal, TimeRange};
@@ -125,7 +125,7 @@ impl QueryService {
         let (control, _guard) = self.control();
         let _turn = self.turn().await?;
         let scan = ScanRequest { signal, filter, range: request.range, columns };
-        let found = scan::newest(self.store(), &scan, limit, before, &control).await?;
+        let found = scan::newest(self.store(), &scan, limit, before, Counting::All, &control).await?;
         let mut coverage = Coverage {
             matched: found.matched,
             matched_is_exact: found.matched_is_exact,
@@ -142,15 +142,16 @@ impl QueryService {
         Ok(RawPage { batch: found.rows, cursors: found.cursors, coverage, cursor })
     }
 
-    /// All rows of these columns that match a tree, at most `limit`, in the order of time.
+    /// All rows of these columns that match a tree, at most `limit`, the newest first.
     pub(crate) async fn all_rows(
         &self,
         scan: &ScanRequest,
         limit: usize,
+        counting: Counting,
     ) -> Result<(RecordBatch, Vec<Cursor>, Coverage), QueryError> {
         let started = Instant::now();
         let (control, _guard) = self.control();
-        let found = scan::newest(self.store(), scan, limit, None, &control).await?;
+        let found = scan::newest(self.store(), scan, limit, None, counting, &control).await?;
         let mut coverage = Coverage {
             matched: found.matched,
             matched_is_exact: found.matched_is_exact,

@@ -3,6 +3,7 @@
 use crate::cells::{Cells, plain};
 use crate::language::{Expr, FieldRef, Literal, Matcher, TextPattern};
 use crate::logs::{self, LogRow, any_time};
+use crate::scan::Counting;
 use crate::spans::{self, SpanRow};
 use crate::traces::of_trace;
 use crate::{Coverage, QueryError, QueryService};
@@ -98,10 +99,10 @@ impl QueryService {
             TraceId::from_hex(&normal_correlation_id(id)).map(|id| id.to_string()).into_iter().collect();
 
         let scan = any_time(Signal::Logs, logs_filter.clone(), vec!["trace_id"]);
-        let (batch, _, _) = self.all_rows(&scan, limit).await?;
+        let (batch, _, _) = self.all_rows(&scan, limit, Counting::All).await?;
         collect_traces(&batch, &mut traces);
         let scan = any_time(Signal::Spans, spans_filter.clone(), vec!["trace_id"]);
-        let (batch, _, _) = self.all_rows(&scan, limit).await?;
+        let (batch, _, _) = self.all_rows(&scan, limit, Counting::All).await?;
         collect_traces(&batch, &mut traces);
         if traces.len() > MAX_TRACES {
             coverage.cut(format!("limit of {MAX_TRACES} traces"));
@@ -115,7 +116,7 @@ impl QueryService {
 
         let mut entries = Vec::new();
         let scan = any_time(Signal::Logs, widen(logs_filter), logs::columns());
-        let (batch, cursors, part) = self.all_rows(&scan, limit).await?;
+        let (batch, cursors, part) = self.all_rows(&scan, limit, Counting::All).await?;
         merge(&mut coverage, &part);
         entries.extend(
             logs::rows(&batch, &cursors).into_iter().map(|row| StoryEntry {
@@ -124,7 +125,7 @@ impl QueryService {
             }),
         );
         let scan = any_time(Signal::Spans, widen(spans_filter), spans::columns());
-        let (batch, _, part) = self.all_rows(&scan, limit).await?;
+        let (batch, _, part) = self.all_rows(&scan, limit, Counting::All).await?;
         merge(&mut coverage, &part);
         entries.extend(spans::rows(&batch).into_iter().map(|row| StoryEntry {
             time_unix_nano: row.time_unix_nano.clone(),

@@ -2,8 +2,9 @@
 
 use crate::language::{Expr, FieldRef, Literal, Matcher};
 use crate::logs::{self, LogRow, any_time};
+use crate::scan::{Counting, ScanRequest};
 use crate::spans::{self, SpanRow};
-use crate::{Coverage, Page, QueryError, QueryService, RowsRequest};
+use crate::{Coverage, Page, QueryError, QueryService};
 use hashbrown::{HashMap, HashSet};
 use mangru_store::{Signal, TimeRange, TraceId};
 use serde::Serialize;
@@ -98,6 +99,13 @@ pub(crate) fn of_trace(id: &str) -> Expr {
     Expr::Field(FieldRef::Id("trace_id"), Matcher::Equals(Literal::new(id.to_owned(), true)))
 }
 
+/// The traces of these rows, each once, in their order.
+fn distinct_traces(batch: &arrow::record_batch::RecordBatch) -> Vec<String> {
+    let cells = crate::cells::Cells::new(batch);
+    let mut seen = HashSet::new();
+    (0..batch.num_rows()).map(|row| cells.id("trace_id", row)).filter(|id| seen.insert(id.clone())).collect()
+}
+
 fn of_traces(ids: &[String]) -> Expr {
     Expr::Traces(Arc::new(ids.iter().filter_map(|id| TraceId::from_hex(id)).map(|id| id.0).collect()))
 }
@@ -107,30 +115,24 @@ impl QueryService {
     pub async fn traces(&self, request: &TracesRequest) -> Result<Page<TraceSummary>, QueryError> {
         let started = Instant::now();
         let limit = self.checked_limit(request.limit)?;
-        let rows = RowsRequest {
-            query: request.query.clone(),
-            range: request.range,
-            limit: MAX_MATCHED_SPANS.min(self.settings().max_limit),
-            cursor: None,
-        };
-        let page = self.page(Signal::Spans, &rows, vec!["time", "trace_id", "duration_ns"]).await?;
-        let cells = crate::cells::Cells::new(&page.batch);
-        let mut order = Vec::new();
-        let mut matched: HashMap<String, u64> = HashMap::new();
-        for row in 0..page.batch.num_rows() {
-            let id = cells.id("trace_id", row);
-            match matched.get_mut(&id) {
-                Some(count) => *count += 1,
-                None => {
-                    matched.insert(id.clone(), 1);
-                    order.push(id);
-                }
-            }
-        }
-        let found = order.len();
+        let filter = crate::language::parse(&request.query, Signal::Spans)?;
+        let _turn = self.turn().await?;
+        let columns = vec!["time", "trace_id"];
+        let scan = ScanRequest { signal: Signal::Spans, filter, range: request.range, columns };
         // Other orders than by time choose among all found; those are bounded by the spans looked at.
-        let taken = if request.order == TraceOrder::Newest { limit } else { limit.max(1000) };
-        order.truncate(taken);
+        let mut spans = if request.order == TraceOrder::Newest { limit * 8 } else { MAX_MATCHED_SPANS };
+        let (mut order, mut coverage) = loop {
+            spans = spans.min(MAX_MATCHED_SPANS);
+            let (batch, _, coverage) = self.all_rows(&scan, spans, Counting::Page).await?;
+            let order = distinct_traces(&batch);
+            if coverage.complete || order.len() >= limit || spans == MAX_MATCHED_SPANS {
+                break (order, coverage);
+            }
+            spans *= 8;
+        };
+        let found = order.len();
+        order.truncate(if request.order == TraceOrder::Newest { limit } else { limit.max(1000) });
+        let matched = self.matched_spans(&scan, &order).await?;
         let mut summaries = self.summaries(&order, &matched).await?;
         match request.order {
             TraceOrder::Newest => {}
@@ -138,7 +140,6 @@ impl QueryService {
             TraceOrder::MostErrors => summaries.sort_by_key(|trace| std::cmp::Reverse(trace.errors)),
         }
         summaries.truncate(limit);
-        let mut coverage = page.coverage;
         let all_spans_seen = coverage.complete;
         coverage.matched = found as u64;
         coverage.matched_is_exact = all_spans_seen;
@@ -149,13 +150,26 @@ impl QueryService {
         Ok(Page { rows: summaries, coverage, cursor: None })
     }
 
+    /// How many spans of each of these traces match.
+    async fn matched_spans(&self, scan: &ScanRequest, ids: &[String]) -> Result<HashMap<String, u64>, QueryError> {
+        let filter = scan.filter.clone().and(of_traces(ids));
+        let scan = ScanRequest { filter, columns: vec!["trace_id"], ..scan.clone() };
+        let (batch, _, _) = self.all_rows(&scan, MAX_TRACE_SPANS, Counting::Page).await?;
+        let cells = crate::cells::Cells::new(&batch);
+        let mut matched: HashMap<String, u64> = HashMap::new();
+        for row in 0..batch.num_rows() {
+            *matched.entry(cells.id("trace_id", row)).or_default() += 1;
+        }
+        Ok(matched)
+    }
+
     async fn summaries(&self, ids: &[String], matched: &HashMap<String, u64>) -> Result<Vec<TraceSummary>, QueryError> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
         let columns = vec!["time", "duration_ns", "trace_id", "parent_span_id", "name", "status_code", "service_name"];
         let scan = any_time(Signal::Spans, of_traces(ids), columns);
-        let (batch, _, _) = self.all_rows(&scan, MAX_TRACE_SPANS).await?;
+        let (batch, _, _) = self.all_rows(&scan, MAX_TRACE_SPANS, Counting::Page).await?;
         let cells = crate::cells::Cells::new(&batch);
         let mut rows: HashMap<String, Vec<usize>> = HashMap::new();
         for row in 0..batch.num_rows() {
@@ -211,11 +225,11 @@ impl QueryService {
         let trace_id = id.to_string();
         let scan = any_time(Signal::Spans, of_trace(&trace_id), spans::columns());
         let _turn = self.turn().await?;
-        let (batch, _, coverage) = self.all_rows(&scan, MAX_TRACE_SPANS).await?;
+        let (batch, _, coverage) = self.all_rows(&scan, MAX_TRACE_SPANS, Counting::Page).await?;
         let mut spans = spans::rows(&batch);
         spans.reverse();
         let scan = any_time(Signal::Logs, of_trace(&trace_id), logs::columns());
-        let (batch, cursors, log_coverage) = self.all_rows(&scan, MAX_TRACE_LOGS).await?;
+        let (batch, cursors, log_coverage) = self.all_rows(&scan, MAX_TRACE_LOGS, Counting::All).await?;
         let mut logs = logs::rows(&batch, &cursors);
         logs.reverse();
         if spans.is_empty() && logs.is_empty() {
@@ -234,7 +248,7 @@ impl QueryService {
             .filter(|name| schema.index_of(name).is_ok() && seen.insert(*name))
             .collect();
         let scan = any_time(Signal::Spans, of_trace(&id.to_string()), columns);
-        Ok(self.all_rows(&scan, MAX_TRACE_SPANS).await?.0)
+        Ok(self.all_rows(&scan, MAX_TRACE_SPANS, Counting::Page).await?.0)
     }
 }
 

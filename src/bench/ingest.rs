@@ -1,7 +1,7 @@
 //! How fast telemetry comes in.
 
 use super::load::{LOADS, Load};
-use super::process::{Server, folder_bytes};
+use super::process::Server;
 use anyhow::{Context as _, bail};
 use bytes::{Buf as _, BufMut as _, Bytes};
 use clap::Args;
@@ -172,7 +172,7 @@ async fn measure(flags: &IngestFlags, load: &Load) -> anyhow::Result<()> {
     let found = found_after(&server, table, events as u64).await?;
     server.flush().await?;
     let usage = server.usage()?;
-    let bytes = folder_bytes(&folder.path().join("objects"));
+    let bytes = server.part_bytes().await?;
     let percentile = |percent: usize| {
         let place = (sent.took.len() * percent / 100).min(sent.took.len().saturating_sub(1));
         sent.took.get(place).map_or(0.0, |took| took.as_secs_f64() * 1000.0)

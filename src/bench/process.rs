@@ -60,23 +60,18 @@ impl Server {
         Ok(Usage { cpu_seconds: (ticks(11) + ticks(12)) / 100.0, peak_mib: peak.unwrap_or_default() / 1024.0 })
     }
 
+    /// Bytes of all published parts. Files of parts that went into others are not among them.
+    pub(super) async fn part_bytes(&self) -> anyhow::Result<u64> {
+        let request = reqwest::Client::new().get(format!("{}/api/v1/status", self.ui));
+        let status: serde_json::Value = request.send().await?.json().await?;
+        let tables = status["tables"].as_array().map(Vec::as_slice).unwrap_or_default();
+        Ok(tables.iter().filter_map(|table| table["part_bytes"].as_u64()).sum())
+    }
+
     /// Seals what is hot.
     pub(super) async fn flush(&self) -> anyhow::Result<()> {
         let response = reqwest::Client::new().post(format!("{}/api/v1/admin/flush", self.ui)).send().await?;
         response.error_for_status()?;
         Ok(())
     }
-}
-
-/// Bytes of all files below a folder.
-pub(super) fn folder_bytes(folder: &Path) -> u64 {
-    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
-    entries
-        .flatten()
-        .map(|entry| match entry.metadata() {
-            Ok(metadata) if metadata.is_dir() => folder_bytes(&entry.path()),
-            Ok(metadata) => metadata.len(),
-            Err(_) => 0,
-        })
-        .sum()
 }

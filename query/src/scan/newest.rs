@@ -17,6 +17,15 @@ const COUNT_BUDGET: u64 = 4_000_000;
 /// The first window of rows that is looked at from the end of a part; each next one is four times as long.
 const FIRST_WINDOW: usize = 512;
 
+/// Which matches are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Counting {
+    /// All, as far as that is possible within reason.
+    All,
+    /// Those that are met on the way to the page.
+    Page,
+}
+
 /// A page of the newest rows.
 pub(crate) struct Newest {
     /// The rows, newest first, with the request's columns.
@@ -55,6 +64,12 @@ impl Best {
     /// Whether rows of this time may be wanted at all.
     fn wants(&self, time: i64) -> bool {
         self.before.is_none_or(|before| time <= before.time) && self.floor().is_none_or(|floor| time >= floor)
+    }
+
+    /// Whether any row of the part may be wanted.
+    fn wants_any(&self, part: &Part) -> bool {
+        self.floor().is_none_or(|floor| part.max_time() >= floor)
+            && self.before.is_none_or(|before| part.min_time() <= before.time)
     }
 
     /// Takes matching rows. Rows that say the same at the same time are numbered in the order they come.
@@ -126,6 +141,7 @@ pub(crate) async fn newest(
     request: &ScanRequest,
     limit: usize,
     before: Option<Cursor>,
+    counting: Counting,
     control: &Control,
 ) -> Result<Newest, QueryError> {
     let snapshot = store.snapshot(request.signal);
@@ -160,12 +176,16 @@ pub(crate) async fn newest(
     best = taken;
     found.matched += matched;
 
-    let mut budget = COUNT_BUDGET;
+    let mut budget = if counting == Counting::All { COUNT_BUDGET } else { 0 };
     for part in snapshot.parts {
         if !request.range.touches(part.min_time(), part.max_time()) {
             continue;
         }
         found.rows_in_range += u64::from(part.rows());
+        if counting == Counting::Page && !best.wants_any(&part) {
+            found.matched_is_exact = false;
+            continue;
+        }
         let path = part.path().to_owned();
         match part_rows(&part, request, &columns, &mut best, &mut budget, control).await {
             Ok((matched, exact)) => {
@@ -203,9 +223,7 @@ async fn part_rows(
     control: &Control,
 ) -> Result<(u64, bool), QueryError> {
     control.check()?;
-    let floor = best.floor();
-    let can_hold = floor.is_none_or(|floor| part.max_time() >= floor)
-        && best.before.is_none_or(|before| part.min_time() <= before.time);
+    let can_hold = best.wants_any(part);
     let Some(plan) = plan::plan(Arc::clone(part), &request.filter, request.range).await? else { return Ok((0, true)) };
     let mut counted = None;
     if can_hold && plan.len() > 0 {
@@ -323,6 +341,12 @@ async fn hits(
     control: &Control,
 ) -> Result<(Hits, bool), QueryError> {
     let mut hits = Hits { rows: RoaringBitmap::new(), matched: 0 };
+    if plan.is_exact() && plan.len() <= best.limit as u64 + 1 {
+        // All of them may be on the page; the page itself leaves out those that are not.
+        hits.matched = plan.len();
+        hits.rows = plan.rows.clone().unwrap_or_else(|| (0..plan.part.rows()).collect());
+        return Ok((hits, true));
+    }
     let filter = (!plan.filter_is_done).then(|| request.filter.clone());
     let range = (!plan.range_is_done).then_some(request.range);
     let mut runs = runs(plan, request.signal).await?;
