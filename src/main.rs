@@ -7,6 +7,7 @@ mod config;
 mod demo;
 mod health;
 mod http;
+mod repair;
 mod stages;
 
 use clap::{Args, Parser, Subcommand};
@@ -43,6 +44,10 @@ enum Command {
     Retention(client::admin::RetentionFlags),
     /// Deletes from a running server what a search finds, or counts it.
     Delete(client::admin::DeleteFlags),
+    /// Makes the indexes of all parts of a data folder anew; no server may run over it.
+    Reindex(ServeFlags),
+    /// Compares all parts of a data folder with their checksums; no server may run over it.
+    Verify(ServeFlags),
     /// Measures.
     Bench {
         #[command(subcommand)]
@@ -136,6 +141,8 @@ async fn answer(command: Command) -> anyhow::Result<()> {
             Ok(())
         }
         Command::Query(flags) => client::query(flags).await,
+        Command::Reindex(flags) => repair::reindex(flags.settings("./mangru-data")?).await,
+        Command::Verify(flags) => repair::verify(flags.settings("./mangru-data")?).await,
         Command::Retention(flags) => client::admin::retention(flags).await,
         Command::Delete(flags) => client::admin::delete(flags).await,
         Command::Tail(flags) => client::tail(flags).await,

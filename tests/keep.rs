@@ -82,3 +82,63 @@ async fn rows_older_than_configured_go_and_the_dry_run_says_which() {
     let status = server.get("/api/v1/status", &[]).await;
     assert_eq!(status["expired_rows"], 1, "{status}");
 }
+
+/// The first part file below a folder.
+fn a_part(folder: &std::path::Path) -> std::path::PathBuf {
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("folder").flatten() {
+            if entry.path().is_dir() {
+                folders.push(entry.path());
+            } else {
+                return entry.path();
+            }
+        }
+    }
+    panic!("no part below {}", folder.display());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_part_is_found_and_the_others_go_on_answering() {
+    let folder = tempfile::tempdir().expect("folder");
+    let server = Server::start(folder.path(), &[]);
+    for number in 0..3_u64 {
+        let records: Vec<_> = (0..100).map(|row| (format!("part {number} row {row}"), vec![])).collect();
+        let time = 1_700_000_000_000_000_000 + number * 1_000_000;
+        assert_eq!(server.export("logs", &logs("s", time, &records)).await.0, 200);
+        server.flush().await;
+    }
+    server.stop();
+    let verify = |expected: bool| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mangru"));
+        let output = command.arg("verify").arg("--data-dir").arg(folder.path()).output().expect("runs");
+        assert_eq!(output.status.success(), expected, "{output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    verify(true);
+    let victim = a_part(&folder.path().join("objects/logs"));
+    let mut bytes = std::fs::read(&victim).expect("part");
+    let middle = bytes.len() / 3;
+    bytes[middle] ^= 0x10;
+    std::fs::write(&victim, bytes).expect("part");
+    let name = victim.file_name().expect("name").to_string_lossy().into_owned();
+    assert!(verify(false).contains(&name));
+
+    let server = Server::start(folder.path(), &[]);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let status = server.get("/api/v1/status", &[]).await;
+        if status["damaged_parts"].as_array().is_some_and(|parts| !parts.is_empty()) {
+            assert!(status["damaged_parts"][0].as_str().expect("path").ends_with(&name), "{status}");
+            break;
+        }
+        assert!(Instant::now() < deadline, "the damage is not found");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let parameters = [("query", ""), ("start", "0"), ("end", harness::ALL_TIME_END), ("limit", "1000")];
+    let page = server.get("/api/v1/logs", &parameters).await;
+    assert_eq!(page["rows"].as_array().expect("rows").len(), 200);
+    assert_eq!(page["complete"], false, "an answer without the part says so");
+    assert!(page["limit_hit"].as_str().expect("why").contains(&name), "{page}");
+    assert!(victim.exists(), "the file is left for who can save something of it");
+}

@@ -57,8 +57,8 @@ impl Catalog {
         }
         let mut parts = Vec::new();
         let rows = sqlx::query(
-            "SELECT part_id, signal, path, row_count, size_bytes, index_bytes, footer_bytes, min_time, max_time \
-             FROM mangru_part",
+            "SELECT part_id, signal, path, row_count, size_bytes, index_bytes, footer_bytes, min_time, max_time, \
+             crc32c FROM mangru_part",
         )
         .fetch_all(&self.pool)
         .await?;
@@ -79,6 +79,7 @@ impl Catalog {
                 footer_bytes: row.try_get::<i64, _>(6)? as u64,
                 min_time: row.try_get(7)?,
                 max_time: row.try_get(8)?,
+                crc32c: row.try_get::<i64, _>(9)? as u32,
             });
         }
         Ok(Contents { parts, sealed })
@@ -170,7 +171,7 @@ async fn add_part(
     let data_file_id = lake::add_data_file(transaction, part, snapshot).await?;
     sqlx::query(
         "INSERT INTO mangru_part (part_id, data_file_id, signal, path, row_count, size_bytes, index_bytes, footer_bytes, min_time, \
-         max_time) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         max_time, crc32c) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(part.id.to_string())
     .bind(data_file_id)
@@ -182,6 +183,7 @@ async fn add_part(
     .bind(part.footer_bytes as i64)
     .bind(part.min_time)
     .bind(part.max_time)
+    .bind(i64::from(part.crc32c))
     .execute(&mut **transaction)
     .await?;
     Ok(())

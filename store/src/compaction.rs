@@ -110,6 +110,7 @@ mod tests {
             footer_bytes: 0,
             min_time,
             max_time: min_time + 1000,
+            crc32c: 0,
         }
     }
 

@@ -4,7 +4,7 @@ mod merge;
 mod read;
 mod write;
 
-pub(crate) use merge::{MergeSource, merge};
+pub(crate) use merge::{Indexing, MergeSource, merge};
 pub use read::PartReader;
 pub(crate) use write::{PartWriter, WrittenPart, properties};
 
@@ -18,6 +18,7 @@ use parquet::file::metadata::PageIndexPolicy;
 use parquet::file::statistics::Statistics;
 use roaring::RoaringBitmap;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// The name of a part: sorts by the moment it was made.
@@ -42,6 +43,8 @@ pub(crate) struct PartRecord {
     pub(crate) footer_bytes: u64,
     pub(crate) min_time: i64,
     pub(crate) max_time: i64,
+    /// CRC-32C of the file.
+    pub(crate) crc32c: u32,
 }
 
 /// Opened parts, shared by all queries, bounded in number.
@@ -60,6 +63,8 @@ pub struct Part {
     record: PartRecord,
     objects: Objects,
     open: OpenParts,
+    /// Set when its bytes were found to be others than were written: it is not read any more.
+    damaged: AtomicBool,
 }
 
 impl OpenPart {
@@ -85,8 +90,31 @@ impl fmt::Debug for Part {
 }
 
 impl Part {
-    pub(crate) const fn new(record: PartRecord, objects: Objects, open: OpenParts) -> Self {
-        Self { record, objects, open }
+    pub(crate) fn new(record: PartRecord, objects: Objects, open: OpenParts) -> Self {
+        Self { record, objects, open, damaged: AtomicBool::new(false) }
+    }
+
+    /// Whether its bytes are not those that were written. Such a part gives errors instead of rows.
+    pub fn is_damaged(&self) -> bool {
+        self.damaged.load(Ordering::Relaxed)
+    }
+
+    /// Reads the whole file and compares it with the checksum of when it was written; `false`, and the part is out of
+    /// use, when they differ. A file of another length was rewritten on purpose, say without its index: such a one must
+    /// have the same number of rows.
+    pub(crate) async fn verify(&self) -> Result<bool, StoreError> {
+        let bytes = self.objects.open(&self.record.path).await?;
+        let sound = if bytes.len() as u64 == self.record.bytes {
+            let crc32c = tokio::task::spawn_blocking(move || crc32c::crc32c(&bytes)).await;
+            crc32c.map_err(|_| StoreError::Closing)? == self.record.crc32c
+        } else {
+            !matches!(self.opened().await, Err(StoreError::Corrupt { .. }))
+        };
+        if !sound {
+            self.damaged.store(true, Ordering::Relaxed);
+            self.open.invalidate(&self.record.id);
+        }
+        Ok(sound)
     }
 
     /// The part's name.
@@ -165,6 +193,9 @@ impl Part {
     }
 
     async fn opened(&self) -> Result<Arc<OpenPart>, StoreError> {
+        if self.is_damaged() {
+            return Err(self.corrupt("its checksum is wrong, it is out of use"));
+        }
         if let Some(open) = self.open.get(&self.record.id) {
             return Ok(open);
         }

@@ -70,6 +70,7 @@ mod tests {
             footer_bytes: 0,
             min_time: max_time - 10,
             max_time,
+            crc32c: 0,
         }
     }
 

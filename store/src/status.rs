@@ -27,6 +27,8 @@ pub struct StoreStatus {
     pub failed_merges: u64,
     /// Parts that are gone while their files wait for the last reader.
     pub retired_parts: usize,
+    /// Parts whose checksum is wrong: their rows are out of reach, their files are left where they are.
+    pub damaged_parts: Vec<String>,
     /// Parts that retention took away since start.
     pub expired_parts: u64,
     /// Their rows.

@@ -7,7 +7,7 @@ use crate::catalog::Catalog;
 use crate::hot::{Table, join_small};
 use crate::journal::{self, Entry, Frame, JournalWriter, Position, Segments};
 use crate::objects::Objects;
-use crate::part::{OpenParts, Part};
+use crate::part::{OpenParts, Part, PartId};
 use crate::{MemoryBudget, Signal, SignalBatch, Snapshot, StoreConfig, StoreError, StoreStatus, TableStatus};
 use arrow::record_batch::RecordBatch;
 use parking_lot::{Mutex, RwLock};
@@ -42,6 +42,8 @@ pub struct Store {
     /// One merge at a time; whoever takes parts away holds it.
     merging: tokio::sync::Mutex<()>,
     retired: compactor::Retired,
+    /// Parts that were written, or compared with their checksum, since the start.
+    verified: Mutex<std::collections::HashSet<PartId>>,
     seal_wanted: Notify,
     disk_is_full: AtomicBool,
     failed_seals: AtomicU64,
@@ -123,6 +125,7 @@ impl Store {
             sealing: tokio::sync::Mutex::new(()),
             merging: tokio::sync::Mutex::new(()),
             retired: compactor::Retired::default(),
+            verified: Mutex::default(),
             seal_wanted: Notify::new(),
             disk_is_full: AtomicBool::new(false),
             failed_seals: AtomicU64::new(0),
@@ -228,6 +231,16 @@ impl Store {
         Ok(())
     }
 
+    /// The paths of parts whose checksum is wrong.
+    fn damaged_parts(&self) -> Vec<String> {
+        let damaged = |signal: Signal| {
+            let table = self.tables[signal as usize].read();
+            let damaged = table.parts().iter().filter(|part| part.is_damaged());
+            damaged.map(|part| part.path().to_owned()).collect::<Vec<_>>()
+        };
+        Signal::ALL.into_iter().flat_map(damaged).collect()
+    }
+
     /// Figures for people.
     pub fn status(&self) -> StoreStatus {
         let tables = Signal::ALL
@@ -263,6 +276,7 @@ impl Store {
             merged_parts: self.merged_parts.load(Ordering::Relaxed),
             failed_merges: self.failed_merges.load(Ordering::Relaxed),
             retired_parts: self.retired.len(),
+            damaged_parts: self.damaged_parts(),
             expired_parts: self.expired_parts.load(Ordering::Relaxed),
             expired_rows: self.expired_rows.load(Ordering::Relaxed),
             retention: self.config.retention.to_vec(),

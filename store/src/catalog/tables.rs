@@ -17,7 +17,8 @@ const OWN: &[&str] = &[
         index_bytes INTEGER NOT NULL,
         footer_bytes INTEGER NOT NULL,
         min_time INTEGER NOT NULL,
-        max_time INTEGER NOT NULL
+        max_time INTEGER NOT NULL,
+        crc32c INTEGER NOT NULL
     ) STRICT",
     "CREATE TABLE IF NOT EXISTS mangru_gone (
         part_id TEXT PRIMARY KEY,

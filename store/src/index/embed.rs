@@ -41,6 +41,13 @@ pub(crate) struct Embedded {
     pub(crate) files: Vec<EmbeddedFile>,
 }
 
+impl Embedded {
+    /// Whether it is of the version that this code writes.
+    pub(crate) const fn is_current(&self) -> bool {
+        self.version == VERSION
+    }
+}
+
 /// One file of the index, offset counted from the index's first byte.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct EmbeddedFile {

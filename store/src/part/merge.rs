@@ -3,7 +3,7 @@
 
 use super::write::{description, properties};
 use super::{OpenPart, PartRecord};
-use crate::index::{self, IndexSource, METADATA_KEY};
+use crate::index::{self, Embedded, IndexBuilder, IndexSource, METADATA_KEY};
 use crate::{Signal, StoreError};
 use arrow::record_batch::RecordBatch;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -17,6 +17,9 @@ use std::fs::File;
 use std::io::BufWriter;
 use std::path::Path;
 use std::sync::Arc;
+
+/// Rows that are read and indexed at a time.
+const INDEXED_ROWS: usize = 8192;
 
 /// A part that goes into another, and the rows of it that do not.
 pub(crate) struct MergeSource {
@@ -33,6 +36,16 @@ pub(crate) struct MergedFile {
     pub(crate) rows: u64,
     pub(crate) bytes: u64,
     pub(crate) index_bytes: u64,
+    pub(crate) crc32c: u32,
+}
+
+/// Where the index of the new part comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Indexing {
+    /// From the indexes of the sources; from the rows when a source has none.
+    Merged,
+    /// From the rows.
+    Anew,
 }
 
 type Writer = SerializedFileWriter<BufWriter<File>>;
@@ -47,6 +60,7 @@ pub(crate) fn merge(
     sources: &[MergeSource],
     path: &Path,
     scratch: &Path,
+    indexing: Indexing,
 ) -> Result<MergedFile, StoreError> {
     let failed =
         |action: &'static str| move |source| StoreError::Io { action, path: path.display().to_string(), source };
@@ -64,26 +78,63 @@ pub(crate) fn merge(
     for source in sources {
         rows += copy_rows(source, signal, &mut writer)?;
     }
-    let mut indexes = Vec::with_capacity(sources.len());
-    for source in sources {
-        let Some((bytes, embedded)) = source.open.index_bytes(&source.record)? else {
-            return Err(StoreError::Corrupt { path: source.record.path.clone(), reason: "it has no index".to_owned() });
-        };
-        indexes.push(IndexSource {
-            path: &source.record.path,
-            bytes,
-            embedded,
-            rows: source.record.rows,
-            removed: source.removed.as_ref(),
-        });
-    }
     let offset = writer.bytes_written() as u64;
-    let embedded = index::merge(&indexes, scratch, offset, &mut Raw(&mut writer))?;
+    let sources_have_all = sources.iter().all(|source| source.open.embedded.as_ref().is_some_and(Embedded::is_current));
+    let embedded = if indexing == Indexing::Merged && sources_have_all {
+        merge_indexes(sources, scratch, offset, &mut Raw(&mut writer))?
+    } else {
+        index_rows(signal, sources, offset, &mut Raw(&mut writer))?
+    };
     writer.append_key_value_metadata(description(&embedded)?);
     let file = writer.into_inner()?.into_inner().map_err(|error| failed("write")(error.into_error()))?;
     file.sync_all().map_err(failed("sync"))?;
     let bytes = file.metadata().map_err(failed("look at"))?.len();
-    Ok(MergedFile { rows, bytes, index_bytes: embedded.length })
+    let crc32c = checksum(path).map_err(failed("read"))?;
+    Ok(MergedFile { rows, bytes, index_bytes: embedded.length, crc32c })
+}
+
+fn merge_indexes(
+    sources: &[MergeSource],
+    scratch: &Path,
+    offset: u64,
+    out: &mut dyn std::io::Write,
+) -> Result<Embedded, StoreError> {
+    let mut indexes = Vec::with_capacity(sources.len());
+    for source in sources {
+        if let Some((bytes, embedded)) = source.open.index_bytes(&source.record)? {
+            indexes.push(IndexSource {
+                path: &source.record.path,
+                bytes,
+                embedded,
+                rows: source.record.rows,
+                removed: source.removed.as_ref(),
+            });
+        }
+    }
+    index::merge(&indexes, scratch, offset, out)
+}
+
+/// Reads all rows that are kept and indexes them.
+fn index_rows(
+    signal: Signal,
+    sources: &[MergeSource],
+    offset: u64,
+    out: &mut dyn std::io::Write,
+) -> Result<Embedded, StoreError> {
+    let mut index = IndexBuilder::new(signal)?;
+    for source in sources {
+        let mut reader =
+            ParquetRecordBatchReaderBuilder::new_with_metadata(source.open.bytes.clone(), source.open.metadata.clone())
+                .with_batch_size(INDEXED_ROWS);
+        if let Some(removed) = &source.removed {
+            let all: RoaringBitmap = (0..source.record.rows).collect();
+            reader = reader.with_row_selection(super::read::selection(&(all - removed), source.record.rows as usize));
+        }
+        for batch in reader.build()? {
+            index.add(&batch?)?;
+        }
+    }
+    index.finish(offset, out)
 }
 
 /// Bytes between the last row group and the footer.
@@ -96,6 +147,20 @@ impl std::io::Write for Raw<'_> {
 
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
+    }
+}
+
+/// CRC-32C of a file as it can be read back.
+fn checksum(path: &Path) -> std::io::Result<u32> {
+    use std::io::Read as _;
+    let mut file = File::open(path)?;
+    let mut piece = vec![0; 1 << 20];
+    let mut crc32c = 0;
+    loop {
+        match file.read(&mut piece)? {
+            0 => return Ok(crc32c),
+            length => crc32c = crc32c::crc32c_append(crc32c, &piece[..length]),
+        }
     }
 }
 

@@ -81,7 +81,7 @@ impl Iterator for PartReader {
 }
 
 /// The bitmap as runs of rows.
-fn selection(rows: &RoaringBitmap, total: usize) -> RowSelection {
+pub(super) fn selection(rows: &RoaringBitmap, total: usize) -> RowSelection {
     let mut runs = Vec::new();
     let mut current: Option<std::ops::Range<usize>> = None;
     for row in rows {

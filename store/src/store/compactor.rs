@@ -1,7 +1,7 @@
 //! Merging parts in the background, and removing the files of parts that are gone.
 
 use super::{Store, sealer};
-use crate::part::{MergeSource, Part, PartId, PartRecord, merge};
+use crate::part::{Indexing, MergeSource, Part, PartId, PartRecord, merge};
 use crate::{Expired, Signal, StoreError, compaction, retention};
 use parking_lot::Mutex;
 use roaring::RoaringBitmap;
@@ -49,6 +49,7 @@ pub(super) async fn run(store: Weak<Store>, stop: CancellationToken) {
         let Some(store) = store.upgrade() else { return };
         let work = async {
             store.remove_retired().await?;
+            store.verify_next().await?;
             for signal in Signal::ALL {
                 store.expire(signal).await?;
                 while !stop.is_cancelled() && store.compact(signal).await? {}
@@ -75,7 +76,8 @@ impl Store {
     pub(super) async fn compact(&self, signal: Signal) -> Result<bool, StoreError> {
         let _one_at_a_time = self.merging.lock().await;
         let parts = self.tables[signal as usize].read().parts().to_vec();
-        let Some(chosen) = compaction::choose(parts.iter().map(|part| part.record()), now_ns()) else {
+        let sound = parts.iter().filter(|part| !part.is_damaged()).map(|part| part.record());
+        let Some(chosen) = compaction::choose(sound, now_ns()) else {
             return Ok(false);
         };
         let sources: Vec<(Arc<Part>, Option<RoaringBitmap>)> = chosen
@@ -83,8 +85,56 @@ impl Store {
             .filter_map(|id| parts.iter().find(|part| part.id() == *id))
             .map(|part| (Arc::clone(part), None))
             .collect();
-        self.replace(signal, sources).await?;
+        self.replace(signal, sources, Indexing::Merged).await?;
         Ok(true)
+    }
+
+    /// Compares one part, that was there before this start, with its checksum.
+    async fn verify_next(&self) -> Result<(), StoreError> {
+        let is_new = |part: &&Arc<Part>| !self.verified.lock().contains(&part.id());
+        let next = Signal::ALL
+            .into_iter()
+            .find_map(|signal| self.tables[signal as usize].read().parts().iter().find(is_new).cloned());
+        let Some(part) = next else { return Ok(()) };
+        self.verified.lock().insert(part.id());
+        match part.verify().await {
+            Ok(true) => {}
+            Ok(false) => {
+                tracing::error!(path = part.path(), rows = part.rows(), "a part is damaged: its rows are out of reach");
+            }
+            Err(error) => tracing::error!(path = part.path(), %error, "a part could not be compared with its checksum"),
+        }
+        Ok(())
+    }
+
+    /// Compares all parts with their checksums and gives the paths of those that are damaged.
+    pub async fn verify(&self) -> Result<Vec<String>, StoreError> {
+        let mut damaged = Vec::new();
+        for signal in Signal::ALL {
+            let parts = self.tables[signal as usize].read().parts().to_vec();
+            for part in parts {
+                self.verified.lock().insert(part.id());
+                if !part.verify().await? {
+                    damaged.push(part.path().to_owned());
+                }
+            }
+        }
+        Ok(damaged)
+    }
+
+    /// Makes the indexes of all parts anew from their rows and gives how many that were. Damaged parts stay as they are.
+    pub async fn reindex(&self) -> Result<u64, StoreError> {
+        let _one_at_a_time = self.merging.lock().await;
+        let mut count = 0;
+        for signal in Signal::ALL {
+            let parts = self.tables[signal as usize].read().parts().to_vec();
+            for part in parts.into_iter().filter(|part| !part.is_damaged()) {
+                self.replace(signal, vec![(part, None)], Indexing::Anew).await?;
+                count += 1;
+            }
+        }
+        self.remove_retired().await?;
+        Ok(count)
     }
 
     /// The parts that retention takes away when it looks next.
@@ -147,7 +197,7 @@ impl Store {
             let removed = find(Arc::clone(&part)).await?;
             if !removed.is_empty() {
                 removed_rows += removed.len();
-                self.replace(signal, vec![(part, Some(removed))]).await?;
+                self.replace(signal, vec![(part, Some(removed))], Indexing::Merged).await?;
             }
         }
         Ok(removed_rows)
@@ -159,6 +209,7 @@ impl Store {
         &self,
         signal: Signal,
         sources: Vec<(Arc<Part>, Option<RoaringBitmap>)>,
+        indexing: Indexing,
     ) -> Result<(), StoreError> {
         let started = Instant::now();
         let mut opened: Vec<MergeSource> = Vec::with_capacity(sources.len());
@@ -169,8 +220,11 @@ impl Store {
             }
         }
         let gone: Vec<PartId> = sources.iter().map(|(part, _)| part.id()).collect();
-        let record = if opened.is_empty() { None } else { Some(self.write_merged(signal, opened).await?) };
+        let record = if opened.is_empty() { None } else { Some(self.write_merged(signal, opened, indexing).await?) };
         self.catalog.replace(signal, &gone, record.as_ref()).await?;
+        if let Some(record) = &record {
+            self.verified.lock().insert(record.id);
+        }
         let made = record.map(|record| Arc::new(Part::new(record, self.objects.clone(), self.open_parts.clone())));
         tracing::debug!(
             table = signal.table(),
@@ -188,7 +242,12 @@ impl Store {
         Ok(())
     }
 
-    async fn write_merged(&self, signal: Signal, sources: Vec<MergeSource>) -> Result<PartRecord, StoreError> {
+    async fn write_merged(
+        &self,
+        signal: Signal,
+        sources: Vec<MergeSource>,
+        indexing: Indexing,
+    ) -> Result<PartRecord, StoreError> {
         let id = PartId(ulid::Ulid::generate());
         let min_time = sources.iter().map(|source| source.record.min_time).min().unwrap_or_default();
         let max_time = sources.iter().map(|source| source.record.max_time).max().unwrap_or_default();
@@ -202,7 +261,7 @@ impl Store {
                     path: index.display().to_string(),
                     source,
                 })?;
-                merge(signal, &sources, &file, &index)
+                merge(signal, &sources, &file, &index, indexing)
             })
             .await
             .map_err(|error| StoreError::Corrupt { path: signal.table().to_owned(), reason: error.to_string() })??
@@ -219,6 +278,7 @@ impl Store {
             footer_bytes,
             min_time,
             max_time,
+            crc32c: merged.crc32c,
         };
         self.objects.put_file(&record.path, &file).await?;
         Ok(record)

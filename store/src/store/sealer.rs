@@ -78,6 +78,7 @@ impl Store {
                 footer_bytes,
                 min_time: sealed.min_time,
                 max_time: sealed.max_time,
+                crc32c: crc32c::crc32c(&sealed.written.bytes),
             };
             self.objects.put(&record.path, Bytes::from(sealed.written.bytes)).await?;
             self.catalog.publish(&record, newest).await?;
@@ -93,6 +94,7 @@ impl Store {
             }
         };
         tracing::debug!(table = signal.table(), part = %record.id, rows = record.rows, bytes = record.bytes, "sealed");
+        self.verified.lock().insert(record.id);
         let part = Arc::new(Part::new(record, self.objects.clone(), self.open_parts.clone()));
         self.tables[signal as usize].write().publish(part);
         let sealed = {

@@ -368,6 +368,7 @@ fn status_screen() -> Screen {
         merged_parts: 640,
         failed_merges: 0,
         retired_parts: 3,
+        damaged_parts: Vec::new(),
         expired_parts: 12,
         expired_rows: 3_200_000,
         retention: vec![mangru_store::Retention::default(); 3],

@@ -105,6 +105,8 @@ fn keeping(store: &StoreStatus) -> AnyView {
         .zip(&store.retention)
         .map(|(table, retention)| view! { <tr><th scope="row"><code>{table.signal.table()}</code>" are kept"</th><td>{kept(retention)}</td></tr> })
         .collect();
+    let damaged_class = if store.damaged_parts.is_empty() { "num" } else { "bad" };
+    let damaged = if store.damaged_parts.is_empty() { "0".to_owned() } else { store.damaged_parts.join(", ") };
     let failed_class = if store.failed_merges > 0 { "num bad" } else { "num" };
     view! {
         <table class="dense facts-table"><tbody>
@@ -112,6 +114,7 @@ fn keeping(store: &StoreStatus) -> AnyView {
             <tr><th scope="row">"Removed by retention since start"</th><td class="num">{format!("{} in {}", format::counted(store.expired_rows, "row"), format::counted(store.expired_parts, "part"))}</td></tr>
             <tr><th scope="row">"Parts merged into others since start"</th><td class="num">{format::count(store.merged_parts)}</td></tr>
             <tr><th scope="row">"Merges that failed (each is tried again)"</th><td class=failed_class>{format::count(store.failed_merges)}</td></tr>
+            <tr><th scope="row">"Damaged parts (their checksum is wrong, their rows are out of reach)"</th><td class=damaged_class>{damaged}</td></tr>
             <tr><th scope="row">"Replaced parts whose files wait for their last reader"</th><td class="num">{format::count(store.retired_parts as u64)}</td></tr>
         </tbody></table>
     }
