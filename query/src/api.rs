@@ -2,9 +2,9 @@
 
 mod admin;
 mod error;
+mod export;
 mod jaeger;
 mod openapi;
-mod otlp_json;
 mod rows;
 mod tail;
 
@@ -33,6 +33,7 @@ pub fn router(service: Arc<QueryService>) -> Router {
         .route("/api/v1/admin/flush", post(admin::flush))
         .route("/api/v1/admin/retention", get(admin::retention))
         .route("/api/v1/admin/delete", post(admin::delete))
+        .route("/api/v1/export", get(export::export))
         .route("/api/v1/openapi.json", get(openapi::document))
         .merge(jaeger::router())
         .with_state(service)

@@ -2,7 +2,7 @@
 
 use crate::language::write_hex;
 use arrow::array::{Array as _, AsArray as _, RecordBatch};
-use arrow::datatypes::{DataType, Int32Type, Int64Type, TimestampNanosecondType, UInt32Type, UInt64Type};
+use arrow::datatypes::{DataType, Float64Type, Int32Type, Int64Type, TimestampNanosecondType, UInt32Type, UInt64Type};
 use mangru_store::value::{self, AnyValue, Kind};
 use mangru_store::{PROMOTED, PromotedType};
 use serde_json::{Map, Value as Json};
@@ -45,6 +45,32 @@ impl<'a> Cells<'a> {
     pub(crate) fn unsigned(&self, name: &str, row: usize) -> Option<u64> {
         let column = self.batch.column_by_name(name).filter(|column| column.is_valid(row))?;
         column.as_primitive_opt::<UInt64Type>().map(|numbers| numbers.value(row))
+    }
+
+    /// A double.
+    pub(crate) fn double(&self, name: &str, row: usize) -> Option<f64> {
+        let column = self.batch.column_by_name(name).filter(|column| column.is_valid(row))?;
+        column.as_primitive_opt::<Float64Type>().map(|numbers| numbers.value(row))
+    }
+
+    /// A truth value.
+    pub(crate) fn boolean(&self, name: &str, row: usize) -> Option<bool> {
+        let column = self.batch.column_by_name(name).filter(|column| column.is_valid(row))?;
+        column.as_boolean_opt().map(|flags| flags.value(row))
+    }
+
+    /// A list of unsigned numbers.
+    pub(crate) fn unsigned_list(&self, name: &str, row: usize) -> Option<Vec<u64>> {
+        let column = self.batch.column_by_name(name).filter(|column| column.is_valid(row))?;
+        let items = column.as_list_opt::<i32>()?.value(row);
+        Some(items.as_primitive_opt::<UInt64Type>()?.values().to_vec())
+    }
+
+    /// A list of doubles.
+    pub(crate) fn double_list(&self, name: &str, row: usize) -> Option<Vec<f64>> {
+        let column = self.batch.column_by_name(name).filter(|column| column.is_valid(row))?;
+        let items = column.as_list_opt::<i32>()?.value(row);
+        Some(items.as_primitive_opt::<Float64Type>()?.values().to_vec())
     }
 
     /// An id in hex; empty when there is none.

@@ -8,6 +8,8 @@ mod functions;
 mod provider;
 mod values;
 
+pub(crate) use values::append;
+
 use crate::{Coverage, ErrorCode, QueryError, QueryService};
 use datafusion::error::DataFusionError;
 use datafusion::execution::context::SQLOptions;

@@ -107,7 +107,9 @@ async fn answers_are_the_same_without_indexes_and_with_new_ones() {
     }
     let files = parts(&folder.path().join("objects"));
     assert_eq!(files.len(), 2);
-    files.iter().for_each(|path| strip(path));
+    for path in &files {
+        strip(path);
+    }
 
     let store = Store::open(config(folder.path())).await.expect("open");
     let part = store.snapshot(Signal::Logs).parts[0].clone();

@@ -25,6 +25,7 @@ use utoipa::OpenApi;
         super::admin::retention,
         super::admin::delete,
         super::tail::tail,
+        super::export::export,
     )
 )]
 struct Description;

@@ -1,7 +1,6 @@
 //! Searches, counts, traces, services, fields, stories, SQL.
 
 use super::error::{ApiError, Parameters};
-use super::otlp_json;
 use crate::{
     CountRequest, Counts, Coverage, ErrorCode, Field, FieldValue, FieldValuesRequest, LogRow, Operation, Page,
     QueryError, QueryService, RowsRequest, ServiceSummary, SpanRow, SqlRequest, SqlResult, Story, TraceOrder,
@@ -182,7 +181,7 @@ pub(super) async fn trace(State(service): Service, Path(id): Path<String>) -> Re
     if batch.num_rows() == 0 {
         return Err(QueryError::new(ErrorCode::NotFound, format!("there is no span of trace {id}")).into());
     }
-    Ok(Json(otlp_json::resource_spans(&batch)).into_response())
+    Ok(Json(crate::otlp_json::traces(&batch)).into_response())
 }
 
 /// A range of time.

@@ -7,10 +7,11 @@ use crate::QueryError;
 use crate::language::Expr;
 use arrow::record_batch::RecordBatch;
 use futures::StreamExt as _;
-use mangru_store::{Signal, Store, TimeRange};
+use mangru_store::{Part, Signal, Store, TimeRange};
+use roaring::RoaringBitmap;
 use std::sync::Arc;
 
-/// Parts that are read at the same time.
+/// Pieces of parts that are read at the same time.
 const PARALLEL: usize = 2;
 
 /// What a scan looked at.
@@ -33,7 +34,7 @@ impl ScanCoverage {
     }
 }
 
-/// Calls `each` with the matching rows, projected to the request's columns; every hot set and part has a state of its own.
+/// Calls `each` with the matching rows, projected to the request's columns; every hot set and piece of a part has a state of its own.
 ///
 /// `each` runs on threads that may block. A part that cannot be read is named in the coverage; its state is dropped.
 pub(crate) async fn for_each<T: Send + 'static>(
@@ -71,25 +72,36 @@ pub(crate) async fn for_each<T: Send + 'static>(
 
     let parts = snapshot.parts.into_iter().filter(|part| request.range.touches(part.min_time(), part.max_time()));
     let mut results = futures::stream::iter(parts)
-        .map(|part| {
+        .map(|part| async move { coverage_of(&part, units(Arc::clone(&part), request, control).await) })
+        .buffer_unordered(PARALLEL)
+        .flat_map(futures::stream::iter)
+        .map(|unit| {
             let (init, each) = (init.clone(), each.clone());
             async move {
-                let path = part.path().to_owned();
-                let rows = u64::from(part.rows());
-                (path, rows, scan_part(part, request, control, init, each).await)
+                match unit {
+                    Unit::Seen(rows) => (rows, String::new(), Ok(None)),
+                    Unit::Failed(path, error) => (0, path, Err(error)),
+                    Unit::Rows(plan) => {
+                        let path = plan.part.path().to_owned();
+                        (0, path, scan_unit(*plan, request, control, init, each).await.map(Some))
+                    }
+                }
             }
         })
         .buffer_unordered(PARALLEL);
-    while let Some((path, rows, result)) = results.next().await {
-        coverage.rows_in_range += rows;
+    while let Some((seen, path, result)) = results.next().await {
+        coverage.rows_in_range += seen;
         match result {
-            Ok((state, matched)) => {
+            Ok(None) => {}
+            Ok(Some((state, matched))) => {
                 coverage.matched += matched;
                 states.push(state);
             }
             Err(error) if error.code == crate::ErrorCode::Internal => {
                 tracing::error!(path, %error, "part could not be read");
-                coverage.unreadable_parts.push(path);
+                if !coverage.unreadable_parts.contains(&path) {
+                    coverage.unreadable_parts.push(path);
+                }
             }
             Err(error) => return Err(error),
         }
@@ -97,18 +109,58 @@ pub(crate) async fn for_each<T: Send + 'static>(
     Ok((states, coverage))
 }
 
-async fn scan_part<T: Send + 'static>(
-    part: Arc<mangru_store::Part>,
+/// A piece of work of a scan.
+enum Unit {
+    /// Rows of a part that touches the range, whether they match or not.
+    Seen(u64),
+    /// Rows to look at, all in row groups of their own.
+    Rows(Box<PartPlan>),
+    /// A part that could not be planned.
+    Failed(String, QueryError),
+}
+
+fn coverage_of(part: &Part, planned: Result<Vec<PartPlan>, QueryError>) -> Vec<Unit> {
+    let mut units = vec![Unit::Seen(u64::from(part.rows()))];
+    match planned {
+        Ok(plans) => units.extend(plans.into_iter().map(|plan| Unit::Rows(Box::new(plan)))),
+        Err(error) => units.push(Unit::Failed(part.path().to_owned(), error)),
+    }
+    units
+}
+
+/// The rows of a part that a scan looks at, cut so that several threads have some.
+async fn units(part: Arc<Part>, request: &ScanRequest, control: &Control) -> Result<Vec<PartPlan>, QueryError> {
+    control.check()?;
+    let Some(plan) = plan::plan(part, &request.filter, request.range).await? else { return Ok(Vec::new()) };
+    if plan.len() == 0 {
+        return Ok(Vec::new());
+    }
+    let runs = plan.part.runs().await?;
+    if runs.len() < 2 {
+        return Ok(vec![plan]);
+    }
+    let mut units = Vec::new();
+    for (group, _, _) in runs {
+        let mut rows = RoaringBitmap::new();
+        rows.insert_range(group);
+        if let Some(wanted) = &plan.rows {
+            rows &= wanted;
+        }
+        if !rows.is_empty() {
+            units.push(PartPlan { part: Arc::clone(&plan.part), rows: Some(rows), ..plan });
+        }
+    }
+    Ok(units)
+}
+
+async fn scan_unit<T: Send + 'static>(
+    plan: PartPlan,
     request: &ScanRequest,
     control: &Control,
     init: impl Fn() -> T + Send + 'static,
     each: impl Fn(&mut T, &RecordBatch) -> Result<(), QueryError> + Send + 'static,
 ) -> Result<(T, u64), QueryError> {
     control.check()?;
-    let Some(plan) = plan::plan(part, &request.filter, request.range).await? else { return Ok((init(), 0)) };
-    if plan.rows.as_ref().is_some_and(roaring::RoaringBitmap::is_empty) {
-        return Ok((init(), 0));
-    }
     let filter = (!plan.filter_is_done).then(|| request.filter.clone());
     let range = (!plan.range_is_done).then_some(request.range);
     let mut columns = request.columns.clone();

@@ -6,7 +6,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use serde_json::{Map, Value as Json};
 
 /// Appends the rows of a batch.
-pub(super) fn append(batch: &RecordBatch, rows: &mut Vec<Vec<Json>>) {
+pub(crate) fn append(batch: &RecordBatch, rows: &mut Vec<Vec<Json>>) {
     for row in 0..batch.num_rows() {
         rows.push(batch.columns().iter().map(|column| value(column.as_ref(), row)).collect());
     }

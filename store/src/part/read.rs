@@ -42,11 +42,12 @@ impl PartReader {
             .map(|name| file_schema.index_of(name).map_err(|_| corrupt(format!("column {name} is missing"))))
             .collect::<Result<Vec<_>, _>>()?;
         let mask = ProjectionMask::roots(metadata.parquet_schema(), roots.iter().copied());
+        let chosen = rows.map(|rows| chosen_groups(&metadata, rows));
         let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, metadata)
             .with_projection(mask)
             .with_batch_size(BATCH_ROWS);
-        if let Some(rows) = rows {
-            builder = builder.with_row_selection(selection(rows, record.rows as usize));
+        if let Some((groups, selection)) = chosen {
+            builder = builder.with_row_groups(groups).with_row_selection(selection);
         }
         let reader = builder.build()?;
         let given = reader.schema();
@@ -78,6 +79,25 @@ impl Iterator for PartReader {
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
         Some(RecordBatch::try_new_with_options(self.schema(), columns, &options).map_err(StoreError::from))
     }
+}
+
+/// The row groups that hold any of the rows, and the rows within them. A group that is only skipped would still cost the
+/// reading of its dictionaries.
+fn chosen_groups(metadata: &ArrowReaderMetadata, rows: &RoaringBitmap) -> (Vec<usize>, RowSelection) {
+    let (mut groups, mut within) = (Vec::new(), RoaringBitmap::new());
+    let (mut start, mut kept) = (0_u32, 0_u32);
+    for (number, group) in metadata.metadata().row_groups().iter().enumerate() {
+        let end = start + group.num_rows() as u32;
+        if rows.range_cardinality(start..end) > 0 {
+            let moved = rows.range(start..end).map(|row| row - start + kept);
+            // The rows of a bitmap rise, and so do these.
+            let _ = within.append(moved);
+            groups.push(number);
+            kept += end - start;
+        }
+        start = end;
+    }
+    (groups, selection(&within, kept as usize))
 }
 
 /// The bitmap as runs of rows.

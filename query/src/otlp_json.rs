@@ -1,10 +1,14 @@
-//! Spans as OTLP JSON (`TracesData`), as they came in: ids in hex, 64-bit numbers as text, enums as numbers.
+//! Rows as OTLP JSON (`LogsData`, `TracesData`, `MetricsData`), as they came in: ids in hex, 64-bit numbers as text, enums
+//! as numbers. Attributes that have columns of their own stand behind the others.
+
+mod metrics;
 
 use crate::cells::Cells;
 use arrow::record_batch::RecordBatch;
 use base64::Engine as _;
 use mangru_store::nested::{Link, SpanEvent};
 use mangru_store::value::AnyValue;
+use mangru_store::{Signal, lifted};
 use serde_json::{Map, Value as Json, json};
 
 /// A value as ProtoJSON's `AnyValue`.
@@ -48,14 +52,12 @@ fn set(object: &mut Map<String, Json>, name: &str, value: Json) {
 /// What tells a group apart, its object without its members, and its members.
 type Group<T> = (Vec<String>, Map<String, Json>, Vec<T>);
 
-/// The spans of a batch, grouped by resource and scope.
-pub(super) fn resource_spans(batch: &RecordBatch) -> Json {
-    let cells = Cells::new(batch);
-    let mut resources: Vec<Group<Group<Json>>> = Vec::new();
+/// The rows of a batch by resource and scope, each in the order it stands; and the objects of these.
+fn groups(cells: &Cells<'_>, rows: impl Iterator<Item = usize>) -> Vec<Group<Group<usize>>> {
+    let mut resources: Vec<Group<Group<usize>>> = Vec::new();
     let text = |name: &str, row: usize| cells.text(name, row).unwrap_or_default().to_owned();
     let number = |name: &str, row: usize| cells.integer(name, row).unwrap_or_default();
-    // Rows come newest first.
-    for row in (0..batch.num_rows()).rev() {
+    for row in rows {
         let resource_key = vec![
             text("resource_attributes", row),
             text("resource_schema_url", row),
@@ -91,29 +93,103 @@ pub(super) fn resource_spans(batch: &RecordBatch) -> Json {
             scopes.push((scope_key, object, Vec::new()));
             scopes.len() - 1
         });
-        scopes[place].2.push(span(&cells, row));
+        scopes[place].2.push(row);
     }
-    let resources: Vec<Json> = resources
+    resources
+}
+
+/// Groups as OTLP names them: the members of scopes, scopes and resources.
+fn named(
+    groups: Vec<Group<Group<usize>>>,
+    [resources_name, scopes_name, items_name]: [&str; 3],
+    items: impl Fn(Vec<usize>) -> Vec<Json>,
+) -> Json {
+    let resources: Vec<Json> = groups
         .into_iter()
         .map(|(_, mut resource, scopes)| {
             let scopes: Vec<Json> = scopes
                 .into_iter()
-                .map(|(_, mut scope, spans)| {
-                    scope.insert("spans".to_owned(), Json::Array(spans));
+                .map(|(_, mut scope, rows)| {
+                    scope.insert(items_name.to_owned(), Json::Array(items(rows)));
                     Json::Object(scope)
                 })
                 .collect();
-            resource.insert("scopeSpans".to_owned(), Json::Array(scopes));
+            resource.insert(scopes_name.to_owned(), Json::Array(scopes));
             Json::Object(resource)
         })
         .collect();
-    json!({ "resourceSpans": resources })
+    json!({ resources_name: resources })
+}
+
+/// The spans of a batch whose rows come newest first, the oldest first.
+pub(crate) fn traces(batch: &RecordBatch) -> Json {
+    spans(batch, (0..batch.num_rows()).rev())
+}
+
+/// Rows of a signal's table, in their order, as a message that can be sent again.
+pub(crate) fn message(signal: Signal, batch: &RecordBatch) -> Json {
+    let rows = 0..batch.num_rows();
+    match signal {
+        Signal::Logs => {
+            let cells = Cells::new(batch);
+            let log = |rows: Vec<usize>| rows.into_iter().map(|row| log(&cells, row)).collect();
+            named(groups(&cells, rows), ["resourceLogs", "scopeLogs", "logRecords"], log)
+        }
+        Signal::Spans => spans(batch, rows),
+        Signal::MetricPoints => {
+            let cells = Cells::new(batch);
+            let metrics = |rows: Vec<usize>| metrics::metrics(&cells, &rows);
+            named(groups(&cells, rows), ["resourceMetrics", "scopeMetrics", "metrics"], metrics)
+        }
+    }
+}
+
+fn spans(batch: &RecordBatch, rows: impl Iterator<Item = usize>) -> Json {
+    let cells = Cells::new(batch);
+    let span = |rows: Vec<usize>| rows.into_iter().map(|row| span(&cells, row)).collect();
+    named(groups(&cells, rows), ["resourceSpans", "scopeSpans", "spans"], span)
+}
+
+/// The time that the sender gave.
+fn own_time(cells: &Cells<'_>, row: usize) -> u64 {
+    cells
+        .unsigned("original_time_unix_nano", row)
+        .unwrap_or_else(|| cells.integer("time", row).unwrap_or_default() as u64)
+}
+
+fn log(cells: &Cells<'_>, row: usize) -> Json {
+    let text = |name: &str| cells.text(name, row).unwrap_or_default().to_owned();
+    let number = |name: &str| cells.integer(name, row).unwrap_or_default();
+    // What was lifted from elsewhere was not in the record.
+    let lifted = cells.text("lifted", row).unwrap_or_default();
+    let own = |letter: char, value: Json| if lifted.contains(letter) { Json::Null } else { value };
+    let mut log = Map::new();
+    let time = own_time(cells, row);
+    if time != 0 {
+        log.insert("timeUnixNano".to_owned(), time.to_string().into());
+    }
+    if let Some(delay) = cells.integer("observed_delay_ns", row) {
+        let observed = number("time").wrapping_add(delay).cast_unsigned();
+        log.insert("observedTimeUnixNano".to_owned(), observed.to_string().into());
+    }
+    set(&mut log, "severityNumber", own(lifted::SEVERITY, number("severity_number").into()));
+    set(&mut log, "severityText", text("severity_text").into());
+    if cells.text("body", row).is_some() {
+        log.insert("body".to_owned(), any_value(&cells.body(row)));
+    }
+    set(&mut log, "attributes", Json::Array(attributes(&cells.attributes(row))));
+    set(&mut log, "droppedAttributesCount", number("dropped_attributes_count").into());
+    set(&mut log, "flags", number("flags").into());
+    set(&mut log, "traceId", own(lifted::TRACE_ID, cells.id("trace_id", row).into()));
+    set(&mut log, "spanId", own(lifted::SPAN_ID, cells.id("span_id", row).into()));
+    set(&mut log, "eventName", text("event_name").into());
+    Json::Object(log)
 }
 
 fn span(cells: &Cells<'_>, row: usize) -> Json {
     let text = |name: &str| cells.text(name, row).unwrap_or_default().to_owned();
     let number = |name: &str| cells.integer(name, row).unwrap_or_default();
-    let start = cells.unsigned("original_time_unix_nano", row).unwrap_or_else(|| number("time") as u64);
+    let start = own_time(cells, row);
     let end = start.wrapping_add(number("duration_ns") as u64);
     let mut span = Map::new();
     set(&mut span, "traceId", cells.id("trace_id", row).into());
