@@ -1,6 +1,7 @@
 //! The command line as a client of a running server.
 
 pub(crate) mod admin;
+pub(crate) mod export;
 
 use anyhow::{Context as _, bail};
 use clap::Args;

@@ -40,6 +40,8 @@ enum Command {
     Query(client::QueryFlags),
     /// Follows the logs of a running server.
     Tail(client::TailFlags),
+    /// Gives all rows of a running server that a search finds.
+    Export(client::export::ExportFlags),
     /// Says which parts of a running server's data retention would remove now.
     Retention(client::admin::RetentionFlags),
     /// Deletes from a running server what a search finds, or counts it.
@@ -141,6 +143,7 @@ async fn answer(command: Command) -> anyhow::Result<()> {
             Ok(())
         }
         Command::Query(flags) => client::query(flags).await,
+        Command::Export(flags) => client::export::export(flags).await,
         Command::Reindex(flags) => repair::reindex(flags.settings("./mangru-data")?).await,
         Command::Verify(flags) => repair::verify(flags.settings("./mangru-data")?).await,
         Command::Retention(flags) => client::admin::retention(flags).await,
