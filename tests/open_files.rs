@@ -143,3 +143,40 @@ async fn parts_and_catalog_are_read_by_duckdb_and_pyarrow() {
     assert_eq!(server.count("logs", "parity:odd").await, 150);
     assert_eq!(server.count("logs", "level>=error").await, 30);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn duckdb_counts_every_row_once_while_parts_are_sealed_and_merged() {
+    let Some(python) = tool("MANGRU_TEST_PYTHON") else { return };
+    let folder = tempfile::tempdir().expect("folder");
+    let server = Server::start(folder.path(), &[]);
+    let mut watcher = Command::new(python)
+        .arg("tests/python/watch_lake.py")
+        .arg(&server.data_dir)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("python runs");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    let mut part = 0;
+    // Each part has 100 rows, 10 of severity 17 and 90 of 9.
+    while server.get("/api/v1/status", &[]).await["merged_parts"].as_u64() < Some(24) {
+        assert!(std::time::Instant::now() < deadline, "parts are not merged");
+        assert_eq!(server.export("logs", &log_request(part)).await.0, 200);
+        server.flush().await;
+        part += 1;
+        tokio::time::sleep(std::time::Duration::from_millis(40)).await;
+    }
+    drop(watcher.stdin.take());
+    let output = watcher.wait_with_output().expect("python ends");
+    assert!(output.status.success(), "DuckDB failed");
+    let looks: Vec<[u64; 3]> =
+        String::from_utf8_lossy(&output.stdout).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert!(looks.len() > 3, "only {} looks", looks.len());
+    for [rows, distinct, severities] in &looks {
+        assert_eq!((rows % 100, rows), (0, distinct), "whole parts, each row once");
+        assert_eq!(*severities, rows / 100 * (10 * 17 + 90 * 9));
+    }
+    assert!(looks.is_sorted(), "rows come and do not go: {looks:?}");
+    assert_eq!(looks.last().expect("a look")[0], part * 100);
+    assert_eq!(server.count("logs", "").await, part * 100);
+}
