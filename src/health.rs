@@ -67,6 +67,14 @@ fn metrics(store: &Store, intake: &Json) -> String {
         "Memory of requests and hot rows.",
         &one(status.memory_used_bytes as u64),
     );
+    for (name, kind, help, value) in [
+        ("mangru_merged_parts_total", "counter", "Parts that went into others.", status.merged_parts),
+        ("mangru_failed_merges_total", "counter", "Merges that failed and were tried again.", status.failed_merges),
+        ("mangru_expired_rows_total", "counter", "Rows that retention took away.", status.expired_rows),
+        ("mangru_damaged_parts", "gauge", "Parts whose checksum is wrong.", status.damaged_parts.len() as u64),
+    ] {
+        family(name, kind, help, &one(value));
+    }
     let protocols = intake["protocols"].as_array().cloned().unwrap_or_default();
     let labels = |entry: &Json| {
         let text = |name: &str| escaped(entry[name].as_str().unwrap_or_default());
