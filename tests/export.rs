@@ -133,11 +133,14 @@ fn sorted(json: &Json) -> Json {
     }
 }
 
+/// A path of OTLP, a table, and what is sent.
+type Signal = (&'static str, &'static str, fn(u64) -> Json);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn otlp_in_is_otlp_out_hot_sealed_and_merged() {
     let folder = tempfile::tempdir().expect("folder");
     let server = Server::start(folder.path(), &[]);
-    let signals: [(&str, &str, fn(u64) -> Json); 3] =
+    let signals: [Signal; 3] =
         [("logs", "logs", sent_logs), ("traces", "spans", sent_spans), ("metrics", "metric_points", sent_metrics)];
     for part in 0..8 {
         for (path, signal, make) in signals {

@@ -20,11 +20,12 @@ use columns::{Fields, cut_value};
 use embed::EmbeddedDirectory;
 use filters::Filters;
 use roaring::RoaringBitmap;
+use std::ops::Range;
 use std::sync::Arc;
 use tantivy::index::InvertedIndexReader;
 use tantivy::postings::TermInfo;
 use tantivy::schema::{Field, IndexRecordOption};
-use tantivy::{Index, SegmentReader};
+use tantivy::{DocSet as _, Index, SegmentReader};
 
 /// Rows that may hold what was asked for.
 #[derive(Clone, Debug, Default)]
@@ -168,15 +169,30 @@ impl PartIndex {
                 exact: cut.len() == word.len(),
             });
         }
-        let rows = self.filters.rows_that_may_hold(filters::word_hash(cut));
+        let blocks = self.filters.rows_that_may_hold(filters::word_hash(cut));
         let mut mark = vec![columns::WORD_MARK];
         mark.extend_from_slice(words::before_digits(cut).as_bytes());
-        self.marked(rows, self.fields.word, &mark)
+        self.marked(&blocks, self.fields.word, &mark)
     }
 
-    /// The rows of blocks that also have a mark.
-    fn marked(&self, blocks: RoaringBitmap, field: Field, mark: &[u8]) -> Result<Candidates, StoreError> {
-        let rows = if blocks.is_empty() { blocks } else { blocks & self.term(field, mark)? };
+    /// The rows of blocks that also have a mark. Only the blocks' piece of the posting list is read.
+    fn marked(&self, blocks: &[Range<u32>], field: Field, mark: &[u8]) -> Result<Candidates, StoreError> {
+        let nothing = Candidates::exactly(RoaringBitmap::new());
+        let Some(reader) = self.inverted(field)?.filter(|_| !blocks.is_empty()) else { return Ok(nothing) };
+        let Some(info) = reader.terms().get(mark).map_err(self.read_error())? else { return Ok(nothing) };
+        let mut postings =
+            reader.read_postings_from_terminfo(&info, IndexRecordOption::Basic).map_err(self.read_error())?;
+        let mut rows = RoaringBitmap::new();
+        for block in blocks {
+            let mut row = postings.doc();
+            if row < block.start {
+                row = postings.seek(block.start);
+            }
+            while row < block.end {
+                rows.insert(row);
+                row = postings.advance();
+            }
+        }
         Ok(Candidates { exact: rows.is_empty(), rows })
     }
 
@@ -249,7 +265,7 @@ impl PartIndex {
             Candidates { rows: self.term(self.fields.attribute, &term)?, exact: key_is_whole && value_is_whole };
         let mark = attribute_mark(key);
         let blocks = self.filters.rows_that_may_hold(filters::attribute_hash(&mark[1..], value));
-        Ok(listed.or(self.marked(blocks, self.fields.column, &mark)?))
+        Ok(listed.or(self.marked(&blocks, self.fields.column, &mark)?))
     }
 
     /// Rows with a value of this attribute that starts with `prefix` and is kept; `None` beyond the budget of values.
@@ -287,7 +303,7 @@ impl PartIndex {
         let Some(number) = self.column_number(column) else { return Ok(None) };
         if columns::filtered_column(column) {
             let blocks = self.filters.rows_that_may_hold(filters::column_hash(number, value));
-            return self.marked(blocks, self.fields.column, &[columns::COLUMN_MARK, number]).map(Some);
+            return self.marked(&blocks, self.fields.column, &[columns::COLUMN_MARK, number]).map(Some);
         }
         let (value, exact) = cut_value(value);
         let mut term = vec![number];

@@ -16,6 +16,8 @@ use std::sync::Arc;
 const COUNT_BUDGET: u64 = 4_000_000;
 /// The first window of rows that is looked at from the end of a part; each next one is four times as long.
 const FIRST_WINDOW: usize = 512;
+/// So many rows are looked at in one window.
+const FEW_ROWS: u64 = 16_384;
 
 /// Which matches are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -354,7 +356,8 @@ async fn hits(
     let (floor, before) = (best.floor(), best.before);
     let mut columns = filter.as_ref().map(|filter| filter.columns(request.signal)).unwrap_or_default();
     columns = plan::union(&columns, &["time"]);
-    let mut window = FIRST_WINDOW.max(needed);
+    // Few rows are looked at in one go: windows would decode the same pages several times.
+    let mut window = if plan.len() <= FEW_ROWS { FEW_ROWS as usize } else { FIRST_WINDOW.max(needed) };
     let mut usable: Vec<(i64, u32)> = Vec::new();
     while let Some(run) = runs.iter_mut().filter(|run| run.end > 0).max_by_key(|run| run.bound) {
         if floor.is_some_and(|floor| run.bound < floor) {
