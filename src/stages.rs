@@ -24,6 +24,7 @@ pub(crate) async fn serve(settings: Settings, with_shop: bool) -> anyhow::Result
     let store = Store::open(settings.store())
         .await
         .with_context(|| format!("cannot open the data folder {}", data_dir.display()))?;
+    tokio::spawn(crate::allocator::follow_load(Arc::downgrade(&store)));
     let collector = Collector::start(settings.collector()?, Arc::clone(&store)).await?;
     let query = QueryService::new(Arc::clone(&store), settings.query());
     let port = Port::take(settings.http_address()?).await?;

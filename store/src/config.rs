@@ -11,13 +11,13 @@ pub struct StoreConfig {
     pub data_dir: PathBuf,
     /// A signal's hot rows are sealed when there are this many. Default 262,144.
     pub seal_rows: usize,
-    /// A signal's hot rows are sealed when they take this much memory. Default 16 MiB.
+    /// A signal's hot rows are sealed when they take this much memory. Default 14 MiB.
     pub seal_bytes: usize,
     /// A signal's hot rows are sealed when the oldest is this old. Default 5 min.
     pub seal_age: Duration,
     /// Appends are refused (retry later) while unsealed journal segments take more than this. Default 2 GiB.
     pub journal_max_bytes: u64,
-    /// Appends are refused (retry later) while requests and hot batches together take more memory. Default 52 MiB.
+    /// Appends are refused (retry later) while requests and hot batches together take more memory. Default 48 MiB.
     pub memory_max_bytes: usize,
     /// Appends are refused (retry later) while the disk has less room than this. Default 256 MiB.
     pub disk_reserve_bytes: u64,
@@ -32,10 +32,10 @@ impl Default for StoreConfig {
         Self {
             data_dir: PathBuf::from("./mangru-data"),
             seal_rows: 262_144,
-            seal_bytes: 16 << 20,
+            seal_bytes: 14 << 20,
             seal_age: Duration::from_mins(5),
             journal_max_bytes: 2 << 30,
-            memory_max_bytes: 52 << 20,
+            memory_max_bytes: 48 << 20,
             disk_reserve_bytes: 256 << 20,
             retired_grace: Duration::from_mins(1),
             retention: [Retention::default(); 3],

@@ -46,6 +46,7 @@ pub struct Store {
     verified: Mutex<std::collections::HashSet<PartId>>,
     seal_wanted: Notify,
     disk_is_full: AtomicBool,
+    appended_rows: AtomicU64,
     failed_seals: AtomicU64,
     merged_parts: AtomicU64,
     failed_merges: AtomicU64,
@@ -128,6 +129,7 @@ impl Store {
             verified: Mutex::default(),
             seal_wanted: Notify::new(),
             disk_is_full: AtomicBool::new(false),
+            appended_rows: AtomicU64::new(0),
             failed_seals: AtomicU64::new(0),
             merged_parts: AtomicU64::new(0),
             failed_merges: AtomicU64::new(0),
@@ -160,6 +162,7 @@ impl Store {
             return Ok(Position(0));
         }
         self.admit(&rows)?;
+        let appended = rows.num_rows() as u64;
         let writer = self.writer.lock().clone().ok_or(StoreError::Closing)?;
         let frame = if rows.num_rows() > INLINE_ROWS {
             let rows = rows.clone();
@@ -170,6 +173,7 @@ impl Store {
         let (done, durable) = oneshot::channel();
         writer.send(Entry { signal, rows, frame, done }).await?;
         let position = durable.await.map_err(|_| StoreError::Closing)??;
+        self.appended_rows.fetch_add(appended, Ordering::Relaxed);
         let (hot_rows, hot_bytes) = self.tables[signal as usize].read().sealable();
         if hot_rows >= self.config.seal_rows || hot_bytes >= self.config.seal_bytes {
             self.seal_wanted.notify_one();
@@ -213,6 +217,11 @@ impl Store {
     /// The budget that requests and hot batches share.
     pub const fn memory(&self) -> &MemoryBudget {
         &self.memory
+    }
+
+    /// Rows appended since the start.
+    pub fn appended_rows(&self) -> u64 {
+        self.appended_rows.load(Ordering::Relaxed)
     }
 
     /// Seals all that is hot now and returns when it is published.
