@@ -23,6 +23,8 @@ const NOT_KEPT: std::ffi::c_long = 0;
 const LOOK: Duration = Duration::from_millis(100);
 /// So many rows between two looks are a heavy load.
 const HEAVY_ROWS: u64 = 2000;
+/// So many looks without it are the end of it: what came in is then sealed and merged.
+const QUIET_LOOKS: u32 = 20;
 
 /// Sets how soon freed memory goes back to the system. Called once, before anything else.
 pub(crate) fn give_back_soon() {
@@ -35,12 +37,13 @@ pub(crate) fn give_back_soon() {
 /// Lets segments go back at once while much comes in, and keeps them for queries otherwise: at full load that is a quarter
 /// less memory for a tenth of the throughput, while a query whose memory is taken away takes twice as long.
 pub(crate) async fn follow_load(store: Weak<Store>) {
-    let (mut before, mut kept) = (0, NOT_KEPT);
+    let (mut before, mut quiet, mut kept) = (0, 0, NOT_KEPT);
     loop {
         tokio::time::sleep(LOOK).await;
         let Some(store) = store.upgrade() else { return };
         let rows = store.appended_rows();
-        let wanted = if rows - before > HEAVY_ROWS { NOT_KEPT } else { KEPT };
+        quiet = if rows - before > HEAVY_ROWS { 0 } else { quiet + 1 };
+        let wanted = if quiet < QUIET_LOOKS { NOT_KEPT } else { KEPT };
         before = rows;
         if wanted != kept {
             set(ARENA_PURGE_MULT, wanted);

@@ -11,6 +11,7 @@ pub(crate) use write::{PartWriter, WrittenPart, properties};
 use crate::index::{Embedded, METADATA_KEY};
 use crate::objects::Objects;
 use crate::{PartIndex, Signal, StoreError, TimeRange};
+use arrow::array::Array as _;
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
@@ -18,6 +19,7 @@ use parquet::file::metadata::PageIndexPolicy;
 use parquet::file::statistics::Statistics;
 use roaring::RoaringBitmap;
 use std::fmt;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -174,7 +176,7 @@ impl Part {
 
     /// Runs of rows in the order of time, in the order they stand: rows, earliest and latest time. Parts of logs are
     /// merged from sorted ones, each of which stays such a run.
-    pub async fn runs(&self) -> Result<Vec<(std::ops::Range<u32>, i64, i64)>, StoreError> {
+    pub async fn runs(&self) -> Result<Vec<(Range<u32>, i64, i64)>, StoreError> {
         let open = self.opened().await?;
         let metadata = open.metadata.metadata();
         let mut runs = Vec::with_capacity(metadata.num_row_groups());
@@ -240,11 +242,22 @@ impl Part {
         if !range.touches(self.record.min_time, self.record.max_time) {
             return Ok(rows);
         }
+        for (page, min, max) in self.pages().await? {
+            if range.touches(min, max) {
+                rows.insert_range(page);
+            }
+        }
+        Ok(rows)
+    }
+
+    /// The pages of the times in the order of rows: their rows, earliest and latest time. A file without such figures is
+    /// one page.
+    pub async fn pages(&self) -> Result<Vec<(Range<u32>, i64, i64)>, StoreError> {
+        let whole = vec![(0..self.record.rows, self.record.min_time, self.record.max_time)];
         let open = self.opened().await?;
         let metadata = open.metadata.metadata();
         let (Some(column_index), Some(offset_index)) = (metadata.column_index(), metadata.offset_index()) else {
-            rows.insert_range(0..self.record.rows);
-            return Ok(rows);
+            return Ok(whole);
         };
         let converter =
             StatisticsConverter::try_new("time", open.metadata.schema(), metadata.file_metadata().schema_descr())?;
@@ -258,19 +271,21 @@ impl Part {
             Ok(plain.as_primitive::<arrow::datatypes::Int64Type>().clone())
         };
         let (mins, maxes) = (nanos(&mins)?, nanos(&maxes)?);
-        let Some(counts) = counts else {
-            rows.insert_range(0..self.record.rows);
-            return Ok(rows);
-        };
+        let Some(counts) = counts else { return Ok(whole) };
+        let mut pages = Vec::with_capacity(counts.len());
         let mut start = 0_u32;
         for page in 0..counts.len() {
             let end = start + counts.value(page) as u32;
-            if range.touches(mins.value(page), maxes.value(page)) {
-                rows.insert_range(start..end);
-            }
+            let is_known = mins.is_valid(page) && maxes.is_valid(page);
+            let (min, max) = if is_known {
+                (mins.value(page), maxes.value(page))
+            } else {
+                (self.record.min_time, self.record.max_time)
+            };
+            pages.push((start..end, min, max));
             start = end;
         }
-        Ok(rows)
+        Ok(pages)
     }
 
     /// The rows of all row groups that may hold these bytes in an id column, by its bloom filters: a superset of the

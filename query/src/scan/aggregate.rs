@@ -13,6 +13,8 @@ use std::sync::Arc;
 
 /// Pieces of parts that are read at the same time.
 const PARALLEL: usize = 2;
+/// Rows of a piece, at least.
+const UNIT_ROWS: u64 = 16_384;
 
 /// What a scan looked at.
 #[derive(Clone, Debug, Default)]
@@ -139,16 +141,23 @@ async fn units(part: Arc<Part>, request: &ScanRequest, control: &Control) -> Res
     if runs.len() < 2 {
         return Ok(vec![plan]);
     }
+    // Whole row groups, so that no dictionary is read twice.
+    let most = (plan.len() / (2 * PARALLEL as u64)).max(UNIT_ROWS);
     let mut units = Vec::new();
+    let mut rows = RoaringBitmap::new();
     for (group, _, _) in runs {
-        let mut rows = RoaringBitmap::new();
-        rows.insert_range(group);
-        if let Some(wanted) = &plan.rows {
-            rows &= wanted;
+        match &plan.rows {
+            None => {
+                rows.insert_range(group);
+            }
+            Some(wanted) => rows.extend(wanted.range(group)),
         }
-        if !rows.is_empty() {
-            units.push(PartPlan { part: Arc::clone(&plan.part), rows: Some(rows), ..plan });
+        if rows.len() >= most {
+            units.push(PartPlan { part: Arc::clone(&plan.part), rows: Some(std::mem::take(&mut rows)), ..plan });
         }
+    }
+    if !rows.is_empty() {
+        units.push(PartPlan { part: Arc::clone(&plan.part), rows: Some(rows), ..plan });
     }
     Ok(units)
 }

@@ -10,12 +10,13 @@ use arrow::compute::{concat_batches, interleave_record_batch};
 use arrow::record_batch::RecordBatch;
 use mangru_store::{Part, Signal, Store};
 use roaring::RoaringBitmap;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Rows that may be read only to count matches exactly.
 const COUNT_BUDGET: u64 = 4_000_000;
-/// The first window of rows that is looked at from the end of a part; each next one is four times as long.
-const FIRST_WINDOW: usize = 512;
+/// Rows of the first window that is looked at; each next one is four times as long.
+const FIRST_WINDOW: u64 = 512;
 /// So many rows are looked at in one window.
 const FEW_ROWS: u64 = 16_384;
 
@@ -264,78 +265,42 @@ struct Hits {
     matched: u64,
 }
 
-/// Rows of a part that lie in the order of time.
-struct Run {
-    rows: RunRows,
-    /// Rows not yet looked at: all before this place.
-    end: usize,
-    /// No row before `end` is later.
-    bound: i64,
+/// Rows of a part that are read together.
+struct Page {
+    rows: Range<u32>,
+    /// No row of it is later.
+    latest: i64,
 }
 
-enum RunRows {
-    All(std::ops::Range<u32>),
-    Some(Vec<u32>),
+/// The pages that hold rows of a plan, the latest last.
+async fn pages(plan: &PartPlan) -> Result<Vec<Page>, QueryError> {
+    let is_wanted =
+        |rows: &Range<u32>| plan.rows.as_ref().is_none_or(|wanted| wanted.range_cardinality(rows.clone()) > 0);
+    let pages = plan.part.pages().await?.into_iter();
+    let mut pages: Vec<Page> =
+        pages.filter(|(rows, _, _)| is_wanted(rows)).map(|(rows, _, latest)| Page { rows, latest }).collect();
+    pages.sort_by_key(|page| (page.latest, page.rows.start));
+    Ok(pages)
 }
 
-impl Run {
-    fn new(rows: RunRows, bound: i64) -> Self {
-        let end = match &rows {
-            RunRows::All(rows) => rows.len(),
-            RunRows::Some(rows) => rows.len(),
-        };
-        Self { rows, end, bound }
-    }
-
-    /// Takes so many rows from the end.
-    fn take(&mut self, count: usize) -> RoaringBitmap {
-        let start = self.end.saturating_sub(count);
-        let places = start..self.end;
-        self.end = start;
-        match &self.rows {
-            RunRows::All(rows) => {
-                let mut taken = RoaringBitmap::new();
-                taken.insert_range(rows.start + places.start as u32..rows.start + places.end as u32);
-                taken
+/// Takes pages from the end until they hold so many rows of the plan.
+fn take(pages: &mut Vec<Page>, plan: &PartPlan, rows: u64) -> RoaringBitmap {
+    let mut taken = RoaringBitmap::new();
+    while taken.len() < rows
+        && let Some(page) = pages.pop()
+    {
+        match &plan.rows {
+            None => {
+                taken.insert_range(page.rows);
             }
-            RunRows::Some(rows) => rows[places].iter().copied().collect(),
+            Some(wanted) => taken.extend(wanted.range(page.rows)),
         }
     }
+    taken
 }
 
-/// The rows of a plan as runs.
-async fn runs(plan: &PartPlan, signal: Signal) -> Result<Vec<Run>, QueryError> {
-    // Logs lie in the order of time, run by run. Others do not: all their times are read.
-    if signal == Signal::Logs {
-        let runs = plan.part.runs().await?.into_iter().map(|(rows, _, max_time)| {
-            let rows = match &plan.rows {
-                None => RunRows::All(rows),
-                Some(wanted) => RunRows::Some(wanted.range(rows).collect()),
-            };
-            Run::new(rows, max_time)
-        });
-        return Ok(runs.filter(|run| run.end > 0).collect());
-    }
-    let reader = plan.part.read(&["time"], plan.rows.as_ref()).await?;
-    let (wanted, total) = (plan.rows.clone(), plan.part.rows());
-    let rows = blocking(move || {
-        let mut numbers: Box<dyn Iterator<Item = u32>> = match &wanted {
-            Some(wanted) => Box::new(wanted.iter()),
-            None => Box::new(0..total),
-        };
-        let mut timed: Vec<(i64, u32)> = Vec::new();
-        for batch in reader {
-            timed.extend(times(&batch?)?.iter().copied().zip(numbers.by_ref()));
-        }
-        timed.sort_unstable();
-        Ok(timed.into_iter().map(|(_, row)| row).collect())
-    })
-    .await?;
-    Ok(vec![Run::new(RunRows::Some(rows), plan.part.max_time())])
-}
-
-/// Looks for the newest matches of a part, from the ends of its runs, in growing windows. The second value says whether all
-/// rows of the plan were looked at.
+/// Looks for the newest matches of a part, the latest pages first, in growing windows. The second value says whether all rows
+/// of the plan were looked at.
 async fn hits(
     plan: &PartPlan,
     request: &ScanRequest,
@@ -351,53 +316,49 @@ async fn hits(
     }
     let filter = (!plan.filter_is_done).then(|| request.filter.clone());
     let range = (!plan.range_is_done).then_some(request.range);
-    let mut runs = runs(plan, request.signal).await?;
+    let mut pages = pages(plan).await?;
     let needed = best.limit + 1;
     let (floor, before) = (best.floor(), best.before);
     let mut columns = filter.as_ref().map(|filter| filter.columns(request.signal)).unwrap_or_default();
     columns = plan::union(&columns, &["time"]);
     // Few rows are looked at in one go: windows would decode the same pages several times.
-    let mut window = if plan.len() <= FEW_ROWS { FEW_ROWS as usize } else { FIRST_WINDOW.max(needed) };
+    let mut window = if plan.len() <= FEW_ROWS { FEW_ROWS } else { FIRST_WINDOW.max(needed as u64) };
     let mut usable: Vec<(i64, u32)> = Vec::new();
-    while let Some(run) = runs.iter_mut().filter(|run| run.end > 0).max_by_key(|run| run.bound) {
-        if floor.is_some_and(|floor| run.bound < floor) {
+    while let Some(latest) = pages.last().map(|page| page.latest) {
+        if floor.is_some_and(|floor| latest < floor) {
             break;
         }
         // Enough rows strictly newer than all that is left, rows of the cursor's own time not counted: some of them were
         // on earlier pages.
-        let bound = run.bound;
-        let sure = usable.iter().filter(|(time, _)| *time > bound && before.is_none_or(|b| *time < b.time)).count();
+        let sure = usable.iter().filter(|(time, _)| *time > latest && before.is_none_or(|b| *time < b.time)).count();
         if sure >= needed {
             break;
         }
         control.check()?;
-        let window_rows = run.take(window);
+        let window_rows = take(&mut pages, plan, window);
         let reader = plan.part.read(&columns, Some(&window_rows)).await?;
         let (filter, signal) = (filter.clone(), request.signal);
-        let (found, oldest) = blocking(move || {
+        let found = blocking(move || {
             let mut found: Vec<(i64, u32)> = Vec::new();
-            let mut oldest = i64::MAX;
             let mut numbers = window_rows.iter();
             for batch in reader {
                 let batch = batch?;
                 let keep = matching(signal, &batch, filter.as_ref(), range)?;
                 for (row, time) in times(&batch)?.iter().enumerate() {
-                    oldest = oldest.min(*time);
                     let Some(number) = numbers.next() else { break };
                     if keep.value(row) {
                         found.push((*time, number));
                     }
                 }
             }
-            Ok((found, oldest))
+            Ok(found)
         })
         .await?;
-        run.bound = run.bound.min(oldest);
         hits.matched += found.len() as u64;
         usable.extend(found.into_iter().filter(|(time, _)| {
             floor.is_none_or(|floor| *time >= floor) && before.is_none_or(|before| *time <= before.time)
         }));
-        window = window.saturating_mul(4).min(65_536);
+        window = window.saturating_mul(4).min(131_072);
     }
     usable.sort_unstable_by(|left, right| right.cmp(left));
     if let Some((time, _)) =
@@ -406,5 +367,5 @@ async fn hits(
         usable.retain(|(other, _)| *other >= time);
     }
     hits.rows = usable.into_iter().map(|(_, row)| row).collect();
-    Ok((hits, runs.iter().all(|run| run.end == 0)))
+    Ok((hits, pages.is_empty()))
 }

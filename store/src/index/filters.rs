@@ -211,7 +211,8 @@ mod tests {
         let removed: RoaringBitmap = (0..10).chain(BLOCK_ROWS..BLOCK_ROWS + 4000).collect();
         let kept = Filters::open(Bytes::from(filters.kept(Some(&removed)))).expect("the file is sound");
         assert_eq!(kept.rows(), BLOCK_ROWS - 10);
-        assert_eq!(kept.rows_that_may_hold(word_hash("id4000")), [0..BLOCK_ROWS - 10]);
+        let found = kept.rows_that_may_hold(word_hash("id4000"));
+        assert!(found.len() == 1 && found[0] == (0..BLOCK_ROWS - 10));
     }
 
     #[test]
