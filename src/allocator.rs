@@ -38,6 +38,7 @@ pub(crate) fn give_back_soon() {
 /// less memory for a tenth of the throughput, while a query whose memory is taken away takes twice as long.
 pub(crate) async fn follow_load(store: Weak<Store>) {
     let (mut before, mut quiet, mut kept) = (0, 0, NOT_KEPT);
+    set(ARENA_PURGE_MULT, kept);
     loop {
         tokio::time::sleep(LOOK).await;
         let Some(store) = store.upgrade() else { return };
