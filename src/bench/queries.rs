@@ -54,6 +54,13 @@ pub(crate) async fn run(flags: QueryFlags) -> anyhow::Result<()> {
     let rare = order["rows"][0]["attributes"]["order.id"].as_str().context("no order")?.replace('-', " ");
     let rare = rare.split(' ').next_back().unwrap_or_default().to_owned();
 
+    // Slow is what one in ten spans of the service is.
+    let spans = ask(format!("/api/v1/spans?{range}&limit=1000&query=service:checkout")).await?;
+    let mut durations: Vec<u64> =
+        spans["rows"].as_array().into_iter().flatten().filter_map(|span| span["duration_ns"].as_u64()).collect();
+    durations.sort_unstable();
+    let slow = durations.get(durations.len() * 9 / 10).context("no span of the service")?;
+
     println!("query                                               median      min      max");
     for (name, path) in [
         ("logs: a rare word", format!("/api/v1/logs?{range}&query={rare}")),
@@ -67,7 +74,7 @@ pub(crate) async fn run(flags: QueryFlags) -> anyhow::Result<()> {
         ("trace by id", format!("/api/v1/traces/{trace}")),
         (
             "20 slow traces of a service",
-            format!("/api/v1/traces?{range}&query=service:checkout%20duration%3E15ms&limit=20"),
+            format!("/api/v1/traces?{range}&query=service:checkout%20duration%3E{slow}ns&limit=20"),
         ),
         ("services with rate, errors, durations", format!("/api/v1/services?{range}")),
     ] {
