@@ -24,7 +24,7 @@ const LOOK: Duration = Duration::from_millis(100);
 /// So many rows between two looks are a heavy load.
 const HEAVY_ROWS: u64 = 2000;
 /// So many looks without it are the end of it: what came in is then sealed and merged.
-const QUIET_LOOKS: u32 = 20;
+const QUIET_LOOKS: u32 = 10;
 
 /// Sets how soon freed memory goes back to the system. Called once, before anything else.
 pub(crate) fn give_back_soon() {

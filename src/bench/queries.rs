@@ -6,12 +6,14 @@ use super::process::Server;
 use anyhow::Context as _;
 use clap::Args;
 use serde_json::Value as Json;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Events of a request.
 const BATCH: usize = 1000;
 /// Requests that are made before they are sent.
 const PIECE: usize = 500;
+/// How long the server is left alone before it is asked.
+const REST: Duration = Duration::from_secs(3);
 
 /// How much there is to search.
 #[derive(Args, Clone)]
@@ -39,6 +41,8 @@ pub(crate) async fn run(flags: QueryFlags) -> anyhow::Result<()> {
         }
     }
     server.flush().await?;
+    // What came in is merged, and the server at rest.
+    tokio::time::sleep(REST).await;
     let ui = server.ui.as_str();
     let ask = |path: String| async move {
         let response = reqwest::Client::new().get(format!("{ui}{path}")).send().await?;

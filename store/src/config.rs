@@ -17,7 +17,7 @@ pub struct StoreConfig {
     pub seal_age: Duration,
     /// Appends are refused (retry later) while unsealed journal segments take more than this. Default 2 GiB.
     pub journal_max_bytes: u64,
-    /// Appends are refused (retry later) while requests and hot batches together take more memory. Default 48 MiB.
+    /// Appends are refused (retry later) while requests and hot batches together take more memory. Default 44 MiB.
     pub memory_max_bytes: usize,
     /// Appends are refused (retry later) while the disk has less room than this. Default 256 MiB.
     pub disk_reserve_bytes: u64,
@@ -35,7 +35,7 @@ impl Default for StoreConfig {
             seal_bytes: 14 << 20,
             seal_age: Duration::from_mins(5),
             journal_max_bytes: 2 << 30,
-            memory_max_bytes: 48 << 20,
+            memory_max_bytes: 44 << 20,
             disk_reserve_bytes: 256 << 20,
             retired_grace: Duration::from_mins(1),
             retention: [Retention::default(); 3],
