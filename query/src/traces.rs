@@ -141,6 +141,11 @@ impl QueryService {
         }
         summaries.truncate(limit);
         let all_spans_seen = coverage.complete;
+        if !all_spans_seen && found >= limit {
+            // The spans were cut because there were traces enough.
+            coverage.limit_hit = coverage.limit_hit.filter(|limit| !limit.starts_with("limit of"));
+            coverage.cut(format!("limit of {limit} traces"));
+        }
         coverage.matched = found as u64;
         coverage.matched_is_exact = all_spans_seen;
         if all_spans_seen && found > limit {

@@ -96,7 +96,7 @@ fn results(request: &PageRequest, found: &Page<TraceSummary>) -> AnyView {
     if found.rows.is_empty() {
         let wider = request.here(&request.params.without("end").without("cursor").with("start", "-24h"));
         return view! {
-            {parts::coverage(0, "matching span", &found.coverage)}
+            {parts::coverage(0, "matching trace", &found.coverage)}
             <p class="empty">"No trace matches in this range. "<a href=wider>"Search the last 24 hours"</a></p>
         }
         .into_any();
@@ -108,11 +108,11 @@ fn results(request: &PageRequest, found: &Page<TraceSummary>) -> AnyView {
         view! { <p class="quiet">{format!("{TRACES_PER_PAGE} traces are shown; narrow the search or the time range to see others.")}</p> }
     });
     let count = format!(
-        "{} from {}{} matching in range, {} looked at, {:.0} ms",
-        format::counted(found.rows.len() as u64, "trace"),
+        "{} of {}{} that match, {} in range, {:.0} ms",
+        format::count(found.rows.len() as u64),
         if found.coverage.matched_is_exact { "" } else { "at least " },
-        format::counted(found.coverage.matched, "span"),
-        format::counted(found.coverage.rows_in_range, "row"),
+        format::counted(found.coverage.matched, "trace"),
+        format::counted(found.coverage.rows_in_range, "span"),
         found.coverage.elapsed_ms
     );
     view! {
