@@ -6,7 +6,7 @@ mod metrics;
 use crate::cells::Cells;
 use arrow::record_batch::RecordBatch;
 use base64::Engine as _;
-use mangru_store::nested::{Link, SpanEvent};
+use mangru_store::nested::{self, Link, SpanEvent};
 use mangru_store::value::AnyValue;
 use mangru_store::{Signal, lifted};
 use serde_json::{Map, Value as Json, json};
@@ -215,7 +215,7 @@ fn span(cells: &Cells<'_>, row: usize) -> Json {
 }
 
 fn events(stored: Option<&str>) -> Vec<Json> {
-    let events: Vec<SpanEvent> = stored.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let events: Vec<SpanEvent> = nested::read(stored);
     events
         .into_iter()
         .map(|event| {
@@ -230,7 +230,7 @@ fn events(stored: Option<&str>) -> Vec<Json> {
 }
 
 fn links(stored: Option<&str>) -> Vec<Json> {
-    let links: Vec<Link> = stored.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let links: Vec<Link> = nested::read(stored);
     links
         .into_iter()
         .map(|link| {

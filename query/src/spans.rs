@@ -4,7 +4,7 @@ use crate::cells::{Cells, plain};
 use crate::language::KINDS;
 use crate::{Page, QueryError, QueryService, RowsRequest};
 use arrow::record_batch::RecordBatch;
-use mangru_store::nested::{Link, SpanEvent};
+use mangru_store::nested::{self, Link, SpanEvent};
 use mangru_store::{PROMOTED, Signal};
 use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
@@ -124,7 +124,7 @@ pub(crate) fn rows(batch: &RecordBatch) -> Vec<SpanRow> {
 }
 
 fn events(stored: Option<&str>) -> Vec<Json> {
-    let events: Vec<SpanEvent> = stored.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let events: Vec<SpanEvent> = nested::read(stored);
     events
         .into_iter()
         .map(|event| {
@@ -138,7 +138,7 @@ fn events(stored: Option<&str>) -> Vec<Json> {
 }
 
 fn links(stored: Option<&str>) -> Vec<Json> {
-    let links: Vec<Link> = stored.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let links: Vec<Link> = nested::read(stored);
     links
         .into_iter()
         .map(|link| {

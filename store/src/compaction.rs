@@ -46,20 +46,20 @@ fn of_one_size(parts: &[&PartRecord]) -> Option<Vec<PartId>> {
         classes.entry(size_class(part.rows)).or_default().push(part);
     }
     classes.into_values().find_map(|parts| {
-        let fitting = fitting(&parts);
+        let fitting = fitting(&parts, FAN_IN);
         (fitting.len() >= FAN_IN || (fitting.len() > 1 && fitting.len() < parts.len())).then_some(fitting)
     })
 }
 
-/// The first parts that together are not too large.
-fn fitting(parts: &[&PartRecord]) -> Vec<PartId> {
+/// The first parts, at most so many, that together are not too large.
+fn fitting(parts: &[&PartRecord], most: usize) -> Vec<PartId> {
     let (mut rows, mut bytes) = (0, 0);
     let within = |part: &&&PartRecord| {
         rows += u64::from(part.rows);
         bytes += part.bytes;
         rows <= MAX_ROWS && bytes <= MAX_BYTES
     };
-    parts.iter().take(FAN_IN).take_while(within).map(|part| part.id).collect()
+    parts.iter().take(most).take_while(within).map(|part| part.id).collect()
 }
 
 fn left_of_a_day(day: i64, parts: &[&PartRecord], now: i64) -> Option<Vec<PartId>> {
@@ -73,17 +73,7 @@ fn left_of_a_day(day: i64, parts: &[&PartRecord], now: i64) -> Option<Vec<PartId
         .filter(|part| u64::from(part.rows) <= MAX_ROWS / 2 && part.bytes <= MAX_BYTES / 2)
         .filter(|part| made_at(part.id).saturating_add(settled) <= now)
         .collect();
-    let (mut rows, mut bytes) = (0, 0);
-    let chosen: Vec<PartId> = small
-        .iter()
-        .take(MAX_SOURCES)
-        .take_while(|part| {
-            rows += u64::from(part.rows);
-            bytes += part.bytes;
-            rows <= MAX_ROWS && bytes <= MAX_BYTES
-        })
-        .map(|part| part.id)
-        .collect();
+    let chosen = fitting(&small, MAX_SOURCES);
     (chosen.len() > 1).then_some(chosen)
 }
 

@@ -4,11 +4,17 @@
 //! Absent members have OTLP's default.
 
 use crate::value::{self, AnyValue};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde hands `skip_serializing_if` a reference
 fn is_zero(number: &u32) -> bool {
     *number == 0
+}
+
+/// Reads what stands in a column; nothing stored, or nothing that can be read, is none.
+pub fn read<T: DeserializeOwned>(stored: Option<&str>) -> Vec<T> {
+    stored.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
 }
 
 /// An event of a span.

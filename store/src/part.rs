@@ -15,8 +15,7 @@ use arrow::array::Array as _;
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
-use parquet::file::metadata::PageIndexPolicy;
-use parquet::file::statistics::Statistics;
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 use roaring::RoaringBitmap;
 use std::fmt;
 use std::ops::Range;
@@ -67,6 +66,15 @@ pub struct Part {
     open: OpenParts,
     /// Set when its bytes were found to be others than were written: it is not read any more.
     damaged: AtomicBool,
+}
+
+/// The rows of each row group, in the order they stand.
+fn group_rows(metadata: &ParquetMetaData) -> impl Iterator<Item = Range<u32>> {
+    metadata.row_groups().iter().scan(0, |start, group| {
+        let rows = *start..*start + group.num_rows() as u32;
+        *start = rows.end;
+        Some(rows)
+    })
 }
 
 impl OpenPart {
@@ -174,24 +182,9 @@ impl Part {
         &self.record
     }
 
-    /// Runs of rows in the order of time, in the order they stand: rows, earliest and latest time. Parts of logs are
-    /// merged from sorted ones, each of which stays such a run.
-    pub async fn runs(&self) -> Result<Vec<(Range<u32>, i64, i64)>, StoreError> {
-        let open = self.opened().await?;
-        let metadata = open.metadata.metadata();
-        let mut runs = Vec::with_capacity(metadata.num_row_groups());
-        let mut start = 0;
-        for group in metadata.row_groups() {
-            let end = start + group.num_rows() as u32;
-            let times = match group.column(0).statistics() {
-                Some(Statistics::Int64(times)) => times.min_opt().zip(times.max_opt()),
-                _ => None,
-            };
-            let (min, max) = times.map_or((self.record.min_time, self.record.max_time), |(min, max)| (*min, *max));
-            runs.push((start..end, min, max));
-            start = end;
-        }
-        Ok(runs)
+    /// The rows of each row group, in the order they stand. A group holds what was sealed together.
+    pub async fn row_groups(&self) -> Result<Vec<Range<u32>>, StoreError> {
+        Ok(group_rows(self.opened().await?.metadata.metadata()).collect())
     }
 
     async fn opened(&self) -> Result<Arc<OpenPart>, StoreError> {
@@ -297,14 +290,11 @@ impl Part {
         let mut rows = RoaringBitmap::new();
         let Some(leaf) = leaf else { return Ok(rows) };
         let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(open.bytes.clone(), open.metadata.clone());
-        let mut start = 0_u32;
-        for (group, metadata) in open.metadata.metadata().row_groups().iter().enumerate() {
-            let end = start + metadata.num_rows() as u32;
+        for (group, held) in group_rows(open.metadata.metadata()).enumerate() {
             let filter = reader.get_row_group_column_bloom_filter(group, leaf)?;
             if filter.is_none_or(|filter| filter.check(bytes)) {
-                rows.insert_range(start..end);
+                rows.insert_range(held);
             }
-            start = end;
         }
         Ok(rows)
     }

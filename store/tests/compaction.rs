@@ -100,9 +100,10 @@ async fn merged_parts_hold_every_row_once_and_are_found_by_the_same_terms() {
     let keys = index.attribute_keys().expect("keys");
     assert_eq!(keys, [("request.id".to_owned(), 800), ("user.tier".to_owned(), 800)]);
     assert_eq!(index.resources().expect("resources").iter().map(|(_, rows)| rows).sum::<u64>(), 800);
-    let runs = part.runs().await.expect("runs");
-    assert_eq!(runs.len(), 8);
-    assert!(runs.iter().all(|(_, min, max)| max - min == 99_000_000));
+    assert_eq!(part.row_groups().await.expect("row groups").len(), 8);
+    let pages = part.pages().await.expect("pages");
+    assert_eq!(pages.len(), 8);
+    assert!(pages.iter().all(|(_, min, max)| max - min == 99_000_000));
 
     // Files of parts that are gone are removed, and a start finds the rest.
     drop(parts);
@@ -233,7 +234,7 @@ async fn removed_rows_are_gone_and_the_others_are_found_as_before() {
     assert!(read(part, &kept.rows).await.contains(&log(417).body));
     let gone_trace = index.trace(TraceId(7_u128.to_be_bytes())).expect("trace");
     assert!(gone_trace.rows.is_empty(), "terms of removed rows have no rows");
-    assert_eq!(part.runs().await.expect("runs").len(), 7);
+    assert_eq!(part.row_groups().await.expect("row groups").len(), 7);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,15 +5,14 @@ Takes the data folder as its argument and a JSON list of questions in SQL on its
 
 import glob
 import json
-import os
 import sys
 
-import duckdb
+import lake
 import pyarrow.parquet as parquet
 
 data_dir = sys.argv[1]
 questions = json.load(sys.stdin)
-connection = duckdb.connect(config={"allow_unsigned_extensions": "true"})
+connection = lake.attach(data_dir)
 seen = {"files": {}}
 
 for table in ("logs", "spans", "metric_points"):
@@ -29,12 +28,6 @@ for table in ("logs", "spans", "metric_points"):
         "duckdb_rows": rows,
     }
 
-for name in ("sqlite_scanner", "ducklake"):
-    module = __import__(f"duckdb_extension_{name}")
-    [extension] = glob.glob(os.path.dirname(module.__file__) + "/**/*.duckdb_extension", recursive=True)
-    connection.execute(f"INSTALL '{extension}'")
-    connection.execute(f"LOAD {name}")
-connection.execute(f"ATTACH 'ducklake:sqlite:{data_dir}/catalog.db' AS lake (READ_ONLY)")
 connection.execute("USE lake")
 seen["lake"] = [connection.execute(question).fetchall() for question in questions]
 print(json.dumps(seen))

@@ -4,23 +4,15 @@ Takes the data folder as its argument. Prints one JSON list for each look: the r
 sum of the severities, all of one query.
 """
 
-import glob
 import json
-import os
 import sys
 import threading
 
-import duckdb
+import lake
 
 ended = threading.Event()
 threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
-connection = duckdb.connect(config={"allow_unsigned_extensions": "true"})
-for name in ("sqlite_scanner", "ducklake"):
-    module = __import__(f"duckdb_extension_{name}")
-    [extension] = glob.glob(os.path.dirname(module.__file__) + "/**/*.duckdb_extension", recursive=True)
-    connection.execute(f"INSTALL '{extension}'")
-    connection.execute(f"LOAD {name}")
-connection.execute(f"ATTACH 'ducklake:sqlite:{sys.argv[1]}/catalog.db' AS lake (READ_ONLY)")
+connection = lake.attach(sys.argv[1])
 last = False
 while True:
     last = ended.is_set()

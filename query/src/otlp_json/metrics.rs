@@ -2,7 +2,7 @@
 
 use super::{any_value, attributes, own_time, set};
 use crate::cells::Cells;
-use mangru_store::nested::Exemplar;
+use mangru_store::nested::{self, Exemplar};
 use mangru_store::value::AnyValue;
 use serde_json::{Map, Value as Json, json};
 
@@ -124,7 +124,7 @@ fn point(cells: &Cells<'_>, row: usize) -> Json {
 }
 
 fn exemplars(stored: Option<&str>) -> Vec<Json> {
-    let exemplars: Vec<Exemplar> = stored.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let exemplars: Vec<Exemplar> = nested::read(stored);
     exemplars
         .into_iter()
         .map(|exemplar| {

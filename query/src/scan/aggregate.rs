@@ -137,15 +137,15 @@ async fn units(part: Arc<Part>, request: &ScanRequest, control: &Control) -> Res
     if plan.len() == 0 {
         return Ok(Vec::new());
     }
-    let runs = plan.part.runs().await?;
-    if runs.len() < 2 {
+    let groups = plan.part.row_groups().await?;
+    if groups.len() < 2 {
         return Ok(vec![plan]);
     }
     // Whole row groups, so that no dictionary is read twice.
     let most = (plan.len() / (2 * PARALLEL as u64)).max(UNIT_ROWS);
     let mut units = Vec::new();
     let mut rows = RoaringBitmap::new();
-    for (group, _, _) in runs {
+    for group in groups {
         match &plan.rows {
             None => {
                 rows.insert_range(group);

@@ -166,15 +166,11 @@ fn checksum(path: &Path) -> std::io::Result<u32> {
 
 /// Copies a part's row groups and gives how many rows that were.
 fn copy_rows(source: &MergeSource, signal: Signal, writer: &mut Writer) -> Result<u64, StoreError> {
-    let metadata = source.open.metadata.metadata();
     let mut copied = 0;
-    let mut start = 0_u32;
-    for (number, group) in metadata.row_groups().iter().enumerate() {
-        let rows = group.num_rows() as u32;
-        let here = start..start + rows;
-        start += rows;
+    for (number, here) in super::group_rows(source.open.metadata.metadata()).enumerate() {
+        let rows = here.len() as u64;
         let removed = source.removed.as_ref().map_or(0, |removed| removed.range_cardinality(here.clone()));
-        if removed == u64::from(rows) {
+        if removed == rows {
             continue;
         }
         if removed > 0 {
@@ -182,7 +178,7 @@ fn copy_rows(source: &MergeSource, signal: Signal, writer: &mut Writer) -> Resul
             copied += rewrite_group(source, number, here.start, &gone.collect(), signal, writer)?;
         } else {
             copy_group(source, number, writer)?;
-            copied += u64::from(rows);
+            copied += rows;
         }
     }
     Ok(copied)

@@ -85,17 +85,15 @@ impl Iterator for PartReader {
 /// reading of its dictionaries.
 fn chosen_groups(metadata: &ArrowReaderMetadata, rows: &RoaringBitmap) -> (Vec<usize>, RowSelection) {
     let (mut groups, mut within) = (Vec::new(), RoaringBitmap::new());
-    let (mut start, mut kept) = (0_u32, 0_u32);
-    for (number, group) in metadata.metadata().row_groups().iter().enumerate() {
-        let end = start + group.num_rows() as u32;
-        if rows.range_cardinality(start..end) > 0 {
-            let moved = rows.range(start..end).map(|row| row - start + kept);
+    let mut kept = 0;
+    for (number, group) in super::group_rows(metadata.metadata()).enumerate() {
+        if rows.range_cardinality(group.clone()) > 0 {
+            let moved = rows.range(group.clone()).map(|row| row - group.start + kept);
             // The rows of a bitmap rise, and so do these.
             let _ = within.append(moved);
             groups.push(number);
-            kept += end - start;
+            kept += group.len() as u32;
         }
-        start = end;
     }
     (groups, selection(&within, kept as usize))
 }

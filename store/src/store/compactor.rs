@@ -6,6 +6,7 @@ use crate::{Expired, Signal, StoreError, compaction, retention};
 use parking_lot::Mutex;
 use roaring::RoaringBitmap;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio_util::sync::CancellationToken;
@@ -57,7 +58,7 @@ pub(super) async fn run(store: Weak<Store>, stop: CancellationToken) {
             Ok::<_, StoreError>(())
         };
         if let Err(error) = work.await {
-            store.failed_merges.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            store.failed_merges.fetch_add(1, Ordering::Relaxed);
             tracing::error!(%error, "merging parts failed, will be tried again");
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -75,7 +76,7 @@ impl Store {
     /// Merges some parts of a signal, if any should be; `false` when all is well.
     pub(super) async fn compact(&self, signal: Signal) -> Result<bool, StoreError> {
         let _one_at_a_time = self.merging.lock().await;
-        let parts = self.tables[signal as usize].read().parts().to_vec();
+        let parts = self.parts(signal);
         let sound = parts.iter().filter(|part| !part.is_damaged()).map(|part| part.record());
         let Some(chosen) = compaction::choose(sound, now_ns()) else {
             return Ok(false);
@@ -111,7 +112,7 @@ impl Store {
     pub async fn verify(&self) -> Result<Vec<String>, StoreError> {
         let mut damaged = Vec::new();
         for signal in Signal::ALL {
-            let parts = self.tables[signal as usize].read().parts().to_vec();
+            let parts = self.parts(signal);
             for part in parts {
                 self.verified.lock().insert(part.id());
                 if !part.verify().await? {
@@ -127,7 +128,7 @@ impl Store {
         let _one_at_a_time = self.merging.lock().await;
         let mut count = 0;
         for signal in Signal::ALL {
-            let parts = self.tables[signal as usize].read().parts().to_vec();
+            let parts = self.parts(signal);
             for part in parts.into_iter().filter(|part| !part.is_damaged()) {
                 self.replace(signal, vec![(part, None)], Indexing::Anew).await?;
                 count += 1;
@@ -142,7 +143,7 @@ impl Store {
         let now = now_ns();
         let mut expired = Vec::new();
         for signal in Signal::ALL {
-            let parts = self.tables[signal as usize].read().parts().to_vec();
+            let parts = self.parts(signal);
             let due =
                 retention::due(parts.iter().map(|part| part.record()), self.config.retention[signal as usize], now);
             for (id, reason) in due {
@@ -163,7 +164,7 @@ impl Store {
     /// Takes away what retention does not keep.
     async fn expire(&self, signal: Signal) -> Result<(), StoreError> {
         let _one_at_a_time = self.merging.lock().await;
-        let parts = self.tables[signal as usize].read().parts().to_vec();
+        let parts = self.parts(signal);
         let due =
             retention::due(parts.iter().map(|part| part.record()), self.config.retention[signal as usize], now_ns());
         if due.is_empty() {
@@ -171,13 +172,31 @@ impl Store {
         }
         let gone: Vec<PartId> = due.into_iter().map(|(id, _)| id).collect();
         tracing::info!(table = signal.table(), parts = gone.len(), "retention takes parts away");
-        self.catalog.replace(signal, &gone, None).await?;
-        let retired = self.tables[signal as usize].write().replace(&gone, None);
-        self.expired_parts.fetch_add(retired.len() as u64, std::sync::atomic::Ordering::Relaxed);
-        self.expired_rows
-            .fetch_add(retired.iter().map(|part| u64::from(part.rows())).sum(), std::sync::atomic::Ordering::Relaxed);
-        self.retired.add(retired);
+        let rows = self.swap(signal, &gone, None).await?;
+        self.expired_parts.fetch_add(gone.len() as u64, Ordering::Relaxed);
+        self.expired_rows.fetch_add(rows, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Puts a part, or none, in the place of others, in the catalog and for readers, and gives how many rows the others
+    /// have. Their files go when nobody reads them any more.
+    async fn swap(&self, signal: Signal, gone: &[PartId], made: Option<PartRecord>) -> Result<u64, StoreError> {
+        self.catalog.replace(signal, gone, made.as_ref()).await?;
+        let made = made.map(|record| {
+            self.verified.lock().insert(record.id);
+            Arc::new(Part::new(record, self.objects.clone(), self.open_parts.clone()))
+        });
+        let retired = self.tables[signal as usize].write().replace(gone, made);
+        let rows = retired.iter().map(|part| u64::from(part.rows())).sum();
+        for part in &retired {
+            self.open_parts.invalidate(&part.id());
+        }
+        self.retired.add(retired);
+        Ok(rows)
+    }
+
+    fn parts(&self, signal: Signal) -> Vec<Arc<Part>> {
+        self.tables[signal as usize].read().parts().to_vec()
     }
 
     /// Removes the rows that `find` gives for each part, and gives how many that were. Parts are written anew without
@@ -191,7 +210,7 @@ impl Store {
         E: From<StoreError>,
     {
         let _one_at_a_time = self.merging.lock().await;
-        let parts = self.tables[signal as usize].read().parts().to_vec();
+        let parts = self.parts(signal);
         let mut removed_rows = 0;
         for part in parts {
             let removed = find(Arc::clone(&part)).await?;
@@ -221,24 +240,11 @@ impl Store {
         }
         let gone: Vec<PartId> = sources.iter().map(|(part, _)| part.id()).collect();
         let record = if opened.is_empty() { None } else { Some(self.write_merged(signal, opened, indexing).await?) };
-        self.catalog.replace(signal, &gone, record.as_ref()).await?;
-        if let Some(record) = &record {
-            self.verified.lock().insert(record.id);
-        }
-        let made = record.map(|record| Arc::new(Part::new(record, self.objects.clone(), self.open_parts.clone())));
-        tracing::debug!(
-            table = signal.table(),
-            parts = gone.len(),
-            rows = made.as_ref().map_or(0, |part| part.rows()),
-            elapsed_ms = started.elapsed().as_millis() as u64,
-            "merged"
-        );
-        let retired = self.tables[signal as usize].write().replace(&gone, made);
-        self.merged_parts.fetch_add(gone.len() as u64, std::sync::atomic::Ordering::Relaxed);
-        for part in &retired {
-            self.open_parts.invalidate(&part.id());
-        }
-        self.retired.add(retired);
+        let rows = record.as_ref().map_or(0, |record| record.rows);
+        self.swap(signal, &gone, record).await?;
+        self.merged_parts.fetch_add(gone.len() as u64, Ordering::Relaxed);
+        let elapsed_ms = started.elapsed().as_millis() as u64;
+        tracing::debug!(table = signal.table(), parts = gone.len(), rows, elapsed_ms, "merged");
         Ok(())
     }
 
