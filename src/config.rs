@@ -9,7 +9,7 @@ pub(crate) use load::load;
 use anyhow::{Context as _, bail};
 use mangru_collector::{CollectorConfig, CorrelationConfig};
 use mangru_query::QuerySettings;
-use mangru_store::{Retention, StoreConfig};
+use mangru_store::{ObjectsConfig, Retention, StoreConfig};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -26,6 +26,8 @@ pub(crate) struct Settings {
     pub(crate) otlp: Otlp,
     pub(crate) correlation: Correlation,
     pub(crate) store: StoreSettings,
+    /// An object store for older parts.
+    pub(crate) objects: Objects,
     pub(crate) retention: RetentionSettings,
     pub(crate) query: Query,
 }
@@ -76,10 +78,31 @@ pub(crate) struct StoreSettings {
     pub(crate) seal_seconds: u64,
     /// Mebibytes of unsealed journal beyond which senders are told to wait, 16 to 1,048,576.
     pub(crate) journal_mib: u64,
-    /// Mebibytes of requests and hot rows beyond which senders are told to wait, 16 to 1,048,576.
+    /// Mebibytes for requests, hot rows, sealing, merging and queries together, 64 to 1,048,576.
     pub(crate) memory_mib: usize,
+    /// Mebibytes of requests and hot rows beyond which senders are told to wait, 16 to 1,048,576.
+    pub(crate) ingest_mib: usize,
     /// Mebibytes of disk that are kept free, 0 to 1,048,576.
     pub(crate) disk_reserve_mib: u64,
+}
+
+/// An object store for older parts.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Objects {
+    /// `s3://bucket` or `s3://bucket/folder`; none: all parts stay on this machine. The credentials are those of the
+    /// environment.
+    pub(crate) url: Option<String>,
+    /// The address of an S3 compatible server, such as `http://127.0.0.1:9000`; none: Amazon's own.
+    pub(crate) endpoint: Option<String>,
+    /// The region; none: that of the environment.
+    pub(crate) region: Option<String>,
+    /// Hours that rows stay on this machine, up to 876,000; 0 moves parts as soon as they are made.
+    pub(crate) local_hours: u64,
+    /// Gibibytes of each signal that stay on this machine, up to 1,048,576; 0 is no limit.
+    pub(crate) local_gib: u64,
+    /// Mebibytes of remote parts that are kept on the local disk for further reads, 16 to 1,048,576.
+    pub(crate) cache_mib: u64,
 }
 
 /// What is kept; 0 is no limit.
@@ -106,7 +129,7 @@ pub(crate) struct RetentionSettings {
 pub(crate) struct Query {
     /// Seconds after which a query ends with an error, 1 to 3,600.
     pub(crate) deadline_seconds: u64,
-    /// Mebibytes that one SQL query may take, 16 to 65,536.
+    /// Mebibytes that one query may take, within what `store.memory_mib` leaves queries, 16 to 65,536.
     pub(crate) memory_mib: usize,
     /// Queries at the same time, 1 to 1,000.
     pub(crate) concurrency: usize,
@@ -122,6 +145,7 @@ impl Default for Settings {
             otlp: Otlp::default(),
             correlation: Correlation::default(),
             store: StoreSettings::default(),
+            objects: Objects::default(),
             retention: RetentionSettings::default(),
             query: Query::default(),
         }
@@ -160,8 +184,31 @@ impl Default for StoreSettings {
             seal_seconds: defaults.seal_age.as_secs(),
             journal_mib: defaults.journal_max_bytes >> 20,
             memory_mib: defaults.memory_max_bytes >> 20,
+            ingest_mib: defaults.ingest_max_bytes >> 20,
             disk_reserve_mib: defaults.disk_reserve_bytes >> 20,
         }
+    }
+}
+
+impl Default for Objects {
+    fn default() -> Self {
+        Self { url: None, endpoint: None, region: None, local_hours: 24, local_gib: 0, cache_mib: 1024 }
+    }
+}
+
+impl Objects {
+    fn config(&self) -> Option<ObjectsConfig> {
+        Some(ObjectsConfig {
+            url: self.url.clone()?,
+            endpoint: self.endpoint.clone(),
+            region: self.region.clone(),
+            credentials: None,
+            local: Retention {
+                max_age: Some(Duration::from_hours(self.local_hours)),
+                max_bytes: (self.local_gib > 0).then_some(self.local_gib << 30),
+            },
+            cache_max_bytes: self.cache_mib << 20,
+        })
     }
 }
 
@@ -227,8 +274,10 @@ impl Settings {
             seal_age: Duration::from_secs(self.store.seal_seconds),
             journal_max_bytes: self.store.journal_mib << 20,
             memory_max_bytes: self.store.memory_mib << 20,
+            ingest_max_bytes: self.store.ingest_mib << 20,
             disk_reserve_bytes: self.store.disk_reserve_mib << 20,
             retention: self.retention.by_signal(),
+            objects: self.objects.config(),
             ..StoreConfig::default()
         }
     }

@@ -61,19 +61,29 @@ fn metrics(store: &Store, intake: &Json) -> String {
         "Seals that failed and were tried again.",
         &one(status.failed_seals),
     );
-    family(
-        "mangru_memory_used_bytes",
-        "gauge",
-        "Memory of requests and hot rows.",
-        &one(status.memory_used_bytes as u64),
-    );
     for (name, kind, help, value) in [
         ("mangru_merged_parts_total", "counter", "Parts that went into others.", status.merged_parts),
         ("mangru_failed_merges_total", "counter", "Merges that failed and were tried again.", status.failed_merges),
         ("mangru_expired_rows_total", "counter", "Rows that retention took away.", status.expired_rows),
         ("mangru_damaged_parts", "gauge", "Parts whose checksum is wrong.", status.damaged_parts.len() as u64),
+        ("mangru_memory_used_bytes", "gauge", "Memory taken from the budget.", status.memory_used_bytes as u64),
+        ("mangru_ingest_memory_bytes", "gauge", "Of it, by requests and hot rows.", status.ingest_used_bytes as u64),
+        ("mangru_query_memory_bytes", "gauge", "Of it, by queries.", status.query_used_bytes as u64),
     ] {
         family(name, kind, help, &one(value));
+    }
+    if let Some(objects) = &status.objects {
+        for (name, kind, help, value) in [
+            ("mangru_remote_parts", "gauge", "Parts in the object store.", objects.parts as u64),
+            ("mangru_remote_part_bytes", "gauge", "Their bytes.", objects.bytes),
+            ("mangru_moved_parts_total", "counter", "Parts moved into the object store.", objects.moved_parts),
+            ("mangru_failed_moves_total", "counter", "Rounds of moving that failed.", objects.failed_moves),
+            ("mangru_cache_bytes", "gauge", "Bytes of remote parts on the local disk.", objects.cached_bytes),
+            ("mangru_cache_hits_total", "counter", "Reads that the local disk answered.", objects.cache_hits),
+            ("mangru_cache_misses_total", "counter", "Reads that the object store answered.", objects.cache_misses),
+        ] {
+            family(name, kind, help, &one(value));
+        }
     }
     let protocols = intake["protocols"].as_array().cloned().unwrap_or_default();
     let labels = |entry: &Json| {

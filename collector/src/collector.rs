@@ -82,7 +82,7 @@ impl Collector {
     pub async fn start(config: CollectorConfig, store: Arc<Store>) -> Result<CollectorHandle, CollectorError> {
         let intake = Arc::new(Intake::default());
         let exporter = Exporter {
-            door: Door::new(store.memory().clone(), config.max_concurrent_requests, config.max_in_flight_bytes),
+            door: Door::new(store.memory().ingest.clone(), config.max_concurrent_requests, config.max_in_flight_bytes),
             store,
             correlation: Arc::new(Correlation::new(config.correlation)),
             intake: Arc::clone(&intake),

@@ -60,8 +60,10 @@ impl QueryService {
         let snapshot = self.store().snapshot(request.signal);
         let (out, pieces) = mpsc::channel(WAITING);
         let (format, range) = (request.format, request.range);
+        let (control, guard) = Control::unlimited(self.memory());
         tokio::spawn(async move {
-            if let Err(error) = send_all(snapshot, filter, range, format, &out).await {
+            let _guard = guard;
+            if let Err(error) = send_all(snapshot, filter, range, format, control, &out).await {
                 // A reader that went away does not hear of it.
                 let _ = out.send(Err(error)).await;
             }
@@ -77,13 +79,13 @@ async fn send_all(
     filter: Expr,
     range: TimeRange,
     format: ExportFormat,
+    control: Control,
     out: &Out,
 ) -> Result<(), QueryError> {
     let signal = snapshot.signal;
     let schema = signal.schema();
     let columns: Vec<&'static str> =
         schema.fields().iter().filter_map(|field| crate::columns::static_name(field.name())).collect();
-    let (control, _guard) = Control::unlimited();
     let mut encoder = Encoder::new(signal, format)?;
     for part in snapshot.parts.into_iter().rev() {
         let Some(mut rows) = scan::open_part(part, signal, &filter, range, &columns, &control).await? else { continue };

@@ -2,7 +2,7 @@
 
 use crate::scan::Control;
 use crate::{ErrorCode, QueryError};
-use mangru_store::Store;
+use mangru_store::{MemoryBudget, Store};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -13,7 +13,7 @@ use tokio_util::sync::DropGuard;
 pub struct QuerySettings {
     /// A query ends with an error after this long. Default 30 s.
     pub deadline: Duration,
-    /// Memory that one SQL query may take. Default 256 MiB.
+    /// Memory that one query may take, within what the store's budget leaves queries. Default 128 MiB.
     pub memory_max_bytes: usize,
     /// Queries that run at the same time; others wait for their turn. Default 8.
     pub concurrency: usize,
@@ -23,7 +23,7 @@ pub struct QuerySettings {
 
 impl Default for QuerySettings {
     fn default() -> Self {
-        Self { deadline: Duration::from_secs(30), memory_max_bytes: 256 << 20, concurrency: 8, max_limit: 10_000 }
+        Self { deadline: Duration::from_secs(30), memory_max_bytes: 128 << 20, concurrency: 8, max_limit: 10_000 }
     }
 }
 
@@ -53,7 +53,12 @@ impl QueryService {
 
     /// Deadline and cancellation of one query; the guard cancels it when the waiting future is dropped.
     pub(crate) fn control(&self) -> (Control, DropGuard) {
-        Control::new(self.settings.deadline)
+        Control::new(self.settings.deadline, self.memory())
+    }
+
+    /// The memory of one query: a bound of its own within that of all queries.
+    pub(crate) fn memory(&self) -> MemoryBudget {
+        self.store.memory().queries.share(self.settings.memory_max_bytes)
     }
 
     /// Waits until fewer than the allowed number of queries run.

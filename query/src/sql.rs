@@ -5,6 +5,7 @@
 //! and pages are left out; everything is checked again by DataFusion.
 
 mod functions;
+mod memory;
 mod provider;
 mod values;
 
@@ -13,7 +14,6 @@ pub(crate) use values::append;
 use crate::{Coverage, ErrorCode, QueryError, QueryService};
 use datafusion::error::DataFusionError;
 use datafusion::execution::context::SQLOptions;
-use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::StreamExt as _;
@@ -78,7 +78,7 @@ impl QueryService {
         let (control, _guard) = self.control();
         let _turn = self.turn().await?;
         let runtime = RuntimeEnvBuilder::new()
-            .with_memory_pool(Arc::new(FairSpillPool::new(self.settings().memory_max_bytes)))
+            .with_memory_pool(Arc::new(memory::Pool::new(control.memory())))
             .build_arc()
             .map_err(error)?;
         let config = SessionConfig::new().with_target_partitions(2).with_information_schema(true);

@@ -2,6 +2,7 @@
 
 use super::{Given, Settings, address};
 use anyhow::bail;
+use mangru_store::Memory;
 use std::fmt::Write as _;
 
 /// A fault: the key, and what is wrong with its value.
@@ -28,8 +29,8 @@ impl Given {
 }
 
 fn out_of_range(settings: &Settings) -> Vec<Fault> {
-    let Settings { otlp, store, retention, query, .. } = settings;
-    let ranges: [(&str, u64, u64, u64); 20] = [
+    let Settings { otlp, store, objects, retention, query, .. } = settings;
+    let ranges: [(&str, u64, u64, u64); 24] = [
         ("otlp.max_grpc_mib", otlp.max_grpc_mib as u64, 1, 1024),
         ("otlp.max_http_mib", otlp.max_http_mib as u64, 1, 1024),
         ("otlp.max_concurrent_requests", otlp.max_concurrent_requests as u64, 1, 100_000),
@@ -38,8 +39,12 @@ fn out_of_range(settings: &Settings) -> Vec<Fault> {
         ("store.seal_mib", store.seal_mib as u64, 1, 4096),
         ("store.seal_seconds", store.seal_seconds, 1, 86_400),
         ("store.journal_mib", store.journal_mib, 16, 1 << 20),
-        ("store.memory_mib", store.memory_mib as u64, 16, 1 << 20),
+        ("store.memory_mib", store.memory_mib as u64, 64, 1 << 20),
+        ("store.ingest_mib", store.ingest_mib as u64, 16, 1 << 20),
         ("store.disk_reserve_mib", store.disk_reserve_mib, 0, 1 << 20),
+        ("objects.local_hours", objects.local_hours, 0, 876_000),
+        ("objects.local_gib", objects.local_gib, 0, 1 << 20),
+        ("objects.cache_mib", objects.cache_mib, 16, 1 << 20),
         ("retention.logs_days", retention.logs_days, 0, 36_500),
         ("retention.spans_days", retention.spans_days, 0, 36_500),
         ("retention.metrics_days", retention.metrics_days, 0, 36_500),
@@ -67,6 +72,19 @@ fn wrong_texts(settings: &Settings) -> Vec<Fault> {
     }
     if let Err(error) = settings.body_pattern() {
         faults.push(("correlation.body_pattern", format!("{error:#}")));
+    }
+    let objects = &settings.objects;
+    if let Some(url) = objects.url.as_deref().filter(|url| !url.starts_with("s3://") || url.len() < 6) {
+        faults.push(("objects.url", format!("objects.url is `{url}`, not s3://bucket or s3://bucket/folder")));
+    }
+    if let Some(address) = &objects.endpoint {
+        if !address.starts_with("http://") && !address.starts_with("https://") {
+            let fault = format!("objects.endpoint is `{address}`, not an address such as http://127.0.0.1:9000");
+            faults.push(("objects.endpoint", fault));
+        }
+        if objects.url.is_none() {
+            faults.push(("objects.endpoint", "objects.endpoint is set, but objects.url is not".to_owned()));
+        }
     }
     for key in &settings.correlation.keys {
         if key.trim_end_matches('*').is_empty() || key.trim_end_matches('*').contains('*') {
@@ -102,15 +120,23 @@ fn contradictions(settings: &Settings) -> Vec<Fault> {
             let all = otlp.max_in_flight_mib;
             faults.push((key, format!("{key} is {mib}, more than otlp.max_in_flight_mib, {all}, lets in")));
         }
-        if mib * 2 > store.memory_mib {
-            let all = store.memory_mib;
-            faults.push((key, format!("{key} is {mib}, more than half of store.memory_mib, {all}")));
+        if mib * 2 > store.ingest_mib {
+            let all = store.ingest_mib;
+            faults.push((key, format!("{key} is {mib}, more than half of store.ingest_mib, {all}")));
         }
     }
-    if store.seal_mib >= store.memory_mib {
-        let (seal, memory) = (store.seal_mib, store.memory_mib);
-        let fault = format!("store.seal_mib is {seal}, not less than store.memory_mib, {memory}: senders would wait");
+    if store.seal_mib >= store.ingest_mib {
+        let (seal, memory) = (store.seal_mib, store.ingest_mib);
+        let fault = format!("store.seal_mib is {seal}, not less than store.ingest_mib, {memory}: senders would wait");
         faults.push(("store.seal_mib", fault));
+    }
+    let least = Memory::least(store.ingest_mib << 20, store.seal_mib << 20).div_ceil(1 << 20);
+    if store.memory_mib < least {
+        let (memory, ingest, seal) = (store.memory_mib, store.ingest_mib, store.seal_mib);
+        let fault = format!(
+            "store.memory_mib is {memory}, but store.ingest_mib of {ingest} and sealing {seal} MiB take {least} at least"
+        );
+        faults.push(("store.memory_mib", fault));
     }
     faults
 }
@@ -151,9 +177,9 @@ mod tests {
         for fault in [
             "mangru.yaml:1: http is 127.0.0.1:4317, which otlp.grpc is already",
             "mangru.yaml:3: otlp.max_http_mib is 100, more than otlp.max_in_flight_mib",
-            "mangru.yaml:3: otlp.max_http_mib is 100, more than half of store.memory_mib",
+            "mangru.yaml:3: otlp.max_http_mib is 100, more than half of store.ingest_mib",
             "otlp.cors_origins holds `shop.example`",
-            "mangru.yaml:6: store.seal_mib is 4000, not less than store.memory_mib",
+            "mangru.yaml:6: store.seal_mib is 4000, not less than store.ingest_mib",
             "correlation.keys holds `*`",
             "correlation.keys holds `a*b`",
             "correlation.body_pattern has 0 groups",

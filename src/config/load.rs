@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The sections, whose variables begin with `MANGRU_` and their name.
-const SECTIONS: [&str; 5] = ["otlp", "correlation", "store", "retention", "query"];
+const SECTIONS: [&str; 6] = ["otlp", "correlation", "store", "objects", "retention", "query"];
 
 /// Settings as they were given, and where each that is not a default was given.
 #[derive(Clone, Debug)]
@@ -72,6 +72,7 @@ fn lines(text: &str) -> BTreeMap<String, u64> {
         otlp: Section,
         correlation: Section,
         store: Section,
+        objects: Section,
         retention: Section,
         query: Section,
     }
@@ -80,7 +81,7 @@ fn lines(text: &str) -> BTreeMap<String, u64> {
     for (key, place) in [("data_dir", places.data_dir), ("http", places.http)] {
         lines.extend(place.map(|place| (key.to_owned(), place.referenced.line())));
     }
-    let sections = [places.otlp, places.correlation, places.store, places.retention, places.query];
+    let sections = [places.otlp, places.correlation, places.store, places.objects, places.retention, places.query];
     for (name, section) in SECTIONS.into_iter().zip(sections) {
         lines.extend(section.into_iter().map(|(key, place)| (format!("{name}.{key}"), place.referenced.line())));
     }

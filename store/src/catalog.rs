@@ -3,7 +3,7 @@
 mod lake;
 mod tables;
 
-use crate::part::{PartId, PartRecord};
+use crate::part::{PartId, PartRecord, Place};
 use crate::{Position, Signal, StoreError};
 use lake::Snapshot;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -14,11 +14,16 @@ use std::time::Duration;
 /// How transactions begin that write: they wait for their turn before they read, since what was read without it may be
 /// out of date, which no waiting mends.
 const WRITE: &str = "BEGIN IMMEDIATE";
+/// What is known of a part, in the tables `mangru_part` and `mangru_gone`.
+const PART_COLUMNS: &str = "part_id, signal, path, remote, row_count, size_bytes, index_bytes, footer_bytes, min_time, \
+     max_time, crc32c";
 
 /// A SQLite database in the data folder.
 #[derive(Clone, Debug)]
 pub(crate) struct Catalog {
     pool: SqlitePool,
+    /// The URL of the object store, for parts that are there.
+    remote_url: Option<String>,
 }
 
 /// All that the catalog says at start.
@@ -27,11 +32,18 @@ pub(crate) struct Contents {
     pub(crate) parts: Vec<PartRecord>,
     /// By signal: every batch up to this position is in a part.
     pub(crate) sealed: [Position; 3],
+    /// Parts in the object store that were replaced, and whose files may still be there.
+    pub(crate) gone_remote: Vec<PartRecord>,
+    /// Paths in the object store at which a crash may have left a file that is no part.
+    pub(crate) uploads: Vec<String>,
 }
 
 impl Catalog {
     /// Opens the database, and makes its tables when it is new. `data_path` is the folder of the part files.
-    pub(crate) async fn open(path: &Path, data_path: &Path) -> Result<Self, StoreError> {
+    ///
+    /// # Errors
+    /// Also when parts are in another object store than this one.
+    pub(crate) async fn open(path: &Path, data_path: &Path, remote_url: Option<&str>) -> Result<Self, StoreError> {
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
@@ -39,10 +51,41 @@ impl Catalog {
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(Duration::from_secs(10));
         let pool = SqlitePoolOptions::new().max_connections(2).connect_with(options).await?;
-        let catalog = Self { pool };
+        let catalog = Self { pool, remote_url: remote_url.map(str::to_owned) };
         let data_path = std::path::absolute(data_path).unwrap_or_else(|_| data_path.to_path_buf());
         tables::create(&catalog.pool, &format!("{}/", data_path.display())).await?;
+        catalog.check_remote().await?;
         Ok(catalog)
+    }
+
+    /// Parts in an object store can only be read from there.
+    async fn check_remote(&self) -> Result<(), StoreError> {
+        let known: Option<String> = sqlx::query("SELECT url FROM mangru_remote LIMIT 1")
+            .fetch_optional(&self.pool)
+            .await?
+            .map(|row| row.try_get(0))
+            .transpose()?;
+        if known == self.remote_url {
+            return Ok(());
+        }
+        if let Some(known) = &known {
+            let parts: i64 = sqlx::query("SELECT count(*) FROM mangru_part WHERE remote <> 0")
+                .fetch_one(&self.pool)
+                .await?
+                .try_get(0)?;
+            if parts > 0 {
+                let given = self.remote_url.as_deref().unwrap_or("not set");
+                let reason = format!("{parts} parts are in {known}, and objects.url is {given}");
+                return Err(StoreError::Config { field: "objects.url", reason });
+            }
+        }
+        let mut transaction = self.pool.begin_with(WRITE).await?;
+        sqlx::query("DELETE FROM mangru_remote").execute(&mut *transaction).await?;
+        if let Some(url) = &self.remote_url {
+            sqlx::query("INSERT INTO mangru_remote (url) VALUES (?)").bind(url).execute(&mut *transaction).await?;
+        }
+        transaction.commit().await?;
+        Ok(())
     }
 
     /// Reads the published parts and the sealed positions.
@@ -55,14 +98,19 @@ impl Catalog {
                 *place = Position(row.try_get::<i64, _>(1)? as u64);
             }
         }
+        let parts = self.records("mangru_part").await?;
+        let gone_remote = self.records("mangru_gone").await?;
+        let uploads = sqlx::query("SELECT path FROM mangru_upload").fetch_all(&self.pool).await?;
+        let uploads = uploads.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+        let gone_remote = gone_remote.into_iter().filter(|part| part.place == Place::Remote).collect();
+        Ok(Contents { parts, sealed, gone_remote, uploads })
+    }
+
+    /// The parts of a table.
+    async fn records(&self, table: &'static str) -> Result<Vec<PartRecord>, StoreError> {
         let mut parts = Vec::new();
-        let rows = sqlx::query(
-            "SELECT part_id, signal, path, row_count, size_bytes, index_bytes, footer_bytes, min_time, max_time, \
-             crc32c FROM mangru_part",
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        for row in rows {
+        let statement = sqlx::AssertSqlSafe(format!("SELECT {PART_COLUMNS} FROM {table}"));
+        for row in sqlx::query(statement).fetch_all(&self.pool).await? {
             let id: String = row.try_get(0)?;
             let corrupt =
                 |reason: &str| StoreError::Corrupt { path: format!("catalog entry {id}"), reason: reason.to_owned() };
@@ -73,23 +121,37 @@ impl Catalog {
                     .and_then(Signal::from_number)
                     .ok_or_else(|| corrupt("signal is unknown"))?,
                 path: row.try_get(2)?,
-                rows: u32::try_from(row.try_get::<i64, _>(3)?).map_err(|_| corrupt("number of rows is absurd"))?,
-                bytes: row.try_get::<i64, _>(4)? as u64,
-                index_bytes: row.try_get::<i64, _>(5)? as u64,
-                footer_bytes: row.try_get::<i64, _>(6)? as u64,
-                min_time: row.try_get(7)?,
-                max_time: row.try_get(8)?,
-                crc32c: row.try_get::<i64, _>(9)? as u32,
+                place: if row.try_get::<i64, _>(3)? == 0 { Place::Local } else { Place::Remote },
+                rows: u32::try_from(row.try_get::<i64, _>(4)?).map_err(|_| corrupt("number of rows is absurd"))?,
+                bytes: row.try_get::<i64, _>(5)? as u64,
+                index_bytes: row.try_get::<i64, _>(6)? as u64,
+                footer_bytes: row.try_get::<i64, _>(7)? as u64,
+                min_time: row.try_get(8)?,
+                max_time: row.try_get(9)?,
+                crc32c: row.try_get::<i64, _>(10)? as u32,
             });
         }
-        Ok(Contents { parts, sealed })
+        Ok(parts)
+    }
+
+    /// Remembers that a file may come to be at this path in the object store, until it is published or
+    /// [`Self::end_upload`].
+    pub(crate) async fn begin_upload(&self, path: &str) -> Result<(), StoreError> {
+        sqlx::query("INSERT INTO mangru_upload (path) VALUES (?)").bind(path).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// There is no file at this path in the object store.
+    pub(crate) async fn end_upload(&self, path: &str) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM mangru_upload WHERE path = ?").bind(path).execute(&self.pool).await?;
+        Ok(())
     }
 
     /// Publishes a part and the journal position that it covers, both or neither.
     pub(crate) async fn publish(&self, part: &PartRecord, sealed: Position) -> Result<(), StoreError> {
         let mut transaction = self.pool.begin_with(WRITE).await?;
         let snapshot = lake::begin_snapshot(&mut transaction, &lake::inserted(part.signal), 1).await?;
-        add_part(&mut transaction, part, snapshot).await?;
+        self.add_part(&mut transaction, part, snapshot).await?;
         sqlx::query(
             "INSERT INTO mangru_sealed (signal, position) VALUES (?, ?) \
              ON CONFLICT (signal) DO UPDATE SET position = excluded.position",
@@ -114,20 +176,20 @@ impl Catalog {
         let changes = lake::replaced(signal, made.is_some());
         let snapshot = lake::begin_snapshot(&mut transaction, &changes, i64::from(made.is_some())).await?;
         for part in gone {
+            let moved = format!(
+                "INSERT INTO mangru_gone (data_file_id, {PART_COLUMNS}) \
+                 SELECT data_file_id, {PART_COLUMNS} FROM mangru_part WHERE part_id = ?"
+            );
+            sqlx::query(sqlx::AssertSqlSafe(moved)).bind(part.to_string()).execute(&mut *transaction).await?;
             let row = sqlx::query("DELETE FROM mangru_part WHERE part_id = ? RETURNING data_file_id")
                 .bind(part.to_string())
                 .fetch_one(&mut *transaction)
                 .await?;
-            let data_file_id: i64 = row.try_get(0)?;
-            lake::end_data_file(&mut transaction, signal, data_file_id, snapshot).await?;
-            sqlx::query("INSERT INTO mangru_gone (part_id, data_file_id) VALUES (?, ?)")
-                .bind(part.to_string())
-                .bind(data_file_id)
-                .execute(&mut *transaction)
-                .await?;
+            lake::end_data_file(&mut transaction, signal, row.try_get(0)?, snapshot).await?;
         }
         if let Some(part) = made {
-            add_part(&mut transaction, part, snapshot).await?;
+            self.add_part(&mut transaction, part, snapshot).await?;
+            sqlx::query("DELETE FROM mangru_upload WHERE path = ?").bind(&part.path).execute(&mut *transaction).await?;
         }
         transaction.commit().await?;
         Ok(())
@@ -147,13 +209,45 @@ impl Catalog {
         Ok(())
     }
 
-    /// Takes all parts that are gone out of the history: at start, when their files have been removed.
-    pub(crate) async fn forget_all(&self) -> Result<(), StoreError> {
+    /// Takes all local parts that are gone out of the history: at start, when their files have been removed.
+    pub(crate) async fn forget_local(&self) -> Result<(), StoreError> {
         let mut transaction = self.pool.begin_with(WRITE).await?;
-        for row in sqlx::query("DELETE FROM mangru_gone RETURNING data_file_id").fetch_all(&mut *transaction).await? {
+        for row in sqlx::query("DELETE FROM mangru_gone WHERE remote = 0 RETURNING data_file_id")
+            .fetch_all(&mut *transaction)
+            .await?
+        {
             lake::forget_data_file(&mut transaction, row.try_get(0)?).await?;
         }
         transaction.commit().await?;
+        Ok(())
+    }
+
+    async fn add_part(
+        &self,
+        transaction: &mut Transaction<'_, Sqlite>,
+        part: &PartRecord,
+        snapshot: Snapshot,
+    ) -> Result<(), StoreError> {
+        let remote_url = self.remote_url.as_deref().filter(|_| part.place == Place::Remote);
+        let data_file_id = lake::add_data_file(transaction, part, remote_url, snapshot).await?;
+        let statement = format!(
+            "INSERT INTO mangru_part (data_file_id, {PART_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        );
+        sqlx::query(sqlx::AssertSqlSafe(statement))
+            .bind(data_file_id)
+            .bind(part.id.to_string())
+            .bind(part.signal as i64)
+            .bind(&part.path)
+            .bind(i64::from(part.place == Place::Remote))
+            .bind(i64::from(part.rows))
+            .bind(part.bytes as i64)
+            .bind(part.index_bytes as i64)
+            .bind(part.footer_bytes as i64)
+            .bind(part.min_time)
+            .bind(part.max_time)
+            .bind(i64::from(part.crc32c))
+            .execute(&mut **transaction)
+            .await?;
         Ok(())
     }
 
@@ -161,30 +255,4 @@ impl Catalog {
     pub(crate) async fn close(&self) {
         self.pool.close().await;
     }
-}
-
-async fn add_part(
-    transaction: &mut Transaction<'_, Sqlite>,
-    part: &PartRecord,
-    snapshot: Snapshot,
-) -> Result<(), StoreError> {
-    let data_file_id = lake::add_data_file(transaction, part, snapshot).await?;
-    sqlx::query(
-        "INSERT INTO mangru_part (part_id, data_file_id, signal, path, row_count, size_bytes, index_bytes, footer_bytes, min_time, \
-         max_time, crc32c) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    )
-    .bind(part.id.to_string())
-    .bind(data_file_id)
-    .bind(part.signal as i64)
-    .bind(&part.path)
-    .bind(i64::from(part.rows))
-    .bind(part.bytes as i64)
-    .bind(part.index_bytes as i64)
-    .bind(part.footer_bytes as i64)
-    .bind(part.min_time)
-    .bind(part.max_time)
-    .bind(i64::from(part.crc32c))
-    .execute(&mut **transaction)
-    .await?;
-    Ok(())
 }

@@ -86,6 +86,7 @@ fn made_at(id: PartId) -> i64 {
 mod tests {
     use super::*;
     use crate::Signal;
+    use crate::part::Place;
 
     const HOUR: i64 = DAY / 24;
 
@@ -94,6 +95,7 @@ mod tests {
             id: PartId(ulid::Ulid::from_parts((min_time / 1_000_000) as u64, u128::from(number))),
             signal: Signal::Logs,
             path: number.to_string(),
+            place: Place::Local,
             rows,
             bytes: u64::from(rows) * 80,
             index_bytes: 0,

@@ -8,6 +8,14 @@ pub enum StoreError {
     /// The batch's columns are not its signal's.
     #[error(transparent)]
     Schema(#[from] crate::SchemaMismatch),
+    /// A setting cannot be used.
+    #[error("{field} cannot be used: {reason}")]
+    Config {
+        /// Which one.
+        field: &'static str,
+        /// Why.
+        reason: String,
+    },
     /// Unsealed journal segments take all the room they may.
     #[error("journal is full: {held_bytes} of {max_bytes} bytes wait to be sealed")]
     JournalFull {

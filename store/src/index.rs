@@ -14,8 +14,8 @@ pub(crate) use build::IndexBuilder;
 pub(crate) use embed::{Embedded, METADATA_KEY};
 pub(crate) use merge::{IndexSource, merge};
 
+use crate::objects::Blob;
 use crate::{Signal, StoreError, TraceId, words};
-use bytes::Bytes;
 use columns::{Fields, cut_value};
 use embed::EmbeddedDirectory;
 use filters::Filters;
@@ -60,15 +60,14 @@ pub struct PartIndex {
 
 impl PartIndex {
     /// Opens the index in these bytes.
-    pub(crate) fn open(signal: Signal, path: &str, bytes: &Bytes, embedded: &Embedded) -> Result<Self, StoreError> {
+    pub(crate) fn open(signal: Signal, path: &str, bytes: &Blob, embedded: &Embedded) -> Result<Self, StoreError> {
         let corrupt = |reason: String| StoreError::Corrupt { path: path.to_owned(), reason };
         if embedded.version != embed::VERSION {
             return Err(corrupt(format!("index version {} is not known", embedded.version)));
         }
         let directory = EmbeddedDirectory::new(bytes, embedded).map_err(|reason| corrupt(reason.to_owned()))?;
         let resources = directory.resources().map_err(corrupt)?;
-        let filters = directory.content(embed::FILTERS).and_then(Filters::open);
-        let filters = filters.ok_or_else(|| corrupt("index has no filters".to_owned()))?;
+        let filters = directory.filters().map_err(corrupt)?;
         let index = Index::open(directory)?;
         let segment = index.searchable_segments()?.first().map(SegmentReader::open).transpose()?;
         let (_, fields) = columns::schema();
@@ -169,10 +168,15 @@ impl PartIndex {
                 exact: cut.len() == word.len(),
             });
         }
-        let blocks = self.filters.rows_that_may_hold(filters::word_hash(cut));
+        let blocks = self.blocks(filters::word_hash(cut))?;
         let mut mark = vec![columns::WORD_MARK];
         mark.extend_from_slice(words::before_digits(cut).as_bytes());
         self.marked(&blocks, self.fields.word, &mark)
+    }
+
+    /// The blocks of rows that may hold the value of this hash.
+    fn blocks(&self, hash: u64) -> Result<Vec<Range<u32>>, StoreError> {
+        self.filters.rows_that_may_hold(hash).map_err(self.read_error())
     }
 
     /// The rows of blocks that also have a mark. Only the blocks' piece of the posting list is read.
@@ -264,7 +268,7 @@ impl PartIndex {
         let listed =
             Candidates { rows: self.term(self.fields.attribute, &term)?, exact: key_is_whole && value_is_whole };
         let mark = attribute_mark(key);
-        let blocks = self.filters.rows_that_may_hold(filters::attribute_hash(&mark[1..], value));
+        let blocks = self.blocks(filters::attribute_hash(&mark[1..], value))?;
         Ok(listed.or(self.marked(&blocks, self.fields.column, &mark)?))
     }
 
@@ -302,7 +306,7 @@ impl PartIndex {
     pub fn column(&self, column: &str, value: &str) -> Result<Option<Candidates>, StoreError> {
         let Some(number) = self.column_number(column) else { return Ok(None) };
         if columns::filtered_column(column) {
-            let blocks = self.filters.rows_that_may_hold(filters::column_hash(number, value));
+            let blocks = self.blocks(filters::column_hash(number, value))?;
             return self.marked(&blocks, self.fields.column, &[columns::COLUMN_MARK, number]).map(Some);
         }
         let (value, exact) = cut_value(value);

@@ -12,7 +12,7 @@ mod writer;
 
 pub(crate) use codec::encode;
 pub(crate) use frame::Frame;
-pub(crate) use recovery::recover;
+pub(crate) use recovery::Replay;
 pub(crate) use segment::Segments;
 pub(crate) use writer::{Entry, JournalWriter, OnDurable};
 

@@ -8,12 +8,17 @@
 //! The store never parses a wire protocol and never understands a query: it answers terms with row numbers and row
 //! numbers with rows.
 
+// The rows of tests are made through the public door, by tests inside as by those outside.
+#[cfg(test)]
+extern crate self as mangru_store;
+
 #[doc(hidden)]
 pub mod bench;
 mod catalog;
 mod compaction;
 mod config;
 mod error;
+mod files;
 mod hot;
 pub mod id;
 mod index;
@@ -33,12 +38,12 @@ mod time_range;
 pub mod value;
 pub mod words;
 
-pub use config::StoreConfig;
+pub use config::{ObjectsConfig, StoreConfig};
 pub use error::StoreError;
 pub use id::{SpanId, TraceId};
 pub use index::{Candidates, PartIndex};
 pub use journal::Position;
-pub use memory::{MemoryBudget, MemoryPermit};
+pub use memory::{Memory, MemoryBudget, MemoryPermit};
 pub use part::{Part, PartId, PartReader};
 pub use retention::{Expired, Retention};
 pub use schema::{
@@ -47,6 +52,6 @@ pub use schema::{
 };
 pub use signal::{SchemaMismatch, Signal, SignalBatch};
 pub use snapshot::Snapshot;
-pub use status::{StoreStatus, TableStatus};
+pub use status::{ObjectsStatus, StoreStatus, TableStatus};
 pub use store::Store;
 pub use time_range::TimeRange;

@@ -1,9 +1,9 @@
-//! One budget for what requests and hot batches hold in memory.
+//! One budget for all that takes memory by what comes in or is asked: requests, hot rows, sealing, merging, queries.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A bound on bytes, shared by all who reserve from it.
+/// A bound on bytes, shared by all who reserve from it. A share of another budget takes its bytes from that one, too.
 #[derive(Clone, Debug)]
 pub struct MemoryBudget {
     shared: Arc<Shared>,
@@ -13,28 +13,59 @@ pub struct MemoryBudget {
 struct Shared {
     max_bytes: usize,
     used_bytes: AtomicUsize,
+    parent: Option<Arc<Self>>,
+}
+
+impl Shared {
+    fn try_take(&self, bytes: usize) -> bool {
+        let taken = self.used_bytes.try_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+            used.checked_add(bytes).filter(|sum| *sum <= self.max_bytes)
+        });
+        if taken.is_err() {
+            return false;
+        }
+        let is_taken = self.parent.as_ref().is_none_or(|parent| parent.try_take(bytes));
+        if !is_taken {
+            self.used_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        }
+        is_taken
+    }
+
+    fn take(&self, bytes: usize) {
+        self.used_bytes.fetch_add(bytes, Ordering::Relaxed);
+        if let Some(parent) = &self.parent {
+            parent.take(bytes);
+        }
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.used_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        if let Some(parent) = &self.parent {
+            parent.give_back(bytes);
+        }
+    }
 }
 
 impl MemoryBudget {
     /// A budget of this many bytes, all free.
     pub fn new(max_bytes: usize) -> Self {
-        Self { shared: Arc::new(Shared { max_bytes, used_bytes: AtomicUsize::new(0) }) }
+        Self { shared: Arc::new(Shared { max_bytes, used_bytes: AtomicUsize::new(0), parent: None }) }
+    }
+
+    /// A share of this budget, with a bound of its own.
+    pub fn share(&self, max_bytes: usize) -> Self {
+        let parent = Some(Arc::clone(&self.shared));
+        Self { shared: Arc::new(Shared { max_bytes, used_bytes: AtomicUsize::new(0), parent }) }
     }
 
     /// Takes bytes until the permit is dropped; `None` when they are not free.
     pub fn try_reserve(&self, bytes: usize) -> Option<MemoryPermit> {
-        self.shared
-            .used_bytes
-            .try_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-                used.checked_add(bytes).filter(|sum| *sum <= self.shared.max_bytes)
-            })
-            .ok()
-            .map(|_| MemoryPermit { shared: Arc::clone(&self.shared), bytes })
+        self.shared.try_take(bytes).then(|| MemoryPermit { shared: Arc::clone(&self.shared), bytes })
     }
 
     /// Takes bytes even beyond the bound: for what is already durable and must be held.
     pub fn reserve_anyway(&self, bytes: usize) -> MemoryPermit {
-        self.shared.used_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.shared.take(bytes);
         MemoryPermit { shared: Arc::clone(&self.shared), bytes }
     }
 
@@ -64,18 +95,95 @@ impl MemoryPermit {
 
     /// Takes more, or nothing and `false` when that many are not free.
     pub fn try_grow(&mut self, bytes: usize) -> bool {
-        let grown = self.shared.used_bytes.try_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-            used.checked_add(bytes).filter(|sum| *sum <= self.shared.max_bytes)
-        });
-        if grown.is_ok() {
+        let is_taken = self.shared.try_take(bytes);
+        if is_taken {
             self.bytes += bytes;
         }
-        grown.is_ok()
+        is_taken
+    }
+
+    /// Takes more, even beyond the bound.
+    pub fn grow_anyway(&mut self, bytes: usize) {
+        self.shared.take(bytes);
+        self.bytes += bytes;
+    }
+
+    /// Gives some back, at most what it holds.
+    pub fn shrink(&mut self, bytes: usize) {
+        let bytes = bytes.min(self.bytes);
+        self.shared.give_back(bytes);
+        self.bytes -= bytes;
     }
 }
 
 impl Drop for MemoryPermit {
     fn drop(&mut self) {
-        self.shared.used_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.shared.give_back(self.bytes);
+    }
+}
+
+/// The budget of a whole process and its shares, none of which can take what another was promised.
+#[derive(Clone, Debug)]
+pub struct Memory {
+    /// All of it.
+    pub all: MemoryBudget,
+    /// Requests that are being decoded, and hot rows.
+    pub ingest: MemoryBudget,
+    /// Sealing and merging.
+    pub upkeep: MemoryBudget,
+    /// Queries: what the others leave.
+    pub queries: MemoryBudget,
+}
+
+/// What writing a part takes besides its rows: pages of all columns, dictionaries, tables of the index.
+const PART_BYTES: usize = 16 << 20;
+/// Sealing takes the rows in another order, the file, and the index, each of about their size.
+const SEAL_FACTOR: usize = 3;
+
+impl Memory {
+    /// The budget, with a share for requests and hot rows of which so many bytes at a time are sealed.
+    pub(crate) fn new(max_bytes: usize, ingest_bytes: usize, seal_bytes: usize) -> Self {
+        let all = MemoryBudget::new(max_bytes);
+        let upkeep_bytes = Self::seal_needs(seal_bytes) + Self::merge_needs();
+        let rest = max_bytes.saturating_sub(ingest_bytes).saturating_sub(upkeep_bytes);
+        Self { ingest: all.share(ingest_bytes), upkeep: all.share(upkeep_bytes), queries: all.share(rest), all }
+    }
+
+    /// What sealing so many bytes of rows takes, about.
+    pub(crate) const fn seal_needs(bytes: usize) -> usize {
+        PART_BYTES + SEAL_FACTOR * bytes
+    }
+
+    /// What merging takes, about: row groups are copied in pieces.
+    pub(crate) const fn merge_needs() -> usize {
+        PART_BYTES
+    }
+
+    /// The least that a budget must have for requests and hot rows of this many bytes, of which so many are sealed.
+    pub const fn least(ingest_bytes: usize, seal_bytes: usize) -> usize {
+        ingest_bytes + Self::seal_needs(seal_bytes) + Self::merge_needs() + PART_BYTES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_takes_from_the_whole_and_neither_is_exceeded() {
+        let all = MemoryBudget::new(100);
+        let (one, other) = (all.share(80), all.share(60));
+        let mut held = one.try_reserve(70).expect("free");
+        assert!(one.try_reserve(20).is_none(), "the share's own bound");
+        assert!(other.try_reserve(40).is_none(), "the bound of the whole");
+        assert_eq!((one.used_bytes(), other.used_bytes(), all.used_bytes()), (70, 0, 70));
+        let rest = other.try_reserve(30).expect("free");
+        assert!(!held.try_grow(5));
+        held.grow_anyway(5);
+        assert_eq!(all.used_bytes(), 105);
+        drop(rest);
+        assert!(held.try_grow(5));
+        held.shrink(1000);
+        assert_eq!((one.used_bytes(), all.used_bytes()), (0, 0));
     }
 }

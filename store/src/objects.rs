@@ -1,130 +1,208 @@
-//! Where part files live: any object store, a local folder by default.
+//! Where part files live: on this machine, or in an object store.
+//!
+//! Parts are made on this machine. The mover ([`crate::store`]) puts older ones into the object store, where one is
+//! configured. A part's record says where it is; readers get its bytes as a [`Blob`] either way.
+
+mod blob;
+mod cache;
+mod remote;
+
+pub(crate) use blob::Blob;
+pub(crate) use remote::Remote;
 
 use crate::StoreError;
+use crate::files::{Files, files_below};
+use crate::part::{PartRecord, Place};
 use bytes::Bytes;
-use futures::TryStreamExt as _;
-use object_store::local::LocalFileSystem;
-use object_store::path::Path as ObjectPath;
-use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload};
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Part files by path. What [`Objects::put`] wrote is durable when it returns.
+/// Bytes of a file that are looked at at a time.
+const PIECE_BYTES: u64 = 1 << 20;
+
+/// Part files by path. What was put is durable when the call returns.
 #[derive(Clone, Debug)]
 pub(crate) struct Objects {
-    store: Arc<dyn ObjectStore>,
-    /// Set where the objects are files of this machine: they are then mapped, not copied.
-    local_root: Option<PathBuf>,
+    files: Arc<dyn Files>,
+    root: PathBuf,
+    remote: Option<Arc<Remote>>,
+}
+
+fn failed(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> StoreError {
+    let path = path.display().to_string();
+    move |source| StoreError::Io { action, path, source }
+}
+
+/// Runs what reads and writes files where blocking is allowed.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| StoreError::Closing)?
 }
 
 impl Objects {
-    /// Objects as files in a local folder, made when missing.
-    pub(crate) fn local(root: &Path) -> Result<Self, StoreError> {
-        std::fs::create_dir_all(root).map_err(|source| StoreError::Io {
-            action: "create",
-            path: root.display().to_string(),
-            source,
-        })?;
-        let store = Arc::new(LocalFileSystem::new_with_prefix(root)?);
-        Ok(Self { store, local_root: Some(root.to_path_buf()) })
+    /// Part files below a local folder and in the object store.
+    pub(crate) fn new(files: Arc<dyn Files>, root: &Path, remote: Option<Arc<Remote>>) -> Self {
+        Self { files, root: root.to_path_buf(), remote }
     }
 
-    /// Writes an object as a whole and makes it durable.
-    pub(crate) async fn put(&self, path: &str, bytes: Bytes) -> Result<(), StoreError> {
-        self.store.put(&ObjectPath::from(path), PutPayload::from_bytes(bytes)).await?;
-        if let Some(root) = &self.local_root {
-            // The local store renames a finished file into place but leaves its pages and names to the kernel.
-            let root = root.clone();
-            let file = root.join(path);
-            tokio::task::spawn_blocking(move || sync_file_and_folders(&file, &root))
-                .await
-                .map_err(|_| StoreError::Closing)??;
+    /// The object store, where one is configured.
+    pub(crate) const fn remote(&self) -> Option<&Arc<Remote>> {
+        self.remote.as_ref()
+    }
+
+    fn remote_of(&self, record: &PartRecord) -> Result<&Arc<Remote>, StoreError> {
+        let reason = "it is in an object store, and none is configured".to_owned();
+        self.remote.as_ref().ok_or_else(|| StoreError::Corrupt { path: record.path.clone(), reason })
+    }
+
+    /// Writes a local object as a whole; `scratch` is a name for it until it is whole.
+    pub(crate) async fn put(&self, path: &str, bytes: Bytes, scratch: &Path) -> Result<(), StoreError> {
+        let put = self.put_by_way_of(path, bytes, scratch).await;
+        if put.is_err() {
+            // What cannot be removed now is at the next start.
+            let _ = self.files.remove(scratch);
+        }
+        put
+    }
+
+    async fn put_by_way_of(&self, path: &str, bytes: Bytes, scratch: &Path) -> Result<(), StoreError> {
+        let (files, from) = (Arc::clone(&self.files), scratch.to_path_buf());
+        blocking(move || {
+            let mut file = files.create(&from).map_err(failed("create", &from))?;
+            let written = std::io::Write::write_all(&mut file, &bytes).and_then(|()| file.sync());
+            written.map_err(failed("write", &from))
+        })
+        .await?;
+        self.adopt(path, scratch).await
+    }
+
+    /// Makes a durable file of this machine a local object; the file has no other name afterwards.
+    pub(crate) async fn adopt(&self, path: &str, file: &Path) -> Result<(), StoreError> {
+        let (files, root, from, to) =
+            (Arc::clone(&self.files), self.root.clone(), file.to_path_buf(), self.root.join(path));
+        blocking(move || {
+            if let Some(folder) = to.parent() {
+                files.create_folder(folder).map_err(failed("make room for", &to))?;
+            }
+            files.rename(&from, &to).map_err(failed("move", &from))?;
+            let mut folder = to.parent();
+            while let Some(path) = folder {
+                files.sync_folder(path).map_err(failed("sync", path))?;
+                if path == root {
+                    break;
+                }
+                folder = path.parent();
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Puts a copy of a local part into the object store, under the new record's path.
+    pub(crate) async fn upload(&self, from: &PartRecord, to: &PartRecord) -> Result<(), StoreError> {
+        let remote = self.remote_of(to)?;
+        let path = self.root.join(&from.path);
+        let source = self.files.open(&path).map_err(failed("open", &path))?;
+        remote.put(&to.path, source).await
+    }
+
+    /// A part's bytes for queries: mapped where the part is local, read through the cache of blocks otherwise.
+    pub(crate) fn open(&self, record: &PartRecord) -> Result<Blob, StoreError> {
+        match record.place {
+            Place::Local => {
+                let path = self.root.join(&record.path);
+                Ok(Blob::memory(self.files.map(&path).map_err(failed("open", &path))?))
+            }
+            Place::Remote => {
+                let object = self.remote_of(record)?.object(record.id, &record.path, record.bytes);
+                Ok(Blob::elsewhere(Arc::new(object)))
+            }
+        }
+    }
+
+    /// A part's bytes to be copied as a whole: read from the file, so that they take no memory. A remote part is fetched
+    /// to `scratch` first.
+    pub(crate) async fn open_to_copy(&self, record: &PartRecord, scratch: &Path) -> Result<Blob, StoreError> {
+        let path = match record.place {
+            Place::Local => self.root.join(&record.path),
+            Place::Remote => {
+                let mut file = self.files.create(scratch).map_err(failed("create", scratch))?;
+                let mut crc32c = 0;
+                self.remote_of(record)?
+                    .for_each_piece(&record.path, |piece| {
+                        crc32c = crc32c::crc32c_append(crc32c, &piece);
+                        std::io::Write::write_all(&mut file, &piece).map_err(failed("write", scratch))
+                    })
+                    .await?;
+                if crc32c != record.crc32c {
+                    let reason = "the object store gave bytes whose checksum is wrong".to_owned();
+                    return Err(StoreError::Corrupt { path: record.path.clone(), reason });
+                }
+                scratch.to_path_buf()
+            }
+        };
+        Ok(Blob::elsewhere(self.files.open(&path).map_err(failed("open", &path))?))
+    }
+
+    /// Length and CRC-32C of a part's file as it can be read now.
+    pub(crate) async fn checksum(&self, record: &PartRecord) -> Result<(u64, u32), StoreError> {
+        match record.place {
+            Place::Local => {
+                let (files, path) = (Arc::clone(&self.files), self.root.join(&record.path));
+                blocking(move || checksum(files.as_ref(), &path)).await
+            }
+            Place::Remote => {
+                let (mut length, mut crc32c) = (0, 0);
+                self.remote_of(record)?
+                    .for_each_piece(&record.path, |piece| {
+                        length += piece.len() as u64;
+                        crc32c = crc32c::crc32c_append(crc32c, &piece);
+                        Ok(())
+                    })
+                    .await?;
+                Ok((length, crc32c))
+            }
+        }
+    }
+
+    /// Removes a part's file; one that is not there is no error.
+    pub(crate) async fn delete(&self, record: &PartRecord) -> Result<(), StoreError> {
+        match record.place {
+            Place::Local => {
+                let path = self.root.join(&record.path);
+                self.files.remove(&path).map_err(failed("remove", &path))
+            }
+            Place::Remote => {
+                let remote = self.remote_of(record)?;
+                remote.forget(record.id);
+                remote.delete(&record.path).await
+            }
+        }
+    }
+
+    /// Removes all local files but those of these paths.
+    pub(crate) fn keep_only(&self, known: &std::collections::HashSet<&str>) -> Result<(), StoreError> {
+        for path in files_below(self.files.as_ref(), &self.root).map_err(failed("list", &self.root))? {
+            let name = path.strip_prefix(&self.root).ok().and_then(Path::to_str);
+            if !name.is_some_and(|name| known.contains(name)) {
+                tracing::info!(path = %path.display(), "removing a part file that was never published");
+                self.files.remove(&path).map_err(failed("remove", &path))?;
+            }
         }
         Ok(())
     }
-
-    /// Makes a durable file of this machine an object; the file is gone afterwards.
-    pub(crate) async fn put_file(&self, path: &str, file: &Path) -> Result<(), StoreError> {
-        if let Some(root) = &self.local_root {
-            let (root, from, to) = (root.clone(), file.to_path_buf(), root.join(path));
-            return tokio::task::spawn_blocking(move || {
-                let failed = |action| {
-                    let path = from.display().to_string();
-                    move |source| StoreError::Io { action, path, source }
-                };
-                if let Some(folder) = to.parent() {
-                    std::fs::create_dir_all(folder).map_err(failed("make room for"))?;
-                }
-                std::fs::rename(&from, &to).map_err(failed("move"))?;
-                sync_file_and_folders(&to, &root)
-            })
-            .await
-            .map_err(|_| StoreError::Closing)?;
-        }
-        let bytes = map(file)?;
-        self.store.put(&ObjectPath::from(path), PutPayload::from_bytes(bytes)).await?;
-        std::fs::remove_file(file).map_err(|source| StoreError::Io {
-            action: "remove",
-            path: file.display().to_string(),
-            source,
-        })
-    }
-
-    /// The object as a file, where it is one of this machine.
-    pub(crate) fn file(&self, path: &str) -> Option<File> {
-        File::open(self.local_root.as_ref()?.join(path)).ok()
-    }
-
-    /// The whole object: mapped where it is local, read otherwise.
-    pub(crate) async fn open(&self, path: &str) -> Result<Bytes, StoreError> {
-        match &self.local_root {
-            Some(root) => map(&root.join(path)),
-            None => Ok(self.store.get(&ObjectPath::from(path)).await?.bytes().await?),
-        }
-    }
-
-    /// Removes an object; one that is not there is no error.
-    pub(crate) async fn delete(&self, path: &str) -> Result<(), StoreError> {
-        match self.store.delete(&ObjectPath::from(path)).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// The paths of all objects.
-    pub(crate) async fn list(&self) -> Result<Vec<String>, StoreError> {
-        Ok(self.store.list(None).map_ok(|object| object.location.to_string()).try_collect().await?)
-    }
 }
 
-fn sync_file_and_folders(file: &Path, root: &Path) -> Result<(), StoreError> {
-    let sync = |path: &Path| {
-        File::open(path).and_then(|file| file.sync_all()).map_err(|source| StoreError::Io {
-            action: "sync",
-            path: path.display().to_string(),
-            source,
-        })
-    };
-    sync(file)?;
-    let mut folder = file.parent();
-    while let Some(path) = folder {
-        sync(path)?;
-        if path == root {
-            break;
-        }
-        folder = path.parent();
+/// Length and CRC-32C of a file.
+pub(crate) fn checksum(files: &dyn Files, path: &Path) -> Result<(u64, u32), StoreError> {
+    let file = files.open(path).map_err(failed("open", path))?;
+    let (mut at, mut crc32c) = (0, 0);
+    while at < file.len() {
+        let end = file.len().min(at + PIECE_BYTES);
+        let piece = file.read(at..end).map_err(failed("read", path))?;
+        crc32c = crc32c::crc32c_append(crc32c, &piece);
+        at = end;
     }
-    Ok(())
-}
-
-/// Maps a file that is never changed after it was made.
-#[allow(unsafe_code)] // the one place: a memory map is what makes local parts free to read
-fn map(path: &Path) -> Result<Bytes, StoreError> {
-    let failed = |source| StoreError::Io { action: "open", path: path.display().to_string(), source };
-    let file = File::open(path).map_err(failed)?;
-    // SAFETY: part files are written under another name, renamed into place once and never written or truncated
-    // again; removing the name of a mapped file leaves the mapping whole.
-    let mapped = unsafe { memmap2::Mmap::map(&file) }.map_err(failed)?;
-    Ok(Bytes::from_owner(mapped))
+    Ok((at, crc32c))
 }

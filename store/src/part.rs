@@ -9,16 +9,16 @@ pub use read::PartReader;
 pub(crate) use write::{PartWriter, WrittenPart, properties};
 
 use crate::index::{Embedded, METADATA_KEY};
-use crate::objects::Objects;
+use crate::objects::{Blob, Objects};
 use crate::{PartIndex, Signal, StoreError, TimeRange};
 use arrow::array::Array as _;
-use bytes::Bytes;
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 use roaring::RoaringBitmap;
 use std::fmt;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -32,12 +32,22 @@ impl fmt::Display for PartId {
     }
 }
 
+/// Where a part's file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Among the local objects.
+    Local,
+    /// In the object store.
+    Remote,
+}
+
 /// What the catalog knows of a part.
 #[derive(Clone, Debug)]
 pub(crate) struct PartRecord {
     pub(crate) id: PartId,
     pub(crate) signal: Signal,
     pub(crate) path: String,
+    pub(crate) place: Place,
     pub(crate) rows: u32,
     pub(crate) bytes: u64,
     pub(crate) index_bytes: u64,
@@ -53,7 +63,7 @@ pub(crate) type OpenParts = moka::sync::Cache<PartId, Arc<OpenPart>>;
 
 /// A part's footer and the way to its bytes.
 pub(crate) struct OpenPart {
-    bytes: Bytes,
+    bytes: Blob,
     metadata: ArrowReaderMetadata,
     embedded: Option<Embedded>,
     index: OnceLock<Arc<PartIndex>>,
@@ -78,18 +88,12 @@ fn group_rows(metadata: &ParquetMetaData) -> impl Iterator<Item = Range<u32>> {
 }
 
 impl OpenPart {
-    /// The bytes of the index and what they hold; `None` when the part has none.
-    fn index_bytes(&self, record: &PartRecord) -> Result<Option<(Bytes, &Embedded)>, StoreError> {
+    /// What the index holds and, of the file's bytes, those of the index; `None` when the part has none.
+    fn index_bytes(&self, file: &Blob, record: &PartRecord) -> Result<Option<(Blob, &Embedded)>, StoreError> {
         let Some(embedded) = &self.embedded else { return Ok(None) };
-        let start = usize::try_from(embedded.offset).ok();
-        let bytes = start
-            .zip(usize::try_from(embedded.length).ok())
-            .and_then(|(start, length)| Some(start..start.checked_add(length)?))
-            .filter(|range| range.end <= self.bytes.len())
-            .map(|range| self.bytes.slice(range));
         let outside =
             || StoreError::Corrupt { path: record.path.clone(), reason: "the index lies outside the file".to_owned() };
-        Ok(Some((bytes.ok_or_else(outside)?, embedded)))
+        Ok(Some((file.slice(embedded.offset, embedded.length).ok_or_else(outside)?, embedded)))
     }
 }
 
@@ -113,10 +117,9 @@ impl Part {
     /// use, when they differ. A file of another length was rewritten on purpose, say without its index: such a one must
     /// have the same number of rows.
     pub(crate) async fn verify(&self) -> Result<bool, StoreError> {
-        let bytes = self.objects.open(&self.record.path).await?;
-        let sound = if bytes.len() as u64 == self.record.bytes {
-            let crc32c = tokio::task::spawn_blocking(move || crc32c::crc32c(&bytes)).await;
-            crc32c.map_err(|_| StoreError::Closing)? == self.record.crc32c
+        let (length, crc32c) = self.objects.checksum(&self.record).await?;
+        let sound = if length == self.record.bytes {
+            crc32c == self.record.crc32c
         } else {
             !matches!(self.opened().await, Err(StoreError::Corrupt { .. }))
         };
@@ -171,10 +174,28 @@ impl Part {
         StoreError::Corrupt { path: self.record.path.clone(), reason: reason.to_string() }
     }
 
-    /// Opens it to be merged, less these rows.
-    pub(crate) async fn merge_source(&self, removed: Option<RoaringBitmap>) -> Result<MergeSource, StoreError> {
-        let file = self.objects.file(&self.record.path);
-        Ok(MergeSource { record: self.record.clone(), open: self.opened().await?, file, removed })
+    /// Opens it to be merged, less these rows. `scratch` is the name of a file that may be made for it.
+    pub(crate) async fn merge_source(
+        &self,
+        removed: Option<RoaringBitmap>,
+        scratch: &Path,
+    ) -> Result<MergeSource, StoreError> {
+        let open = self.opened().await?;
+        let file = self.objects.open_to_copy(&self.record, scratch).await?;
+        Ok(MergeSource { record: self.record.clone(), open, file, removed })
+    }
+
+    /// Whether its file is in the object store.
+    pub const fn is_remote(&self) -> bool {
+        matches!(self.record.place, Place::Remote)
+    }
+
+    /// Runs what reads its bytes: here where they are mapped, where blocking is allowed otherwise.
+    async fn reading<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, StoreError> {
+        if self.is_remote() {
+            return tokio::task::spawn_blocking(work).await.map_err(|_| StoreError::Closing);
+        }
+        Ok(work())
     }
 
     /// What the catalog says of it.
@@ -194,9 +215,11 @@ impl Part {
         if let Some(open) = self.open.get(&self.record.id) {
             return Ok(open);
         }
-        let bytes = self.objects.open(&self.record.path).await?;
+        let bytes = self.objects.open(&self.record)?;
         let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
-        let metadata = ArrowReaderMetadata::load(&bytes, options).map_err(|error| self.corrupt(error))?;
+        let source = bytes.clone();
+        let metadata = self.reading(move || ArrowReaderMetadata::load(&source, options)).await?;
+        let metadata = metadata.map_err(|error| self.corrupt(error))?;
         if metadata.metadata().file_metadata().num_rows() != i64::from(self.record.rows) {
             return Err(self.corrupt("the file has another number of rows than the catalog says"));
         }
@@ -220,8 +243,9 @@ impl Part {
         if let Some(index) = open.index.get() {
             return Ok(Some(Arc::clone(index)));
         }
-        let Some((bytes, embedded)) = open.index_bytes(&self.record)? else { return Ok(None) };
-        let index = Arc::new(PartIndex::open(self.record.signal, &self.record.path, &bytes, embedded)?);
+        let Some((bytes, embedded)) = open.index_bytes(&open.bytes, &self.record)? else { return Ok(None) };
+        let (signal, path, embedded) = (self.record.signal, self.record.path.clone(), embedded.clone());
+        let index = Arc::new(self.reading(move || PartIndex::open(signal, &path, &bytes, &embedded)).await??);
         Ok(Some(Arc::clone(open.index.get_or_init(|| index))))
     }
 
@@ -287,16 +311,20 @@ impl Part {
         let open = self.opened().await?;
         let schema = open.metadata.parquet_schema();
         let leaf = schema.columns().iter().position(|leaf| leaf.path().string() == column);
-        let mut rows = RoaringBitmap::new();
-        let Some(leaf) = leaf else { return Ok(rows) };
-        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(open.bytes.clone(), open.metadata.clone());
-        for (group, held) in group_rows(open.metadata.metadata()).enumerate() {
-            let filter = reader.get_row_group_column_bloom_filter(group, leaf)?;
-            if filter.is_none_or(|filter| filter.check(bytes)) {
-                rows.insert_range(held);
+        let Some(leaf) = leaf else { return Ok(RoaringBitmap::new()) };
+        let bytes = bytes.to_vec();
+        let may_hold = move || {
+            let mut rows = RoaringBitmap::new();
+            let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(open.bytes.clone(), open.metadata.clone());
+            for (group, held) in group_rows(open.metadata.metadata()).enumerate() {
+                let filter = reader.get_row_group_column_bloom_filter(group, leaf)?;
+                if filter.is_none_or(|filter| filter.check(bytes.as_slice())) {
+                    rows.insert_range(held);
+                }
             }
-        }
-        Ok(rows)
+            Ok(rows)
+        };
+        self.reading(may_hold).await?
     }
 
     /// Opens a reader over these columns, in this order, and these rows (`None`: all), in the order of the part.

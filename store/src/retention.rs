@@ -58,12 +58,14 @@ pub(crate) fn due<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::part::Place;
 
     fn part(number: u128, max_time: i64, bytes: u64) -> PartRecord {
         PartRecord {
             id: PartId(ulid::Ulid::from_parts(1, number)),
             signal: Signal::Logs,
             path: String::new(),
+            place: Place::Local,
             rows: 1,
             bytes,
             index_bytes: 0,

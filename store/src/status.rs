@@ -13,10 +13,18 @@ pub struct StoreStatus {
     pub journal_segments: usize,
     /// Bytes the journal may take.
     pub journal_max_bytes: u64,
-    /// Memory taken from the budget.
+    /// Memory taken from the budget: requests, hot rows, sealing, merging and queries.
     pub memory_used_bytes: usize,
     /// The budget.
     pub memory_max_bytes: usize,
+    /// Memory taken by requests and hot rows.
+    pub ingest_used_bytes: usize,
+    /// What they may take.
+    pub ingest_max_bytes: usize,
+    /// Memory taken by queries.
+    pub query_used_bytes: usize,
+    /// What they may take.
+    pub query_max_bytes: usize,
     /// Group commits since start.
     pub commits: u64,
     /// Seals that failed since start; each is tried again.
@@ -37,8 +45,38 @@ pub struct StoreStatus {
     pub retention: Vec<Retention>,
     /// Bytes of torn or unreadable journal tail cut off at the last start; never acknowledged rows.
     pub recovered_cut_bytes: u64,
+    /// Bytes of the journal that the last start could not read though more follows: acknowledged rows may be missing.
+    /// The segments are kept, with `.damaged` behind their names.
+    pub recovered_damaged_bytes: u64,
     /// Rows replayed from the journal at the last start.
     pub recovered_rows: u64,
+    /// The object store; `None` when all parts stay on this machine.
+    pub objects: Option<ObjectsStatus>,
+}
+
+/// Figures of the object store.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct ObjectsStatus {
+    /// Where it is.
+    pub url: String,
+    /// Parts there.
+    pub parts: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Parts moved there since start.
+    pub moved_parts: u64,
+    /// Moves and removals that failed since start; each is tried again.
+    pub failed_moves: u64,
+    /// What went wrong last, until something goes well again.
+    pub last_error: Option<String>,
+    /// Bytes of remote parts on the local disk.
+    pub cached_bytes: u64,
+    /// What they may take.
+    pub cache_max_bytes: u64,
+    /// Reads that the local disk answered since start.
+    pub cache_hits: u64,
+    /// Reads that went to the object store since start.
+    pub cache_misses: u64,
 }
 
 /// Figures of one table.

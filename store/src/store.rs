@@ -1,16 +1,22 @@
 //! The store as a whole: opening, appending, sealing, closing.
 
 mod compactor;
+#[cfg(test)]
+mod model;
+mod mover;
+mod recovery;
 mod sealer;
 
 use crate::catalog::Catalog;
+use crate::files::{Files, LocalFiles};
 use crate::hot::{Table, join_small};
 use crate::journal::{self, Entry, Frame, JournalWriter, Position, Segments};
-use crate::objects::Objects;
+use crate::objects::{Objects, Remote};
 use crate::part::{OpenParts, Part, PartId};
-use crate::{MemoryBudget, Signal, SignalBatch, Snapshot, StoreConfig, StoreError, StoreStatus, TableStatus};
+use crate::{Memory, MemoryBudget, Signal, SignalBatch, Snapshot, StoreConfig, StoreError, StoreStatus, TableStatus};
 use arrow::record_batch::RecordBatch;
 use parking_lot::{Mutex, RwLock};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::{Notify, broadcast, oneshot};
@@ -26,7 +32,8 @@ const INLINE_ROWS: usize = 128;
 /// Journal, hot tables, parts and catalog of one data folder.
 pub struct Store {
     config: StoreConfig,
-    memory: MemoryBudget,
+    files: Arc<dyn Files>,
+    memory: Memory,
     tables: Arc<[RwLock<Table>; 3]>,
     tails: Arc<[broadcast::Sender<RecordBatch>; 3]>,
     segments: Arc<Mutex<Segments>>,
@@ -42,6 +49,7 @@ pub struct Store {
     /// One merge at a time; whoever takes parts away holds it.
     merging: tokio::sync::Mutex<()>,
     retired: compactor::Retired,
+    moves: mover::Moves,
     /// Parts that were written, or compared with their checksum, since the start.
     verified: Mutex<std::collections::HashSet<PartId>>,
     seal_wanted: Notify,
@@ -52,8 +60,7 @@ pub struct Store {
     failed_merges: AtomicU64,
     expired_parts: AtomicU64,
     expired_rows: AtomicU64,
-    recovered_cut_bytes: u64,
-    recovered_rows: u64,
+    recovery: Mutex<recovery::Recovery>,
     stop: CancellationToken,
     background: Mutex<Vec<tokio::task::JoinHandle<()>>>,
     _lock: std::fs::File,
@@ -65,67 +72,56 @@ impl Store {
     /// # Errors
     /// When the folder cannot be used, is in use by another process, or holds damaged files.
     pub async fn open(config: StoreConfig) -> Result<Arc<Self>, StoreError> {
+        Self::open_on(Arc::new(LocalFiles), config).await
+    }
+
+    /// The same on another file system.
+    pub(crate) async fn open_on(files: Arc<dyn Files>, config: StoreConfig) -> Result<Arc<Self>, StoreError> {
         let root = config.data_dir.clone();
         let journal_dir = root.join("journal");
-        std::fs::create_dir_all(&journal_dir).map_err(|source| StoreError::Io {
-            action: "create",
-            path: journal_dir.display().to_string(),
-            source,
-        })?;
-        let lock = lock_folder(&root)?;
         let objects_dir = root.join("objects");
-        let catalog = Catalog::open(&root.join("catalog.db"), &objects_dir).await?;
+        make_folders(files.as_ref(), &root, &[&journal_dir, &objects_dir])?;
+        let lock = lock_folder(&root)?;
+        clear_scratch(&root.join(compactor::SCRATCH))?;
+        let remote = config.objects.as_ref().map(|objects| Remote::open(objects, &root.join("cache"))).transpose()?;
+        let remote_url = remote.as_ref().map(|remote| remote.url().to_owned());
+        let catalog = Catalog::open(&root.join("catalog.db"), &objects_dir, remote_url.as_deref()).await?;
         let contents = catalog.contents().await?;
-        let objects = Objects::local(&objects_dir)?;
-        remove_orphans(&objects, &contents.parts).await?;
-        catalog.forget_all().await?;
-        remove_scratch(&root.join(compactor::SCRATCH))?;
+        let objects = Objects::new(Arc::clone(&files), &objects_dir, remote.map(Arc::new));
+        // What was written but not published before a crash is still in the journal.
+        objects.keep_only(&contents.parts.iter().map(|part| part.path.as_str()).collect())?;
+        catalog.forget_local().await?;
 
-        let sealed = contents.sealed;
-        let folder = journal_dir.clone();
-        let recovered = tokio::task::spawn_blocking(move || journal::recover(&folder, sealed))
-            .await
-            .map_err(|_| StoreError::Closing)??;
-
-        let memory = MemoryBudget::new(config.memory_max_bytes);
         let open_parts = OpenParts::new(OPEN_PARTS);
+        let part = |record| Arc::new(Part::new(record, objects.clone(), open_parts.clone()));
         let mut by_signal: [Vec<Arc<Part>>; 3] = Default::default();
         for record in contents.parts {
-            let signal = record.signal as usize;
-            by_signal[signal].push(Arc::new(Part::new(record, objects.clone(), open_parts.clone())));
+            by_signal[record.signal as usize].push(part(record));
         }
+        let retired = compactor::Retired::default();
+        retired.add(contents.gone_remote.into_iter().map(part).collect());
+        let sealed = contents.sealed;
         let mut tables = by_signal.into_iter().zip(sealed).map(|(parts, sealed)| Table::new(parts, sealed));
         let mut next_table = || RwLock::new(tables.next().unwrap_or_default());
         let tables = Arc::new([next_table(), next_table(), next_table()]);
-        let mut recovered_rows = 0;
-        for (position, signal, rows) in recovered.batches {
-            recovered_rows += rows.num_rows() as u64;
-            tables[signal as usize].write().push(position, rows, &memory);
-        }
-
-        let mut segments = Segments::new(journal_dir, recovered.segments);
-        segments.remove_covered(sealed)?;
-        let journal_held_bytes = Arc::new(AtomicU64::new(segments.held().0));
-        let segments = Arc::new(Mutex::new(segments));
-        let tails = Arc::new(std::array::from_fn(|_| broadcast::channel(TAIL_BATCHES).0));
-        let on_durable = on_durable(&tables, &tails, &memory, &journal_held_bytes);
-        let (writer, thread) = JournalWriter::start(Arc::clone(&segments), recovered.last, on_durable)?;
         let store = Arc::new(Self {
+            memory: config.memory(),
+            segments: Arc::new(Mutex::new(Segments::new(Arc::clone(&files), journal_dir))),
             config,
-            memory,
+            files,
             tables,
-            tails,
-            segments,
-            writer: Mutex::new(Some(writer)),
-            writer_thread: Mutex::new(Some(thread)),
-            journal_held_bytes,
+            tails: Arc::new(std::array::from_fn(|_| broadcast::channel(TAIL_BATCHES).0)),
+            writer: Mutex::new(None),
+            writer_thread: Mutex::new(None),
+            journal_held_bytes: Arc::new(AtomicU64::new(0)),
             catalog,
             objects,
             open_parts,
             sealed: Mutex::new(sealed),
             sealing: tokio::sync::Mutex::new(()),
             merging: tokio::sync::Mutex::new(()),
-            retired: compactor::Retired::default(),
+            retired,
+            moves: mover::Moves::new(contents.uploads),
             verified: Mutex::default(),
             seal_wanted: Notify::new(),
             disk_is_full: AtomicBool::new(false),
@@ -135,15 +131,24 @@ impl Store {
             failed_merges: AtomicU64::new(0),
             expired_parts: AtomicU64::new(0),
             expired_rows: AtomicU64::new(0),
-            recovered_cut_bytes: recovered.cut_bytes,
-            recovered_rows,
+            recovery: Mutex::default(),
             stop: CancellationToken::new(),
             background: Mutex::new(Vec::new()),
             _lock: lock,
         });
-        let sealer = tokio::spawn(sealer::run(Arc::downgrade(&store), store.stop.clone()));
-        let compactor = tokio::spawn(compactor::run(Arc::downgrade(&store), store.stop.clone()));
-        *store.background.lock() = vec![sealer, compactor];
+        let last = store.recover().await?;
+        let on_durable = on_durable(&store.tables, &store.tails, &store.memory.ingest, &store.journal_held_bytes);
+        let (writer, thread) = JournalWriter::start(Arc::clone(&store.segments), last, on_durable)?;
+        *store.writer.lock() = Some(writer);
+        *store.writer_thread.lock() = Some(thread);
+        let mut background = vec![
+            tokio::spawn(sealer::run(Arc::downgrade(&store), store.stop.clone())),
+            tokio::spawn(compactor::run(Arc::downgrade(&store), store.stop.clone())),
+        ];
+        if store.config.objects.is_some() {
+            background.push(tokio::spawn(mover::run(Arc::downgrade(&store), store.stop.clone())));
+        }
+        *store.background.lock() = background;
         Ok(store)
     }
 
@@ -187,10 +192,11 @@ impl Store {
             self.seal_wanted.notify_one();
             return Err(StoreError::JournalFull { held_bytes, max_bytes: self.config.journal_max_bytes });
         }
-        let used_bytes = self.memory.used_bytes();
-        if used_bytes.saturating_add(rows.get_array_memory_size()) > self.memory.max_bytes() {
+        let ingest = &self.memory.ingest;
+        let used_bytes = ingest.used_bytes();
+        if used_bytes.saturating_add(rows.get_array_memory_size()) > ingest.max_bytes() {
             self.seal_wanted.notify_one();
-            return Err(StoreError::MemoryFull { used_bytes, max_bytes: self.memory.max_bytes() });
+            return Err(StoreError::MemoryFull { used_bytes, max_bytes: ingest.max_bytes() });
         }
         if self.disk_is_full.load(Ordering::Relaxed) {
             let free_bytes = self.free_disk_bytes();
@@ -201,7 +207,7 @@ impl Store {
 
     fn free_disk_bytes(&self) -> u64 {
         // A disk that cannot be asked is not called full: the write itself will tell.
-        fs4::available_space(&self.config.data_dir).unwrap_or(u64::MAX)
+        self.files.free_bytes(&self.config.data_dir).unwrap_or(u64::MAX)
     }
 
     /// What a query sees: every acknowledged row of the signal exactly once.
@@ -214,8 +220,8 @@ impl Store {
         self.tails[signal as usize].subscribe()
     }
 
-    /// The budget that requests and hot batches share.
-    pub const fn memory(&self) -> &MemoryBudget {
+    /// The budget of the whole process.
+    pub const fn memory(&self) -> &Memory {
         &self.memory
     }
 
@@ -273,13 +279,18 @@ impl Store {
             })
             .collect();
         let (journal_bytes, journal_segments) = self.segments.lock().held();
+        let recovery = *self.recovery.lock();
         StoreStatus {
             tables,
             journal_bytes,
             journal_segments,
             journal_max_bytes: self.config.journal_max_bytes,
-            memory_used_bytes: self.memory.used_bytes(),
-            memory_max_bytes: self.memory.max_bytes(),
+            memory_used_bytes: self.memory.all.used_bytes(),
+            memory_max_bytes: self.memory.all.max_bytes(),
+            ingest_used_bytes: self.memory.ingest.used_bytes(),
+            ingest_max_bytes: self.memory.ingest.max_bytes(),
+            query_used_bytes: self.memory.queries.used_bytes(),
+            query_max_bytes: self.memory.queries.max_bytes(),
             commits: self.writer.lock().as_ref().map_or(0, JournalWriter::commits),
             failed_seals: self.failed_seals.load(Ordering::Relaxed),
             merged_parts: self.merged_parts.load(Ordering::Relaxed),
@@ -289,8 +300,10 @@ impl Store {
             expired_parts: self.expired_parts.load(Ordering::Relaxed),
             expired_rows: self.expired_rows.load(Ordering::Relaxed),
             retention: self.config.retention.to_vec(),
-            recovered_cut_bytes: self.recovered_cut_bytes,
-            recovered_rows: self.recovered_rows,
+            recovered_cut_bytes: recovery.cut_bytes,
+            recovered_damaged_bytes: recovery.damaged_bytes,
+            recovered_rows: recovery.rows,
+            objects: self.objects_status(),
         }
     }
 
@@ -307,6 +320,9 @@ impl Store {
         let thread = self.writer_thread.lock().take();
         if let Some(thread) = thread {
             let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        }
+        if let Err(error) = self.segments.lock().finish() {
+            tracing::error!(%error, "rows that were refused may come back at the next start");
         }
         self.catalog.close().await;
         Ok(())
@@ -350,8 +366,29 @@ fn on_durable(
     })
 }
 
+/// Makes the data folder and those in it, and makes their names durable: what is in a folder that a crash takes away is
+/// gone with it.
+fn make_folders(files: &dyn Files, root: &Path, below: &[&Path]) -> Result<(), StoreError> {
+    let failed = |action, path: &Path| {
+        let path = path.display().to_string();
+        move |source| StoreError::Io { action, path, source }
+    };
+    let root = &std::path::absolute(root).map_err(failed("find", root))?;
+    for folder in [&[root.as_path()], below].concat() {
+        files.create_folder(folder).map_err(failed("create", folder))?;
+    }
+    for folder in root.ancestors() {
+        match files.sync_folder(folder) {
+            // A folder that we may not read was not made by us.
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied && folder != root => {}
+            synced => synced.map_err(failed("sync", folder))?,
+        }
+    }
+    Ok(())
+}
+
 /// Keeps a second process out of the folder for as long as the file is open.
-fn lock_folder(root: &std::path::Path) -> Result<std::fs::File, StoreError> {
+fn lock_folder(root: &Path) -> Result<std::fs::File, StoreError> {
     let path = root.join("lock");
     let failed = |source| StoreError::Io { action: "lock", path: path.display().to_string(), source };
     let file = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
@@ -359,24 +396,11 @@ fn lock_folder(root: &std::path::Path) -> Result<std::fs::File, StoreError> {
     Ok(file)
 }
 
-/// Removes part files that were written but not published before a crash: their rows are still in the journal.
-async fn remove_orphans(objects: &Objects, parts: &[crate::part::PartRecord]) -> Result<(), StoreError> {
-    let known: std::collections::HashSet<&str> = parts.iter().map(|part| part.path.as_str()).collect();
-    for path in objects.list().await? {
-        if !known.contains(path.as_str()) {
-            tracing::info!(path, "removing a part file that was never published");
-            objects.delete(&path).await?;
-        }
-    }
-    Ok(())
-}
-
-/// Removes what a crash left of merges.
-fn remove_scratch(path: &std::path::Path) -> Result<(), StoreError> {
-    match std::fs::remove_dir_all(path) {
-        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-            Err(StoreError::Io { action: "remove", path: path.display().to_string(), source })
-        }
-        _ => Ok(()),
-    }
+/// Removes what a crash left of parts that were being written.
+fn clear_scratch(path: &Path) -> Result<(), StoreError> {
+    let cleared = match std::fs::remove_dir_all(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => std::fs::create_dir_all(path),
+    };
+    cleared.map_err(|source| StoreError::Io { action: "clear", path: path.display().to_string(), source })
 }

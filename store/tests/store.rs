@@ -250,7 +250,7 @@ async fn a_torn_tail_is_cut_and_all_before_it_is_kept() {
 #[tokio::test(flavor = "multi_thread")]
 async fn full_journal_and_full_memory_refuse_retryably_and_keep_what_was_accepted() {
     let folder = tempfile::tempdir().expect("folder");
-    let store = Store::open(StoreConfig { memory_max_bytes: 400_000, ..config(folder.path()) }).await.expect("open");
+    let store = Store::open(StoreConfig { ingest_max_bytes: 400_000, ..config(folder.path()) }).await.expect("open");
     let mut accepted = 0;
     let refused = loop {
         let rows: Vec<Log> = (accepted..accepted + 100).map(log).collect();

@@ -179,13 +179,12 @@ async fn scan_unit<T: Send + 'static>(
     if range.is_some() || columns.is_empty() {
         columns = plan::union(&columns, &["time"]);
     }
-    let reader = plan.part.read(&columns, plan.rows.as_ref()).await?;
-    let (signal, wanted, control) = (request.signal, request.columns.clone(), control.clone());
+    let batches = control.batches(plan.part.read(&columns, plan.rows.as_ref()).await?)?;
+    let (signal, wanted) = (request.signal, request.columns.clone());
     blocking(move || {
         let mut state = init();
         let mut matched = 0;
-        for batch in reader {
-            control.check()?;
+        for batch in batches {
             let rows = plan::filtered(signal, &batch?, filter.as_ref(), range)?;
             if rows.num_rows() > 0 {
                 matched += rows.num_rows() as u64;
@@ -259,12 +258,11 @@ pub(super) async fn count_planned(
     let range = (!plan.range_is_done).then_some(request.range);
     let mut columns = filter.as_ref().map(|filter| filter.columns(request.signal)).unwrap_or_default();
     columns = plan::union(&columns, &["time"]);
-    let reader = plan.part.read(&columns, plan.rows.as_ref()).await?;
-    let (signal, control) = (request.signal, control.clone());
+    let batches = control.batches(plan.part.read(&columns, plan.rows.as_ref()).await?)?;
+    let signal = request.signal;
     blocking(move || {
         let mut matched = 0;
-        for batch in reader {
-            control.check()?;
+        for batch in batches {
             matched += plan::matching(signal, &batch?, filter.as_ref(), range)?.true_count() as u64;
         }
         Ok(matched)

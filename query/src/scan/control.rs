@@ -1,29 +1,32 @@
-//! When a query ends early.
+//! When a query ends early: its time is over, its caller went away, its memory is at its limit.
 
 use crate::{ErrorCode, QueryError};
+use arrow::record_batch::RecordBatch;
+use mangru_store::{MemoryBudget, MemoryPermit, PartReader};
 use std::time::{Duration, Instant};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// A query's deadline, and the sign that its caller went away. Checked between batches.
+/// A query's deadline, the sign that its caller went away, and the memory that it may take. Looked at between batches.
 #[derive(Clone, Debug)]
 pub(crate) struct Control {
     deadline: Option<Instant>,
     limit: Duration,
     cancel: CancellationToken,
+    memory: MemoryBudget,
 }
 
 impl Control {
     /// A control that ends after `limit`, and when the guard is dropped: keep the guard in the future that waits.
-    pub(crate) fn new(limit: Duration) -> (Self, DropGuard) {
+    pub(crate) fn new(limit: Duration, memory: MemoryBudget) -> (Self, DropGuard) {
         let cancel = CancellationToken::new();
-        let control = Self { deadline: Some(Instant::now() + limit), limit, cancel: cancel.clone() };
+        let control = Self { deadline: Some(Instant::now() + limit), limit, cancel: cancel.clone(), memory };
         (control, cancel.drop_guard())
     }
 
     /// A control without a deadline.
-    pub(crate) fn unlimited() -> (Self, DropGuard) {
+    pub(crate) fn unlimited(memory: MemoryBudget) -> (Self, DropGuard) {
         let cancel = CancellationToken::new();
-        let control = Self { deadline: None, limit: Duration::MAX, cancel: cancel.clone() };
+        let control = Self { deadline: None, limit: Duration::MAX, cancel: cancel.clone(), memory };
         (control, cancel.drop_guard())
     }
 
@@ -37,6 +40,79 @@ impl Control {
             return Err(QueryError::new(ErrorCode::DeadlineExceeded, message));
         }
         Ok(())
+    }
+
+    /// Takes memory for as long as the answer is kept.
+    ///
+    /// # Errors
+    /// [`ErrorCode::ResourceExhausted`] when the query, or all queries together, would take more than they may.
+    pub(crate) fn hold(&self, bytes: usize) -> Result<Held, QueryError> {
+        let mut held = Held { permit: self.memory.reserve_anyway(0), memory: self.memory.clone() };
+        held.cover(bytes)?;
+        Ok(held)
+    }
+
+    /// The batches of a reader, each looked at as [`Self::check`] does and within the memory.
+    pub(crate) fn batches(&self, reader: PartReader) -> Result<Batches, QueryError> {
+        Ok(Batches { reader, control: self.clone(), held: self.hold(0)? })
+    }
+
+    /// The budget of the query.
+    pub(crate) const fn memory(&self) -> &MemoryBudget {
+        &self.memory
+    }
+}
+
+/// Memory that a query has taken.
+#[derive(Debug)]
+pub(crate) struct Held {
+    permit: MemoryPermit,
+    memory: MemoryBudget,
+}
+
+impl Held {
+    /// Takes more until it holds so many bytes.
+    pub(crate) fn cover(&mut self, bytes: usize) -> Result<(), QueryError> {
+        let more = bytes.saturating_sub(self.permit.bytes());
+        if more == 0 || self.permit.try_grow(more) {
+            return Ok(());
+        }
+        Err(exhausted(&self.memory))
+    }
+}
+
+/// What a query is told that needs too much.
+pub(crate) fn exhausted(memory: &MemoryBudget) -> QueryError {
+    let mib = memory.max_bytes() >> 20;
+    let message = format!(
+        "the query needs more memory than is free for it: one query may take {mib} MiB, all together what \
+         store.memory_mib leaves them; take a shorter time range or fewer fields, or try again later"
+    );
+    QueryError::new(ErrorCode::ResourceExhausted, message)
+}
+
+/// Decoding takes pages and dictionaries besides the batch.
+const DECODING_FACTOR: usize = 2;
+
+/// The batches of a reader; blocks.
+pub(crate) struct Batches {
+    reader: PartReader,
+    control: Control,
+    held: Held,
+}
+
+impl Iterator for Batches {
+    type Item = Result<RecordBatch, QueryError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let batch = self.reader.next()?;
+        let read = || {
+            self.control.check()?;
+            let batch = batch?;
+            self.held.cover(batch.get_array_memory_size().saturating_mul(DECODING_FACTOR))?;
+            Ok(batch)
+        };
+        Some(read())
     }
 }
 

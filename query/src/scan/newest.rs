@@ -1,7 +1,7 @@
 //! The newest matching rows, page by page.
 
 use super::aggregate::count_planned;
-use super::control::blocking;
+use super::control::{Held, blocking};
 use super::cursor::{Cursor, hashes, identity_columns};
 use super::plan::{self, PartPlan, matching, times};
 use super::{Control, ScanRequest};
@@ -53,6 +53,8 @@ struct Best {
     before: Option<Cursor>,
     batches: Vec<RecordBatch>,
     places: Vec<(Cursor, usize, usize)>,
+    /// The memory of the batches.
+    held: Held,
 }
 
 impl Best {
@@ -86,6 +88,7 @@ impl Best {
             self.places.push((Cursor { time: *time, hash, ordinal: 0 }, number, row));
         }
         self.batches.push(rows);
+        self.held.cover(self.batches.iter().map(RecordBatch::get_array_memory_size).sum())?;
         self.settle();
         Ok(())
     }
@@ -150,7 +153,7 @@ pub(crate) async fn newest(
     let snapshot = store.snapshot(request.signal);
     let signal = request.signal;
     let columns = plan::union(&plan::union(&request.columns, identity_columns(signal)), &["time"]);
-    let mut best = Best { limit, before, batches: Vec::new(), places: Vec::new() };
+    let mut best = Best { limit, before, batches: Vec::new(), places: Vec::new(), held: control.hold(0)? };
     let mut found = Newest {
         rows: RecordBatch::new_empty(signal.schema()),
         cursors: Vec::new(),
@@ -237,8 +240,9 @@ async fn part_rows(
         if !hits.rows.is_empty() {
             let reader = plan.part.read(columns, Some(&hits.rows)).await?;
             let schema = reader.schema();
+            let batches = control.batches(reader)?;
             let rows = blocking(move || {
-                let batches = reader.collect::<Result<Vec<_>, _>>()?;
+                let batches = batches.collect::<Result<Vec<_>, _>>()?;
                 Ok(concat_batches(&schema, &batches)?)
             })
             .await?;
@@ -336,12 +340,12 @@ async fn hits(
         }
         control.check()?;
         let window_rows = take(&mut pages, plan, window);
-        let reader = plan.part.read(&columns, Some(&window_rows)).await?;
+        let batches = control.batches(plan.part.read(&columns, Some(&window_rows)).await?)?;
         let (filter, signal) = (filter.clone(), request.signal);
         let found = blocking(move || {
             let mut found: Vec<(i64, u32)> = Vec::new();
             let mut numbers = window_rows.iter();
-            for batch in reader {
+            for batch in batches {
                 let batch = batch?;
                 let keep = matching(signal, &batch, filter.as_ref(), range)?;
                 for (row, time) in times(&batch)?.iter().enumerate() {

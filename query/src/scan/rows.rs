@@ -1,23 +1,22 @@
 //! Matching rows of one part or hot batch, batch by batch, for those who drive the scan themselves.
 
 use super::Control;
-use super::control::blocking;
+use super::control::{Batches, blocking};
 use super::plan;
 use crate::QueryError;
 use crate::language::Expr;
 use arrow::record_batch::RecordBatch;
-use mangru_store::{Part, PartReader, Signal, TimeRange};
+use mangru_store::{Part, Signal, TimeRange};
 use roaring::RoaringBitmap;
 use std::sync::Arc;
 
 /// The matching rows of a part.
 pub(crate) struct PartRows {
-    reader: PartReader,
+    batches: Batches,
     signal: Signal,
     filter: Option<Expr>,
     range: Option<TimeRange>,
     columns: Vec<&'static str>,
-    control: Control,
 }
 
 /// Plans a part and opens it; `None` when nothing in it can match.
@@ -43,16 +42,15 @@ pub(crate) async fn open_part(
     if range.is_some() || needed.is_empty() {
         needed = plan::union(&needed, &["time"]);
     }
-    let reader = plan.part.read(&needed, plan.rows.as_ref()).await?;
-    Ok(Some(PartRows { reader, signal, filter, range, columns: columns.to_vec(), control: control.clone() }))
+    let batches = control.batches(plan.part.read(&needed, plan.rows.as_ref()).await?)?;
+    Ok(Some(PartRows { batches, signal, filter, range, columns: columns.to_vec() }))
 }
 
 impl PartRows {
     /// The next rows; blocks.
     pub(crate) fn next_batch(&mut self) -> Option<Result<RecordBatch, QueryError>> {
-        let batch = self.reader.next()?;
+        let batch = self.batches.next()?;
         let read = || {
-            self.control.check()?;
             let rows = plan::filtered(self.signal, &batch?, self.filter.as_ref(), self.range)?;
             plan::project(&rows, &self.columns)
         };
@@ -78,13 +76,11 @@ pub(crate) async fn matching_rows(
     let range = (!plan.range_is_done).then_some(range);
     let mut columns = filter.as_ref().map(|filter| filter.columns(signal)).unwrap_or_default();
     columns = plan::union(&columns, &["time"]);
-    let reader = plan.part.read(&columns, Some(&rows)).await?;
-    let control = control.clone();
+    let batches = control.batches(plan.part.read(&columns, Some(&rows)).await?)?;
     blocking(move || {
         let mut numbers = rows.iter();
         let mut found = RoaringBitmap::new();
-        for batch in reader {
-            control.check()?;
+        for batch in batches {
             let batch = batch?;
             let keep = plan::matching(signal, &batch, filter.as_ref(), range)?;
             found.extend(

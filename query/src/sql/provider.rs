@@ -200,6 +200,11 @@ impl PartitionStream for Partition {
                     let mut rows: PartRows = match opened {
                         Ok(Some(rows)) => rows,
                         Ok(None) => return,
+                        Err(error) if error.code != crate::ErrorCode::Internal => {
+                            // Nobody may be waiting any more.
+                            let _ = sender.send(Err(external(error))).await;
+                            return;
+                        }
                         Err(error) => {
                             tracing::error!(path, %error, "part could not be read");
                             source.seen.lock().unreadable_parts.push(path);

@@ -316,10 +316,11 @@ pub(super) async fn forget_data_file(transaction: &mut Transaction<'_, Sqlite>, 
     Ok(())
 }
 
-/// Adds a part as a data file and gives the file's number.
+/// Adds a part as a data file and gives the file's number. Files in the object store have whole URLs as paths.
 pub(super) async fn add_data_file(
     transaction: &mut Transaction<'_, Sqlite>,
     part: &PartRecord,
+    remote_url: Option<&str>,
     snapshot: Snapshot,
 ) -> Result<i64, StoreError> {
     let file = snapshot.next_file;
@@ -330,13 +331,18 @@ pub(super) async fn add_data_file(
         .await?
         .try_get(0)?;
     let prefix = format!("{}/", part.signal.table());
+    let path = match remote_url {
+        Some(url) => format!("{url}/{}", part.path),
+        None => part.path.strip_prefix(&prefix).unwrap_or(&part.path).to_owned(),
+    };
     sqlx::query(
-        "INSERT INTO ducklake_data_file VALUES (?, ?, ?, NULL, NULL, ?, 1, 'parquet', ?, ?, ?, ?, NULL, NULL, ?, NULL)",
+        "INSERT INTO ducklake_data_file VALUES (?, ?, ?, NULL, NULL, ?, ?, 'parquet', ?, ?, ?, ?, NULL, NULL, ?, NULL)",
     )
     .bind(file)
     .bind(table)
     .bind(snapshot.id)
-    .bind(part.path.strip_prefix(&prefix).unwrap_or(&part.path))
+    .bind(path)
+    .bind(i64::from(remote_url.is_none()))
     .bind(i64::from(part.rows))
     .bind(part.bytes as i64)
     .bind(part.footer_bytes as i64)

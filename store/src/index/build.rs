@@ -1,7 +1,7 @@
 //! Building the index of a part, chunk by chunk, in the order of the part's rows.
 
 use super::columns::{self, Fields, FilteredKeys};
-use super::embed::{self, Embedded};
+use super::embed::{self, Embedded, Finished};
 use super::filters::{self, FilterBuilder};
 use crate::nested::{Exemplar, SpanEvent};
 use crate::schema::{PROMOTED, PromotedType};
@@ -202,7 +202,8 @@ impl IndexBuilder {
         resources.sort_unstable();
         let filters = self.filters.finish();
         let index = self.writer.finalize()?;
-        embed::write(&index, &self.directory, &resources, &filters, offset, out)
+        let finished = Finished::Memory(&self.directory);
+        embed::write(&index, &finished, &resources, |out| out.write_all(&filters), offset, out)
     }
 }
 

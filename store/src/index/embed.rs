@@ -3,20 +3,20 @@
 //! The files of the index stand behind each other; the Parquet footer's metadata names them: key `mangru.index`, value
 //! the JSON of [`Embedded`]. tantivy reads them through [`EmbeddedDirectory`], which copies only the ranges asked for.
 
+use super::filters::Filters;
 use crate::StoreError;
-use bytes::Bytes;
+use crate::objects::Blob;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::io;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 use tantivy::directory::error::{DeleteError, LockError, OpenReadError, OpenWriteError};
 use tantivy::directory::{
-    Directory, DirectoryLock, FileHandle, Lock, OwnedBytes, RamDirectory, WatchCallback, WatchHandle, WritePtr,
+    Directory, DirectoryLock, FileHandle, Lock, RamDirectory, WatchCallback, WatchHandle, WritePtr,
 };
 use tantivy::indexer::SingleSegmentIndexWriter;
-use tantivy::{HasLen, Index, TantivyDocument};
+use tantivy::{Index, TantivyDocument};
 
 /// The key in the Parquet footer's metadata.
 pub(crate) const METADATA_KEY: &str = "mangru.index";
@@ -26,7 +26,7 @@ pub(crate) const VERSION: u32 = 2;
 const RESOURCES: &str = "resources";
 
 /// The file, beside tantivy's own, with the [`super::filters`].
-pub(crate) const FILTERS: &str = "filters";
+const FILTERS: &str = "filters";
 
 /// Where in a part file the index stands.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -73,76 +73,105 @@ static NO_DOCUMENTS: LazyLock<Vec<u8>> = LazyLock::new(|| {
     store().unwrap_or_default()
 });
 
-/// Writes the files of a finished index behind each other, as they stand in the directory below tantivy's own view of
-/// it, which hides the checksums. The offset is where in the part file that is.
-fn embed(
-    index: &Index,
-    directory: &dyn Directory,
-    resources: &[u8],
-    filters: &[u8],
-    offset: u64,
-    out: &mut dyn io::Write,
-) -> io::Result<Embedded> {
-    let mut names: Vec<PathBuf> = index.directory().list_managed_files().into_iter().collect();
-    names.push(PathBuf::from("meta.json"));
-    names.retain(|name| directory.exists(name).unwrap_or(false));
-    names.sort_unstable();
-    names.dedup();
-    let mut embedded = Embedded { version: VERSION, offset, length: 0, crc32c: 0, files: Vec::new() };
-    let mut push = |name: String, content: &[u8]| {
-        let length = content.len() as u64;
-        embedded.files.push(EmbeddedFile { name, offset: embedded.length, length });
-        embedded.length += length;
-        embedded.crc32c = crc32c::crc32c_append(embedded.crc32c, content);
-        out.write_all(content)
-    };
-    for name in names {
-        if name.extension().is_some_and(|extension| extension == "store") {
-            push(name.to_string_lossy().into_owned(), &NO_DOCUMENTS)?;
-            continue;
-        }
-        let content = directory.get_file_handle(&name).map_err(io::Error::other)?;
-        push(name.to_string_lossy().into_owned(), &content.read_bytes(0..content.len())?)?;
-    }
-    push(RESOURCES.to_owned(), resources)?;
-    push(FILTERS.to_owned(), filters)?;
-    Ok(embedded)
+/// Where the files of a finished index are, below tantivy's own view of them, which hides the checksums.
+pub(crate) enum Finished<'a> {
+    Memory(&'a RamDirectory),
+    Folder(&'a Path),
 }
 
-/// The same, with what went wrong as an error of the store.
+impl Finished<'_> {
+    fn exists(&self, name: &Path) -> bool {
+        match self {
+            Self::Memory(directory) => directory.exists(name).unwrap_or(false),
+            Self::Folder(folder) => folder.join(name).exists(),
+        }
+    }
+
+    fn copy(&self, name: &Path, out: &mut dyn io::Write) -> io::Result<()> {
+        match self {
+            Self::Memory(directory) => {
+                let content = directory.get_file_handle(name).map_err(io::Error::other)?;
+                out.write_all(&content.read_bytes(0..content.len())?)
+            }
+            Self::Folder(folder) => io::copy(&mut std::fs::File::open(folder.join(name))?, out).map(|_| ()),
+        }
+    }
+}
+
+/// Writes the files of an index behind each other and describes them.
+struct Embedder<'a> {
+    out: &'a mut dyn io::Write,
+    embedded: Embedded,
+}
+
+impl Embedder<'_> {
+    fn file(&mut self, name: &str, write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) -> io::Result<()> {
+        let offset = self.embedded.length;
+        write(self)?;
+        let length = self.embedded.length - offset;
+        self.embedded.files.push(EmbeddedFile { name: name.to_owned(), offset, length });
+        Ok(())
+    }
+}
+
+impl io::Write for Embedder<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.out.write_all(bytes)?;
+        self.embedded.length += bytes.len() as u64;
+        self.embedded.crc32c = crc32c::crc32c_append(self.embedded.crc32c, bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// Writes the files of a finished index behind each other, with the resources and filters that belong to it. The offset
+/// is where in the part file that is.
 pub(crate) fn write(
     index: &Index,
-    directory: &dyn Directory,
+    finished: &Finished<'_>,
     resources: &[String],
-    filters: &[u8],
+    filters: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
     offset: u64,
     out: &mut dyn io::Write,
 ) -> Result<Embedded, StoreError> {
-    let failed = |source| StoreError::Io { action: "write", path: "index being built".to_owned(), source };
-    let resources = serde_json::to_vec(resources).map_err(|error| failed(error.into()))?;
-    let resources = zstd::bulk::compress(&resources, 3).map_err(failed)?;
-    embed(index, directory, &resources, filters, offset, out).map_err(failed)
+    let mut names: Vec<PathBuf> = index.directory().list_managed_files().into_iter().collect();
+    names.push(PathBuf::from("meta.json"));
+    names.retain(|name| finished.exists(name));
+    names.sort_unstable();
+    names.dedup();
+    let embedded = Embedded { version: VERSION, offset, length: 0, crc32c: 0, files: Vec::new() };
+    let mut embedder = Embedder { out, embedded };
+    let write = || {
+        for name in names {
+            let is_store = name.extension().is_some_and(|extension| extension == "store");
+            embedder.file(&name.to_string_lossy(), |out| {
+                if is_store { out.write_all(&NO_DOCUMENTS) } else { finished.copy(&name, out) }
+            })?;
+        }
+        let resources = zstd::bulk::compress(&serde_json::to_vec(resources)?, 3)?;
+        embedder.file(RESOURCES, |out| out.write_all(&resources))?;
+        embedder.file(FILTERS, filters)
+    };
+    write().map_err(|source| StoreError::Io { action: "write", path: "index being built".to_owned(), source })?;
+    Ok(embedder.embedded)
 }
 
 /// A read-only tantivy directory over the bytes of an embedded index.
 #[derive(Clone, Debug)]
 pub(crate) struct EmbeddedDirectory {
-    files: Arc<HashMap<PathBuf, Bytes>>,
+    files: Arc<HashMap<PathBuf, Blob>>,
 }
 
 impl EmbeddedDirectory {
     /// The directory over the index's bytes; the reason when they do not fit the description.
-    pub(crate) fn new(bytes: &Bytes, embedded: &Embedded) -> Result<Self, &'static str> {
+    pub(crate) fn new(bytes: &Blob, embedded: &Embedded) -> Result<Self, &'static str> {
         let mut files = HashMap::new();
         for file in &embedded.files {
-            let start = usize::try_from(file.offset).map_err(|_| "index file offset is absurd")?;
-            let end = file
-                .offset
-                .checked_add(file.length)
-                .and_then(|end| usize::try_from(end).ok())
-                .filter(|end| *end <= bytes.len())
-                .ok_or("index file lies outside the index")?;
-            files.insert(PathBuf::from(&file.name), bytes.slice(start..end));
+            let content = bytes.slice(file.offset, file.length).ok_or("index file lies outside the index")?;
+            files.insert(PathBuf::from(&file.name), content);
         }
         Ok(Self { files: Arc::new(files) })
     }
@@ -150,32 +179,19 @@ impl EmbeddedDirectory {
     /// The distinct resources.
     pub(crate) fn resources(&self) -> Result<Vec<String>, String> {
         let packed = self.content(RESOURCES).ok_or("index has no resources")?;
+        let packed = packed.read_all().map_err(|error| error.to_string())?;
         let text = zstd::stream::decode_all(packed.as_ref()).map_err(|error| error.to_string())?;
         serde_json::from_slice(&text).map_err(|error| error.to_string())
     }
 
-    /// The whole content of a file.
-    pub(crate) fn content(&self, name: &str) -> Option<Bytes> {
+    /// The filters.
+    pub(crate) fn filters(&self) -> Result<Filters, String> {
+        let content = self.content(FILTERS).ok_or("index has no filters")?;
+        Filters::open(content).map_err(|error| error.to_string())
+    }
+
+    fn content(&self, name: &str) -> Option<Blob> {
         self.files.get(Path::new(name)).cloned()
-    }
-}
-
-/// The bytes of one file; reads copy their range.
-#[derive(Debug)]
-struct Region(Bytes);
-
-impl HasLen for Region {
-    fn len(&self) -> usize {
-        self.0.len()
-    }
-}
-
-impl FileHandle for Region {
-    fn read_bytes(&self, range: Range<usize>) -> io::Result<OwnedBytes> {
-        self.0
-            .get(range)
-            .map(|bytes| OwnedBytes::new(bytes.to_vec()))
-            .ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, "read beyond the end of an index file"))
     }
 }
 
@@ -186,7 +202,7 @@ fn read_only() -> io::Error {
 impl Directory for EmbeddedDirectory {
     fn get_file_handle(&self, path: &Path) -> Result<Arc<dyn FileHandle>, OpenReadError> {
         match self.files.get(path) {
-            Some(bytes) => Ok(Arc::new(Region(bytes.clone()))),
+            Some(bytes) => Ok(Arc::new(bytes.clone())),
             None => Err(OpenReadError::FileDoesNotExist(path.to_path_buf())),
         }
     }
@@ -205,7 +221,10 @@ impl Directory for EmbeddedDirectory {
 
     fn atomic_read(&self, path: &Path) -> Result<Vec<u8>, OpenReadError> {
         match self.files.get(path) {
-            Some(bytes) => Ok(bytes.to_vec()),
+            Some(bytes) => bytes
+                .read_all()
+                .map(Vec::from)
+                .map_err(|error| OpenReadError::IoError { io_error: Arc::new(error), filepath: path.to_path_buf() }),
             None => Err(OpenReadError::FileDoesNotExist(path.to_path_buf())),
         }
     }

@@ -9,8 +9,9 @@
 //! 32 bits, little endian), then the filter (descriptor and fingerprints as `xorf` writes them). No bytes: no such
 //! value; [`ANYTHING`]: any value may be in the block.
 
-use bytes::Bytes;
+use crate::objects::Blob;
 use roaring::RoaringBitmap;
+use std::io;
 use std::ops::Range;
 use xorf::{BinaryFuse8, BinaryFuse8Ref, DmaSerializable, Filter as _, FilterRef as _};
 use xxhash_rust::xxh3::Xxh3Default;
@@ -19,7 +20,7 @@ use xxhash_rust::xxh3::Xxh3Default;
 const BLOCK_ROWS: u32 = 4096;
 /// Instead of a length: the block has no filter and may hold any value.
 const ANYTHING: u32 = u32::MAX;
-const HEADER_BYTES: usize = 8;
+const HEADER_BYTES: u64 = 8;
 
 /// The hash of a word.
 pub(crate) fn word_hash(word: &str) -> u64 {
@@ -100,9 +101,9 @@ impl FilterBuilder {
 }
 
 /// The filters of a part.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Filters {
-    bytes: Bytes,
+    bytes: Blob,
     blocks: Vec<Block>,
 }
 
@@ -110,61 +111,72 @@ pub(crate) struct Filters {
 struct Block {
     rows: Range<u32>,
     /// Where the filter stands; `None` when any value may be in the block.
-    filter: Option<Range<usize>>,
+    filter: Option<Range<u64>>,
 }
 
 impl Filters {
-    /// Reads the file; `None` when it is damaged.
-    pub(crate) fn open(bytes: Bytes) -> Option<Self> {
+    /// Looks where the blocks stand. The filters themselves are read when they are asked.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidData`] for a damaged file.
+    pub(crate) fn open(bytes: Blob) -> io::Result<Self> {
+        let damaged = || io::Error::new(io::ErrorKind::InvalidData, "filters are damaged");
         let mut blocks = Vec::new();
-        let (mut at, mut row) = (0_usize, 0_u32);
-        let number = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
-        while at < bytes.len() {
-            let (rows, length) = (number(at)?, number(at + 4)?);
+        let (mut at, mut row) = (0_u64, 0_u32);
+        while at < bytes.length() {
+            let header = bytes.read(at..at + HEADER_BYTES).map_err(|_| damaged())?;
+            let number = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+            let (rows, length) = (number(0), number(4));
             at += HEADER_BYTES;
-            let length_bytes = if length == ANYTHING { 0 } else { length as usize };
-            let end = at.checked_add(length_bytes).filter(|end| *end <= bytes.len())?;
-            if length_bytes > 0 && length_bytes <= BinaryFuse8::DESCRIPTOR_LEN {
-                return None;
+            let length_bytes = if length == ANYTHING { 0 } else { u64::from(length) };
+            let end = at + length_bytes;
+            if end > bytes.length() || (length_bytes > 0 && length_bytes <= BinaryFuse8::DESCRIPTOR_LEN as u64) {
+                return Err(damaged());
             }
-            let rows = row..row.checked_add(rows)?;
+            let rows = row..row.checked_add(rows).ok_or_else(damaged)?;
             row = rows.end;
             blocks.push(Block { rows, filter: (length != ANYTHING).then_some(at..end) });
             at = end;
         }
-        Some(Self { bytes, blocks })
+        Ok(Self { bytes, blocks })
     }
 
     /// The rows of all blocks that may hold the value of this hash, block by block.
-    pub(crate) fn rows_that_may_hold(&self, hash: u64) -> Vec<Range<u32>> {
-        let may_hold = |block: &&Block| match &block.filter {
-            None => true,
-            Some(filter) if filter.is_empty() => false,
-            Some(filter) => {
-                let (descriptor, fingerprints) = self.bytes[filter.clone()].split_at(BinaryFuse8::DESCRIPTOR_LEN);
-                BinaryFuse8Ref::from_dma(descriptor, fingerprints).contains(&hash)
+    pub(crate) fn rows_that_may_hold(&self, hash: u64) -> io::Result<Vec<Range<u32>>> {
+        let mut found = Vec::new();
+        for block in &self.blocks {
+            let may_hold = match &block.filter {
+                None => true,
+                Some(filter) if filter.is_empty() => false,
+                Some(filter) => {
+                    let filter = self.bytes.read(filter.clone())?;
+                    let (descriptor, fingerprints) = filter.split_at(BinaryFuse8::DESCRIPTOR_LEN);
+                    BinaryFuse8Ref::from_dma(descriptor, fingerprints).contains(&hash)
+                }
+            };
+            if may_hold {
+                found.push(block.rows.clone());
             }
-        };
-        self.blocks.iter().filter(may_hold).map(|block| block.rows.clone()).collect()
+        }
+        Ok(found)
     }
 
-    /// The file of the rows that are kept: blocks stay blocks and keep their filters.
-    pub(crate) fn kept(&self, removed: Option<&RoaringBitmap>) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.bytes.len());
+    /// Writes the file of the rows that are kept: blocks stay blocks and keep their filters.
+    pub(crate) fn write_kept(&self, removed: Option<&RoaringBitmap>, out: &mut dyn io::Write) -> io::Result<()> {
         for block in &self.blocks {
             let gone = removed.map_or(0, |removed| removed.range_cardinality(block.rows.clone()) as u32);
             let rows = block.rows.end - block.rows.start - gone;
             if rows == 0 {
                 continue;
             }
-            out.extend_from_slice(&rows.to_le_bytes());
-            let filter = block.filter.as_ref();
-            out.extend_from_slice(&filter.map_or(ANYTHING, |filter| filter.len() as u32).to_le_bytes());
-            if let Some(filter) = filter {
-                out.extend_from_slice(&self.bytes[filter.clone()]);
+            out.write_all(&rows.to_le_bytes())?;
+            let length = block.filter.as_ref().map_or(ANYTHING, |filter| (filter.end - filter.start) as u32);
+            out.write_all(&length.to_le_bytes())?;
+            if let Some(filter) = &block.filter {
+                out.write_all(&self.bytes.read(filter.clone())?)?;
             }
         }
-        out
+        Ok(())
     }
 
     /// How many rows the blocks have in all.
@@ -186,7 +198,7 @@ mod tests {
             }
             builder.end_row();
         }
-        Filters::open(Bytes::from(builder.finish())).expect("the file is sound")
+        Filters::open(Blob::memory(builder.finish().into())).expect("the file is sound")
     }
 
     #[test]
@@ -195,12 +207,12 @@ mod tests {
         assert_eq!(filters.rows(), 5 * BLOCK_ROWS + 10);
         let mut blocks = 0;
         for row in (0..BLOCK_ROWS).step_by(7).chain([3 * BLOCK_ROWS, 5 * BLOCK_ROWS + 9]) {
-            let found = filters.rows_that_may_hold(word_hash(&format!("id{row}")));
+            let found = filters.rows_that_may_hold(word_hash(&format!("id{row}"))).expect("in memory");
             assert!(found.iter().any(|rows| rows.contains(&row)));
             blocks += found.len();
         }
         assert!(blocks < 620, "{blocks} blocks for 588 values");
-        let common = filters.rows_that_may_hold(word_hash("common"));
+        let common = filters.rows_that_may_hold(word_hash("common")).expect("in memory");
         assert_eq!(common.iter().map(Range::len).sum::<usize>(), 4 * BLOCK_ROWS as usize + 10);
         assert!(common.iter().all(|rows| rows.start != BLOCK_ROWS), "a block without values holds nothing");
     }
@@ -209,17 +221,19 @@ mod tests {
     fn removed_rows_shorten_blocks_and_leave_their_values() {
         let filters = filters(BLOCK_ROWS + 4000);
         let removed: RoaringBitmap = (0..10).chain(BLOCK_ROWS..BLOCK_ROWS + 4000).collect();
-        let kept = Filters::open(Bytes::from(filters.kept(Some(&removed)))).expect("the file is sound");
+        let mut kept = Vec::new();
+        filters.write_kept(Some(&removed), &mut kept).expect("in memory");
+        let kept = Filters::open(Blob::memory(kept.into())).expect("the file is sound");
         assert_eq!(kept.rows(), BLOCK_ROWS - 10);
-        let found = kept.rows_that_may_hold(word_hash("id4000"));
+        let found = kept.rows_that_may_hold(word_hash("id4000")).expect("in memory");
         assert!(found.len() == 1 && found[0] == (0..BLOCK_ROWS - 10));
     }
 
     #[test]
     fn a_damaged_file_is_not_read() {
-        let bytes = Bytes::from(filters(100).bytes.to_vec());
-        for end in [1, 7, 9, bytes.len() - 1] {
-            assert!(Filters::open(bytes.slice(..end)).is_none(), "cut at {end}");
+        let bytes = filters(100).bytes;
+        for end in [1, 7, 9, bytes.length() - 1] {
+            assert!(Filters::open(bytes.slice(0, end).expect("inside")).is_err(), "cut at {end}");
         }
     }
 }

@@ -1,10 +1,9 @@
 //! The indexes of several parts as the index of one: rows behind each other, removed rows left out.
 
 use super::build::settings;
-use super::embed::{self, Embedded, EmbeddedDirectory};
-use super::filters::Filters;
+use super::embed::{self, Embedded, EmbeddedDirectory, Finished};
 use crate::StoreError;
-use bytes::Bytes;
+use crate::objects::Blob;
 use roaring::RoaringBitmap;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -17,7 +16,7 @@ pub(crate) struct IndexSource<'a> {
     /// The part's path, for errors.
     pub(crate) path: &'a str,
     /// The bytes of the index.
-    pub(crate) bytes: Bytes,
+    pub(crate) bytes: Blob,
     pub(crate) embedded: &'a Embedded,
     /// The rows of the part.
     pub(crate) rows: u32,
@@ -43,9 +42,11 @@ pub(crate) fn merge(
         let corrupt = |reason: &str| StoreError::Corrupt { path: source.path.to_owned(), reason: reason.to_owned() };
         let directory = EmbeddedDirectory::new(&source.bytes, source.embedded).map_err(corrupt)?;
         resources.extend(directory.resources().map_err(|reason| corrupt(&reason))?);
-        let theirs = directory.content(embed::FILTERS).and_then(Filters::open);
-        let theirs = theirs.filter(|filters| filters.rows() == source.rows);
-        filters.extend(theirs.ok_or_else(|| corrupt("index has no fitting filters"))?.kept(source.removed));
+        let theirs = directory.filters().map_err(|reason| corrupt(&reason))?;
+        if theirs.rows() != source.rows {
+            return Err(corrupt("index has filters of other rows"));
+        }
+        filters.push((theirs, source.removed));
         let mut found = Index::open(directory)?.searchable_segments()?;
         let segment = found.pop().filter(|segment| found.is_empty() && segment.meta().max_doc() == source.rows);
         segments.push(segment.ok_or_else(|| corrupt("index has not one document for each row"))?);
@@ -58,9 +59,12 @@ pub(crate) fn merge(
         );
     }
     let directory = MmapDirectory::open(scratch).map_err(tantivy::TantivyError::from)?;
-    let index = tantivy::indexer::merge_filtered_segments(&segments, settings(), alive, directory.clone())?;
+    let index = tantivy::indexer::merge_filtered_segments(&segments, settings(), alive, directory)?;
     let resources: Vec<String> = resources.into_iter().collect();
-    embed::write(&index, &directory, &resources, &filters, offset, out)
+    let kept = |out: &mut dyn std::io::Write| {
+        filters.iter().try_for_each(|(filters, removed)| filters.write_kept(*removed, out))
+    };
+    embed::write(&index, &Finished::Folder(scratch), &resources, kept, offset, out)
 }
 
 fn alive_rows(rows: u32, removed: &RoaringBitmap) -> std::io::Result<AliveBitSet> {

@@ -10,7 +10,8 @@
 //! | 4 | number of rows |
 //! | 1 | signal number |
 //! | 1 | compression: 0 none, 1 zstd |
-//! | 2 | zero |
+//! | 1 | 1 in the first frame of a group commit, else 0: what stands before it was durable when it was written |
+//! | 1 | zero |
 //! | … | payload: Arrow IPC messages ([`super::codec`]) |
 //!
 //! Numbers are little endian.
@@ -22,7 +23,8 @@ use crate::Signal;
 pub(crate) const HEADER_BYTES: usize = 32;
 /// No frame is longer: a length beyond it is damage, not data.
 pub(crate) const MAX_PAYLOAD_BYTES: usize = 1 << 30;
-const MAGIC: &[u8; 4] = b"MJF1";
+/// What every frame starts with.
+pub(crate) const MAGIC: &[u8; 4] = b"MJF1";
 const ZSTD_LEVEL: i32 = 1;
 /// Payloads shorter than this are not compressed.
 const MIN_COMPRESSED: usize = 512;
@@ -42,6 +44,7 @@ pub(crate) struct StoredFrame<'a> {
     pub(crate) position: Position,
     pub(crate) signal: Signal,
     pub(crate) rows: u32,
+    pub(crate) starts_group: bool,
     raw_len: usize,
     compressed: bool,
     payload: &'a [u8],
@@ -66,7 +69,7 @@ impl Frame {
     }
 
     /// Appends the frame's bytes.
-    pub(crate) fn write(&self, position: Position, out: &mut Vec<u8>) {
+    pub(crate) fn write(&self, position: Position, starts_group: bool, out: &mut Vec<u8>) {
         let start = out.len();
         out.extend_from_slice(MAGIC);
         out.extend_from_slice(&[0; 4]);
@@ -74,26 +77,29 @@ impl Frame {
         out.extend_from_slice(&self.raw_len.to_le_bytes());
         out.extend_from_slice(&position.0.to_le_bytes());
         out.extend_from_slice(&self.rows.to_le_bytes());
-        out.extend_from_slice(&[self.signal as u8, u8::from(self.compressed), 0, 0]);
+        out.extend_from_slice(&[self.signal as u8, u8::from(self.compressed), u8::from(starts_group), 0]);
         out.extend_from_slice(&self.payload);
         let checksum = crc32c::crc32c(&out[start + 8..]);
         out[start + 4..start + 8].copy_from_slice(&checksum.to_le_bytes());
     }
 }
 
+/// The length of a frame's payload, by its header; the reason when it is none.
+pub(crate) fn payload_length(header: &[u8]) -> Result<usize, &'static str> {
+    let header = header.get(..HEADER_BYTES).ok_or("frame header is cut off")?;
+    if &header[..4] != MAGIC {
+        return Err("frame does not start with its magic");
+    }
+    let length = u32::from_le_bytes([header[8], header[9], header[10], header[11]]) as usize;
+    if length > MAX_PAYLOAD_BYTES { Err("frame length is absurd") } else { Ok(length) }
+}
+
 impl<'a> StoredFrame<'a> {
     /// Reads the frame at the start of the bytes and gives it with its length; the reason when there is none.
     pub(crate) fn read(bytes: &'a [u8]) -> Result<(Self, usize), &'static str> {
-        let header = bytes.get(..HEADER_BYTES).ok_or("frame header is cut off")?;
-        if &header[..4] != MAGIC {
-            return Err("frame does not start with its magic");
-        }
+        let length = HEADER_BYTES + payload_length(bytes)?;
+        let header = &bytes[..HEADER_BYTES];
         let number = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-        let payload_len = number(8) as usize;
-        if payload_len > MAX_PAYLOAD_BYTES {
-            return Err("frame length is absurd");
-        }
-        let length = HEADER_BYTES + payload_len;
         let whole = bytes.get(..length).ok_or("frame payload is cut off")?;
         if crc32c::crc32c(&whole[8..]) != number(4) {
             return Err("frame checksum differs");
@@ -103,6 +109,7 @@ impl<'a> StoredFrame<'a> {
             position: Position(u64::from(number(16)) | u64::from(number(20)) << 32),
             signal,
             rows: number(24),
+            starts_group: header[30] == 1,
             raw_len: number(12) as usize,
             compressed: header[29] == 1,
             payload: &whole[HEADER_BYTES..],
@@ -130,10 +137,11 @@ mod tests {
     fn a_frame_comes_back_and_any_flipped_byte_is_noticed() {
         let raw = b"some bytes that repeat, repeat, repeat, repeat".repeat(20);
         let mut bytes = Vec::new();
-        Frame::new(Signal::Spans, 7, raw.clone()).write(Position(u64::MAX - 1), &mut bytes);
+        Frame::new(Signal::Spans, 7, raw.clone()).write(Position(u64::MAX - 1), true, &mut bytes);
         let (frame, length) = StoredFrame::read(&bytes).expect("frame");
         assert_eq!(length, bytes.len());
         assert_eq!((frame.position, frame.signal, frame.rows), (Position(u64::MAX - 1), Signal::Spans, 7));
+        assert!(frame.starts_group);
         assert_eq!(frame.raw().expect("payload").as_ref(), raw.as_slice());
         for index in 0..bytes.len() {
             bytes[index] ^= 0x40;

@@ -8,32 +8,46 @@
 //! | 4 | CRC-32C of the rest of the head |
 //! | 4 | length of the rest of the head |
 //! | per signal | 4 bytes length, Arrow IPC schema message |
+//! | 8 | number of the segment before, 0 when there is none |
+//! | 8 | bytes of it that count: what stands behind them was refused, though it could not be cut off |
 //!
-//! Frames ([`super::frame`]) follow without gaps.
+//! Frames ([`super::frame`]) follow without gaps. Numbers are little endian.
 
 use super::{Position, codec};
+use crate::files::{Files, NewFile};
 use crate::{Signal, StoreError};
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 const MAGIC: &[u8; 8] = b"MANGRUJ1";
 const SUFFIX: &str = ".journal";
+/// Segments in which something was not readable are not removed but get this behind their names.
+const DAMAGED_SUFFIX: &str = ".damaged";
+/// Bytes of a head before the part that the checksum covers.
+const FIXED_HEAD_BYTES: usize = 16;
+/// No head is longer.
+const MAX_HEAD_BYTES: usize = 1 << 20;
 
 /// The segment files of a journal folder, the newest one open for appending.
 #[derive(Debug)]
 pub(crate) struct Segments {
+    files: Arc<dyn Files>,
     folder: PathBuf,
     active: Option<Active>,
     next_number: u64,
     closed: BTreeMap<u64, Closed>,
+    /// The segment that was closed last, and its bytes that count.
+    before: (u64, u64),
+    /// Whether bytes that were refused stand at its end.
+    is_uncut: bool,
 }
 
 #[derive(Debug)]
 struct Active {
     number: u64,
-    file: File,
+    file: Box<dyn NewFile>,
     bytes: u64,
     newest: [Position; 3],
 }
@@ -44,6 +58,19 @@ pub(crate) struct Closed {
     pub(crate) bytes: u64,
     /// The highest position per signal; zero where the segment holds none.
     pub(crate) newest: [Position; 3],
+    /// Whether something in it could not be read.
+    pub(crate) is_damaged: bool,
+}
+
+/// What a segment's head says.
+#[derive(Debug)]
+pub(crate) struct Head {
+    /// The Arrow IPC schema messages, by signal.
+    pub(crate) schemas: [Vec<u8>; 3],
+    /// Bytes of the head.
+    pub(crate) length: u64,
+    /// The number of the segment before, and its bytes that count.
+    pub(crate) before: Option<(u64, u64)>,
 }
 
 fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> StoreError {
@@ -51,71 +78,83 @@ fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Store
     move |source| StoreError::Io { action, path, source }
 }
 
-/// Makes the names in a folder durable.
-pub(crate) fn sync_folder(folder: &Path) -> Result<(), StoreError> {
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(io("sync", folder))
+fn little_endian(bytes: &[u8]) -> usize {
+    u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize
+}
+
+/// The bytes that a segment starts with.
+fn head(before: (u64, u64)) -> Result<Vec<u8>, StoreError> {
+    let mut body = Vec::new();
+    for signal in Signal::ALL {
+        let message = codec::schema_message(&signal.schema())?;
+        body.extend_from_slice(&(message.len() as u32).to_le_bytes());
+        body.extend_from_slice(&message);
+    }
+    body.extend_from_slice(&before.0.to_le_bytes());
+    body.extend_from_slice(&before.1.to_le_bytes());
+    let mut head = MAGIC.to_vec();
+    head.extend_from_slice(&crc32c::crc32c(&body).to_le_bytes());
+    head.extend_from_slice(&(body.len() as u32).to_le_bytes());
+    head.extend_from_slice(&body);
+    Ok(head)
+}
+
+/// Bytes of the whole head, from its first ones; `None` when these are not the start of a head.
+pub(crate) fn head_length(first: &[u8]) -> Option<usize> {
+    let first = first.get(..FIXED_HEAD_BYTES).filter(|first| &first[..8] == MAGIC)?;
+    Some(FIXED_HEAD_BYTES + little_endian(&first[12..])).filter(|length| *length <= MAX_HEAD_BYTES)
+}
+
+/// Reads a whole head.
+pub(crate) fn read_head(bytes: &[u8]) -> Result<Head, &'static str> {
+    let length = head_length(bytes).ok_or("segment does not start with its magic")?;
+    let mut body = bytes.get(FIXED_HEAD_BYTES..length).ok_or("segment head is cut off")?;
+    if crc32c::crc32c(body) as usize != little_endian(&bytes[8..]) {
+        return Err("segment head checksum differs");
+    }
+    let mut schemas: [Vec<u8>; 3] = Default::default();
+    for schema in &mut schemas {
+        let (size, rest) = body.split_at_checked(4).ok_or("segment head is too short")?;
+        let (taken, rest) = rest.split_at_checked(little_endian(size)).ok_or("segment head is too short")?;
+        *schema = taken.to_vec();
+        body = rest;
+    }
+    let number = |bytes: &[u8]| bytes.try_into().map(u64::from_le_bytes).unwrap_or_default();
+    let before = body.split_at_checked(8).map(|(before, bytes)| (number(before), number(bytes)));
+    Ok(Head { schemas, length: length as u64, before: before.filter(|(before, _)| *before > 0) })
 }
 
 impl Segments {
-    /// Takes over a folder whose segments were recovered.
-    pub(crate) fn new(folder: PathBuf, closed: BTreeMap<u64, Closed>) -> Self {
-        let next_number = closed.keys().next_back().map_or(1, |last| last + 1);
-        Self { folder, active: None, next_number, closed }
+    /// A folder whose segments are not known yet: see [`Self::adopt`].
+    pub(crate) fn new(files: Arc<dyn Files>, folder: PathBuf) -> Self {
+        Self { files, folder, active: None, next_number: 1, closed: BTreeMap::new(), before: (0, 0), is_uncut: false }
+    }
+
+    /// Takes over the segments that were recovered.
+    pub(crate) fn adopt(&mut self, closed: BTreeMap<u64, Closed>) {
+        if let Some((number, last)) = closed.last_key_value() {
+            self.next_number = number + 1;
+            self.before = (*number, last.bytes);
+        }
+        self.closed = closed;
     }
 
     /// The folder's segment files, oldest first.
-    pub(crate) fn list(folder: &Path) -> Result<Vec<(u64, PathBuf)>, StoreError> {
+    pub(crate) fn list(files: &dyn Files, folder: &Path) -> Result<Vec<(u64, PathBuf)>, StoreError> {
         let mut found = Vec::new();
-        for entry in std::fs::read_dir(folder).map_err(io("list", folder))? {
-            let path = entry.map_err(io("list", folder))?.path();
-            let number = path
+        for entry in files.list(folder).map_err(io("list", folder))? {
+            let number = entry
+                .path
                 .file_name()
                 .and_then(|name| name.to_str())
                 .and_then(|name| name.strip_suffix(SUFFIX))
                 .and_then(|digits| digits.parse().ok());
             if let Some(number) = number {
-                found.push((number, path));
+                found.push((number, entry.path));
             }
         }
         found.sort_unstable();
         Ok(found)
-    }
-
-    /// The bytes that every segment starts with.
-    fn head() -> Result<Vec<u8>, StoreError> {
-        let mut body = Vec::new();
-        for signal in Signal::ALL {
-            let message = codec::schema_message(&signal.schema())?;
-            body.extend_from_slice(&(message.len() as u32).to_le_bytes());
-            body.extend_from_slice(&message);
-        }
-        let mut head = MAGIC.to_vec();
-        head.extend_from_slice(&crc32c::crc32c(&body).to_le_bytes());
-        head.extend_from_slice(&(body.len() as u32).to_le_bytes());
-        head.extend_from_slice(&body);
-        Ok(head)
-    }
-
-    /// Reads a head and gives the schema messages, by signal, and the head's length.
-    pub(crate) fn read_head(bytes: &[u8]) -> Result<([&[u8]; 3], usize), &'static str> {
-        let fixed = bytes.get(..16).ok_or("segment head is cut off")?;
-        if &fixed[..8] != MAGIC {
-            return Err("segment does not start with its magic");
-        }
-        let number = |bytes: &[u8]| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-        let length = number(&fixed[12..]) as usize;
-        let mut body = bytes.get(16..16 + length).ok_or("segment head is cut off")?;
-        if crc32c::crc32c(body) != number(&fixed[8..]) {
-            return Err("segment head checksum differs");
-        }
-        let mut messages: [&[u8]; 3] = [&[]; 3];
-        for message in &mut messages {
-            let (size, rest) = body.split_at_checked(4).ok_or("segment head is too short")?;
-            let (taken, rest) = rest.split_at_checked(number(size) as usize).ok_or("segment head is too short")?;
-            *message = taken;
-            body = rest;
-        }
-        Ok((messages, 16 + length))
     }
 
     /// Appends bytes to the newest segment, durably, and remembers which positions they hold.
@@ -129,9 +168,10 @@ impl Segments {
             self.active = Some(self.create()?);
         }
         let Some(active) = self.active.as_mut() else { return Err(StoreError::Closing) };
-        let written = active.file.write_all(bytes).and_then(|()| active.file.sync_data());
+        let written = active.file.write_all(bytes).and_then(|()| active.file.sync());
         if let Err(error) = written {
-            let _ = active.file.set_len(active.bytes).and_then(|()| active.file.sync_all());
+            // Where even that fails, the next segment's head says that these bytes do not count.
+            self.is_uncut = active.file.cut(active.bytes).and_then(|()| active.file.sync()).is_err();
             self.close_active();
             return Err(StoreError::JournalWrite(error.to_string()));
         }
@@ -146,16 +186,27 @@ impl Segments {
         let number = self.next_number;
         self.next_number += 1;
         let path = self.path(number);
-        let mut file = OpenOptions::new().create_new(true).append(true).open(&path).map_err(io("create", &path))?;
-        let head = Self::head()?;
-        file.write_all(&head).and_then(|()| file.sync_all()).map_err(io("write", &path))?;
-        sync_folder(&self.folder)?;
+        let mut file = self.files.create(&path).map_err(io("create", &path))?;
+        let head = head(self.before)?;
+        file.write_all(&head).and_then(|()| file.sync()).map_err(io("write", &path))?;
+        self.files.sync_folder(&self.folder).map_err(io("sync", &self.folder))?;
+        self.is_uncut = false;
         Ok(Active { number, file, bytes: head.len() as u64, newest: [Position(0); 3] })
+    }
+
+    /// Leaves the folder so that nothing that was refused comes back at the next start.
+    pub(crate) fn finish(&mut self) -> Result<(), StoreError> {
+        if self.is_uncut {
+            self.active = Some(self.create()?);
+        }
+        Ok(())
     }
 
     fn close_active(&mut self) {
         if let Some(active) = self.active.take() {
-            self.closed.insert(active.number, Closed { bytes: active.bytes, newest: active.newest });
+            self.before = (active.number, active.bytes);
+            let closed = Closed { bytes: active.bytes, newest: active.newest, is_damaged: false };
+            self.closed.insert(active.number, closed);
         }
     }
 
@@ -170,14 +221,16 @@ impl Segments {
         if self.active.as_ref().is_some_and(|active| active.newest != [Position(0); 3] && covered(&active.newest)) {
             self.close_active();
         }
-        let numbers: Vec<u64> =
-            self.closed.iter().filter(|(_, closed)| covered(&closed.newest)).map(|(number, _)| *number).collect();
-        for number in numbers {
+        let covered = self.closed.iter().filter(|(_, closed)| covered(&closed.newest));
+        let numbers: Vec<(u64, bool)> = covered.map(|(number, closed)| (*number, closed.is_damaged)).collect();
+        for (number, is_damaged) in numbers {
             let path = self.path(number);
-            match std::fs::remove_file(&path) {
-                Ok(()) => {}
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => return Err(io("remove", &path)(error)),
+            if is_damaged {
+                let mut aside = path.clone().into_os_string();
+                aside.push(DAMAGED_SUFFIX);
+                self.files.rename(&path, Path::new(&aside)).map_err(io("set aside", &path))?;
+            } else {
+                self.files.remove(&path).map_err(io("remove", &path))?;
             }
             self.closed.remove(&number);
         }

@@ -93,7 +93,7 @@ fn commit(
     let first = *next;
     for (entry, number) in group.iter().zip(first..) {
         let position = Position(number);
-        entry.frame.write(position, &mut buffer);
+        entry.frame.write(position, number == first, &mut buffer);
         newest[entry.signal as usize] = position;
         *next = number + 1;
     }

@@ -1,9 +1,11 @@
 //! Several part files as one: row groups are copied as they are, indexes merged. Rows that are left out are what makes a
 //! row group be written anew.
 
-use super::write::{description, properties};
+use super::write::{FOOTER_END, description, footer_bytes, properties};
 use super::{OpenPart, PartRecord};
+use crate::files::{Files, NewFile};
 use crate::index::{self, Embedded, IndexBuilder, IndexSource, METADATA_KEY};
+use crate::objects::{Blob, checksum};
 use crate::{Signal, StoreError};
 use arrow::record_batch::RecordBatch;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -13,7 +15,6 @@ use parquet::column::writer::ColumnCloseResult;
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use parquet::file::writer::SerializedFileWriter;
 use roaring::RoaringBitmap;
-use std::fs::File;
 use std::io::BufWriter;
 use std::path::Path;
 use std::sync::Arc;
@@ -25,8 +26,8 @@ const INDEXED_ROWS: usize = 8192;
 pub(crate) struct MergeSource {
     pub(crate) record: PartRecord,
     pub(super) open: Arc<OpenPart>,
-    /// The file, where it is one of this machine: it is read, not mapped, so that copying takes no memory.
-    pub(super) file: Option<File>,
+    /// The file's bytes: read, not mapped, so that copying takes no memory.
+    pub(super) file: Blob,
     pub(crate) removed: Option<RoaringBitmap>,
 }
 
@@ -36,6 +37,7 @@ pub(crate) struct MergedFile {
     pub(crate) rows: u64,
     pub(crate) bytes: u64,
     pub(crate) index_bytes: u64,
+    pub(crate) footer_bytes: u64,
     pub(crate) crc32c: u32,
 }
 
@@ -48,7 +50,7 @@ pub(crate) enum Indexing {
     Anew,
 }
 
-type Writer = SerializedFileWriter<BufWriter<File>>;
+type Writer = SerializedFileWriter<BufWriter<Box<dyn NewFile>>>;
 
 /// Writes the rows of the sources behind each other into a new file, which is durable when this returns. `scratch` is an
 /// empty folder for what grows meanwhile.
@@ -56,6 +58,7 @@ type Writer = SerializedFileWriter<BufWriter<File>>;
 /// # Errors
 /// When a source is damaged or the disk is full; the new file is then of no use.
 pub(crate) fn merge(
+    files: &dyn Files,
     signal: Signal,
     sources: &[MergeSource],
     path: &Path,
@@ -64,7 +67,7 @@ pub(crate) fn merge(
 ) -> Result<MergedFile, StoreError> {
     let failed =
         |action: &'static str| move |source| StoreError::Io { action, path: path.display().to_string(), source };
-    let file = File::create_new(path).map_err(failed("create"))?;
+    let file = files.create(path).map_err(failed("create"))?;
     let Some(first) = sources.first() else {
         return Err(StoreError::Corrupt { path: path.display().to_string(), reason: "nothing to merge".to_owned() });
     };
@@ -86,11 +89,14 @@ pub(crate) fn merge(
         index_rows(signal, sources, offset, &mut Raw(&mut writer))?
     };
     writer.append_key_value_metadata(description(&embedded)?);
-    let file = writer.into_inner()?.into_inner().map_err(|error| failed("write")(error.into_error()))?;
-    file.sync_all().map_err(failed("sync"))?;
-    let bytes = file.metadata().map_err(failed("look at"))?.len();
-    let crc32c = checksum(path).map_err(failed("read"))?;
-    Ok(MergedFile { rows, bytes, index_bytes: embedded.length, crc32c })
+    let mut file = writer.into_inner()?.into_inner().map_err(|error| failed("write")(error.into_error()))?;
+    file.sync().map_err(failed("sync"))?;
+    drop(file);
+    // Of the file as it can be read back.
+    let (bytes, crc32c) = checksum(files, path)?;
+    let last =
+        files.open(path).and_then(|file| file.read(bytes.saturating_sub(FOOTER_END)..bytes)).map_err(failed("read"))?;
+    Ok(MergedFile { rows, bytes, index_bytes: embedded.length, footer_bytes: footer_bytes(&last), crc32c })
 }
 
 fn merge_indexes(
@@ -101,7 +107,7 @@ fn merge_indexes(
 ) -> Result<Embedded, StoreError> {
     let mut indexes = Vec::with_capacity(sources.len());
     for source in sources {
-        if let Some((bytes, embedded)) = source.open.index_bytes(&source.record)? {
+        if let Some((bytes, embedded)) = source.open.index_bytes(&source.file, &source.record)? {
             indexes.push(IndexSource {
                 path: &source.record.path,
                 bytes,
@@ -124,7 +130,7 @@ fn index_rows(
     let mut index = IndexBuilder::new(signal)?;
     for source in sources {
         let mut reader =
-            ParquetRecordBatchReaderBuilder::new_with_metadata(source.open.bytes.clone(), source.open.metadata.clone())
+            ParquetRecordBatchReaderBuilder::new_with_metadata(source.file.clone(), source.open.metadata.clone())
                 .with_batch_size(INDEXED_ROWS);
         if let Some(removed) = &source.removed {
             let all: RoaringBitmap = (0..source.record.rows).collect();
@@ -150,20 +156,6 @@ impl std::io::Write for Raw<'_> {
     }
 }
 
-/// CRC-32C of a file as it can be read back.
-fn checksum(path: &Path) -> std::io::Result<u32> {
-    use std::io::Read as _;
-    let mut file = File::open(path)?;
-    let mut piece = vec![0; 1 << 20];
-    let mut crc32c = 0;
-    loop {
-        match file.read(&mut piece)? {
-            0 => return Ok(crc32c),
-            length => crc32c = crc32c::crc32c_append(crc32c, &piece[..length]),
-        }
-    }
-}
-
 /// Copies a part's row groups and gives how many rows that were.
 fn copy_rows(source: &MergeSource, signal: Signal, writer: &mut Writer) -> Result<u64, StoreError> {
     let mut copied = 0;
@@ -186,8 +178,7 @@ fn copy_rows(source: &MergeSource, signal: Signal, writer: &mut Writer) -> Resul
 
 fn copy_group(source: &MergeSource, number: usize, writer: &mut Writer) -> Result<(), StoreError> {
     let metadata = source.open.metadata.metadata();
-    let reader =
-        ParquetRecordBatchReaderBuilder::new_with_metadata(source.open.bytes.clone(), source.open.metadata.clone());
+    let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(source.file.clone(), source.open.metadata.clone());
     let group = metadata.row_group(number);
     let mut out = writer.next_row_group()?;
     for (place, column) in group.columns().iter().enumerate() {
@@ -200,10 +191,7 @@ fn copy_group(source: &MergeSource, number: usize, writer: &mut Writer) -> Resul
             column_index: column_index.filter(|index| !matches!(index, ColumnIndexMetaData::NONE)),
             offset_index: metadata.offset_index().and_then(|groups| groups.get(number)?.get(place)).cloned(),
         };
-        match &source.file {
-            Some(file) => out.append_column(file, closed)?,
-            None => out.append_column(&source.open.bytes, closed)?,
-        }
+        out.append_column(&source.file, closed)?;
     }
     out.close()?;
     Ok(())
@@ -228,7 +216,7 @@ fn rewrite_group(
         }
         from = row + 1;
     }
-    let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(source.open.bytes.clone(), metadata)
+    let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(source.file.clone(), metadata)
         .with_row_groups(vec![number])
         .with_row_selection(RowSelection::from_consecutive_ranges(kept.into_iter(), rows))
         .build()?;

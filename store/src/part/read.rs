@@ -2,10 +2,10 @@
 
 use super::PartRecord;
 use crate::StoreError;
+use crate::objects::Blob;
 use arrow::array::RecordBatchReader as _;
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
-use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
@@ -30,7 +30,7 @@ pub struct PartReader {
 impl PartReader {
     pub(super) fn new(
         record: &PartRecord,
-        bytes: Bytes,
+        bytes: Blob,
         metadata: ArrowReaderMetadata,
         columns: &[&str],
         rows: Option<&RoaringBitmap>,

@@ -23,6 +23,9 @@ pub(crate) struct WrittenPart {
     pub(crate) bytes: Vec<u8>,
     pub(crate) rows: u64,
     pub(crate) index_bytes: u64,
+    pub(crate) footer_bytes: u64,
+    /// CRC-32C of the bytes.
+    pub(crate) crc32c: u32,
 }
 
 /// Takes a part's rows in their order and makes the file.
@@ -55,8 +58,19 @@ impl PartWriter {
         let embedded = self.index.finish(offset, &mut Raw(&mut self.writer))?;
         self.writer.append_key_value_metadata(description(&embedded)?);
         let (rows, index_bytes) = (self.rows, embedded.length);
-        Ok(WrittenPart { bytes: self.writer.into_inner()?, rows, index_bytes })
+        let bytes = self.writer.into_inner()?;
+        let (footer_bytes, crc32c) = (footer_bytes(&bytes), crc32c::crc32c(&bytes));
+        Ok(WrittenPart { bytes, rows, index_bytes, footer_bytes, crc32c })
     }
+}
+
+/// Bytes at a file's end that say how long its footer is: the length and the magic.
+pub(super) const FOOTER_END: u64 = 8;
+
+/// The length of a Parquet file's footer, by the file's last bytes.
+pub(super) fn footer_bytes(file: &[u8]) -> u64 {
+    let length = file.len().checked_sub(FOOTER_END as usize).and_then(|at| file.get(at..at + 4));
+    length.and_then(|bytes| bytes.try_into().ok()).map_or(0, |bytes| u64::from(u32::from_le_bytes(bytes)))
 }
 
 /// Bytes between the last row group and the footer.

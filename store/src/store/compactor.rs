@@ -1,8 +1,8 @@
 //! Merging parts in the background, and removing the files of parts that are gone.
 
 use super::{Store, sealer};
-use crate::part::{Indexing, MergeSource, Part, PartId, PartRecord, merge};
-use crate::{Expired, Signal, StoreError, compaction, retention};
+use crate::part::{Indexing, MergeSource, Part, PartId, PartRecord, Place, merge};
+use crate::{Expired, Memory, Signal, StoreError, compaction, retention};
 use parking_lot::Mutex;
 use roaring::RoaringBitmap;
 use std::path::PathBuf;
@@ -26,9 +26,11 @@ impl Retired {
     }
 
     /// Parts that no query of ours reads any more, and that others had time to finish with.
-    fn due(&self, grace: Duration) -> Vec<Arc<Part>> {
+    pub(super) fn due(&self, grace: Duration, place: Place) -> Vec<Arc<Part>> {
         let mut parts = self.0.lock();
-        let is_due = |(since, part): &(Instant, Arc<Part>)| since.elapsed() >= grace && Arc::strong_count(part) == 1;
+        let is_due = |(since, part): &(Instant, Arc<Part>)| {
+            part.record().place == place && since.elapsed() >= grace && Arc::strong_count(part) == 1
+        };
         let (due, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut *parts).into_iter().partition(is_due);
         *parts = kept;
         due.into_iter().map(|(_, part)| part).collect()
@@ -68,7 +70,7 @@ pub(super) async fn run(store: Weak<Store>, stop: CancellationToken) {
     }
 }
 
-fn now_ns() -> i64 {
+pub(super) fn now_ns() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as i64)
 }
 
@@ -77,10 +79,13 @@ impl Store {
     pub(super) async fn compact(&self, signal: Signal) -> Result<bool, StoreError> {
         let _one_at_a_time = self.merging.lock().await;
         let parts = self.parts(signal);
-        let sound = parts.iter().filter(|part| !part.is_damaged()).map(|part| part.record());
+        let can_be_read = |part: &&Arc<Part>| !part.is_damaged() && (!part.is_remote() || self.remote_is_well());
+        let sound = parts.iter().filter(can_be_read).map(|part| part.record());
         let Some(chosen) = compaction::choose(sound, now_ns()) else {
             return Ok(false);
         };
+        // Later, when sealing has given back what it takes.
+        let Some(_memory) = self.memory.upkeep.try_reserve(Memory::merge_needs()) else { return Ok(false) };
         let sources: Vec<(Arc<Part>, Option<RoaringBitmap>)> = chosen
             .iter()
             .filter_map(|id| parts.iter().find(|part| part.id() == *id))
@@ -92,7 +97,8 @@ impl Store {
 
     /// Compares one part, that was there before this start, with its checksum.
     async fn verify_next(&self) -> Result<(), StoreError> {
-        let is_new = |part: &&Arc<Part>| !self.verified.lock().contains(&part.id());
+        // Remote parts are not fetched for that.
+        let is_new = |part: &&Arc<Part>| !part.is_remote() && !self.verified.lock().contains(&part.id());
         let next = Signal::ALL
             .into_iter()
             .find_map(|signal| self.tables[signal as usize].read().parts().iter().find(is_new).cloned());
@@ -180,7 +186,12 @@ impl Store {
 
     /// Puts a part, or none, in the place of others, in the catalog and for readers, and gives how many rows the others
     /// have. Their files go when nobody reads them any more.
-    async fn swap(&self, signal: Signal, gone: &[PartId], made: Option<PartRecord>) -> Result<u64, StoreError> {
+    pub(super) async fn swap(
+        &self,
+        signal: Signal,
+        gone: &[PartId],
+        made: Option<PartRecord>,
+    ) -> Result<u64, StoreError> {
         self.catalog.replace(signal, gone, made.as_ref()).await?;
         let made = made.map(|record| {
             self.verified.lock().insert(record.id);
@@ -195,7 +206,7 @@ impl Store {
         Ok(rows)
     }
 
-    fn parts(&self, signal: Signal) -> Vec<Arc<Part>> {
+    pub(super) fn parts(&self, signal: Signal) -> Vec<Arc<Part>> {
         self.tables[signal as usize].read().parts().to_vec()
     }
 
@@ -231,15 +242,23 @@ impl Store {
         indexing: Indexing,
     ) -> Result<(), StoreError> {
         let started = Instant::now();
+        let id = PartId(ulid::Ulid::generate());
+        let scratch = Scratch::new(self.config.data_dir.join(SCRATCH).join(id.to_string()))?;
         let mut opened: Vec<MergeSource> = Vec::with_capacity(sources.len());
         for (part, removed) in &sources {
             let all_gone = removed.as_ref().is_some_and(|removed| removed.len() == u64::from(part.rows()));
             if !all_gone {
-                opened.push(part.merge_source(removed.clone()).await?);
+                let fetched = scratch.0.join(format!("source-{}", opened.len()));
+                opened.push(part.merge_source(removed.clone(), &fetched).await?);
             }
         }
         let gone: Vec<PartId> = sources.iter().map(|(part, _)| part.id()).collect();
-        let record = if opened.is_empty() { None } else { Some(self.write_merged(signal, opened, indexing).await?) };
+        let record = if opened.is_empty() {
+            None
+        } else {
+            Some(self.write_merged(id, signal, opened, &scratch, indexing).await?)
+        };
+        drop(scratch);
         let rows = record.as_ref().map_or(0, |record| record.rows);
         self.swap(signal, &gone, record).await?;
         self.merged_parts.fetch_add(gone.len() as u64, Ordering::Relaxed);
@@ -250,55 +269,63 @@ impl Store {
 
     async fn write_merged(
         &self,
+        id: PartId,
         signal: Signal,
         sources: Vec<MergeSource>,
+        scratch: &Scratch,
         indexing: Indexing,
     ) -> Result<PartRecord, StoreError> {
-        let id = PartId(ulid::Ulid::generate());
         let min_time = sources.iter().map(|source| source.record.min_time).min().unwrap_or_default();
         let max_time = sources.iter().map(|source| source.record.max_time).max().unwrap_or_default();
-        let scratch = Scratch::new(self.config.data_dir.join(SCRATCH).join(id.to_string()))?;
         let file = scratch.0.join("part.parquet");
         let merged = {
-            let (file, index) = (file.clone(), scratch.0.join("index"));
+            let (files, file, index) = (Arc::clone(&self.files), file.clone(), scratch.0.join("index"));
             tokio::task::spawn_blocking(move || {
                 std::fs::create_dir(&index).map_err(|source| StoreError::Io {
                     action: "create",
                     path: index.display().to_string(),
                     source,
                 })?;
-                merge(signal, &sources, &file, &index, indexing)
+                merge(files.as_ref(), signal, &sources, &file, &index, indexing)
             })
             .await
             .map_err(|error| StoreError::Corrupt { path: signal.table().to_owned(), reason: error.to_string() })??
         };
-        let footer_bytes = footer_bytes(&file)?;
         let record = PartRecord {
             id,
             signal,
             path: sealer::path(signal, min_time, id),
+            place: Place::Local,
             rows: u32::try_from(merged.rows)
                 .map_err(|error| StoreError::Corrupt { path: signal.table().to_owned(), reason: error.to_string() })?,
             bytes: merged.bytes,
             index_bytes: merged.index_bytes,
-            footer_bytes,
+            footer_bytes: merged.footer_bytes,
             min_time,
             max_time,
             crc32c: merged.crc32c,
         };
-        self.objects.put_file(&record.path, &file).await?;
+        self.objects.adopt(&record.path, &file).await?;
         Ok(record)
     }
 
     /// Removes the files of parts that are gone.
     pub(super) async fn remove_retired(&self) -> Result<(), StoreError> {
-        for part in self.retired.due(self.config.retired_grace) {
+        for part in self.retired.due(self.config.retired_grace, Place::Local) {
             // A query may have opened it again meanwhile.
             self.open_parts.invalidate(&part.id());
-            self.objects.delete(part.path()).await?;
-            self.catalog.forget(part.id()).await?;
+            if let Err(error) = self.remove_file(&part).await {
+                self.retired.add(vec![part]);
+                return Err(error);
+            }
         }
         Ok(())
+    }
+
+    /// Removes the file of a part that is gone.
+    pub(super) async fn remove_file(&self, part: &Part) -> Result<(), StoreError> {
+        self.objects.delete(part.record()).await?;
+        self.catalog.forget(part.id()).await
     }
 }
 
@@ -325,17 +352,4 @@ impl Drop for Scratch {
             tracing::warn!(%error, path = %self.0.display(), "cannot remove a scratch folder");
         }
     }
-}
-
-/// The length of a Parquet file's footer: its last eight bytes are that length and the magic.
-fn footer_bytes(path: &std::path::Path) -> Result<u64, StoreError> {
-    use std::io::{Read as _, Seek as _, SeekFrom};
-    let read = || {
-        let mut file = std::fs::File::open(path)?;
-        file.seek(SeekFrom::End(-8))?;
-        let mut length = [0; 4];
-        file.read_exact(&mut length)?;
-        Ok(u64::from(u32::from_le_bytes(length)))
-    };
-    read().map_err(|source| StoreError::Io { action: "read", path: path.display().to_string(), source })
 }

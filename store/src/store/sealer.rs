@@ -1,8 +1,10 @@
 //! When hot batches are sealed, and how a sealed part is published.
 
 use super::Store;
-use crate::part::{Part, PartId, PartRecord};
-use crate::{Signal, StoreError, seal};
+use super::compactor::SCRATCH;
+use crate::part::{Part, PartId, PartRecord, Place};
+use crate::{Memory, Signal, StoreError, seal};
+use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use chrono::{Datelike as _, Timelike as _};
 use std::sync::atomic::Ordering;
@@ -45,8 +47,8 @@ impl Store {
         let age = table.figures().since.map(|since| since.elapsed());
         drop(table);
         let journal_presses = self.journal_held_bytes.load(Ordering::Relaxed) > self.config.journal_max_bytes / 2;
-        let memory_presses =
-            self.memory.used_bytes() > self.memory.max_bytes() / 4 * 3 && bytes > self.config.seal_bytes / 8;
+        let memory_presses = self.memory.ingest.used_bytes() > self.memory.ingest.max_bytes() / 4 * 3
+            && bytes > self.config.seal_bytes / 8;
         rows >= self.config.seal_rows
             || bytes >= self.config.seal_bytes
             || age.is_some_and(|age| age >= self.config.seal_age)
@@ -58,29 +60,33 @@ impl Store {
         let _one_at_a_time = self.sealing.lock().await;
         let Some(frozen) = self.tables[signal as usize].write().freeze() else { return Ok(()) };
         let newest = frozen.newest;
+        // What is sealed gives its own memory back, so it need not wait for any.
+        let bytes = frozen.batches.iter().map(RecordBatch::get_array_memory_size).sum();
+        let _memory = self.memory.upkeep.reserve_anyway(Memory::seal_needs(bytes));
         let published = async {
             let sealed =
                 tokio::task::spawn_blocking(move || seal::seal(signal, &frozen.batches)).await.map_err(|error| {
                     StoreError::Corrupt { path: signal.table().to_owned(), reason: error.to_string() }
                 })??;
             let id = PartId(ulid::Ulid::generate());
-            let footer_bytes = footer_bytes(&sealed.written.bytes);
             let record = PartRecord {
                 id,
                 signal,
                 path: path(signal, sealed.min_time, id),
+                place: Place::Local,
                 rows: u32::try_from(sealed.written.rows).map_err(|error| StoreError::Corrupt {
                     path: signal.table().to_owned(),
                     reason: error.to_string(),
                 })?,
                 bytes: sealed.written.bytes.len() as u64,
                 index_bytes: sealed.written.index_bytes,
-                footer_bytes,
+                footer_bytes: sealed.written.footer_bytes,
                 min_time: sealed.min_time,
                 max_time: sealed.max_time,
-                crc32c: crc32c::crc32c(&sealed.written.bytes),
+                crc32c: sealed.written.crc32c,
             };
-            self.objects.put(&record.path, Bytes::from(sealed.written.bytes)).await?;
+            let scratch = self.config.data_dir.join(SCRATCH).join(format!("{id}.parquet"));
+            self.objects.put(&record.path, Bytes::from(sealed.written.bytes), &scratch).await?;
             self.catalog.publish(&record, newest).await?;
             Ok::<_, StoreError>(record)
         }
@@ -107,15 +113,6 @@ impl Store {
         self.journal_held_bytes.store(segments.held().0, Ordering::Relaxed);
         Ok(())
     }
-}
-
-/// The length of the Parquet footer: the file's last eight bytes are that length and the magic.
-fn footer_bytes(file: &[u8]) -> u64 {
-    file.len()
-        .checked_sub(8)
-        .and_then(|at| file.get(at..at + 4))
-        .and_then(|bytes| bytes.try_into().ok())
-        .map_or(0, |bytes| u64::from(u32::from_le_bytes(bytes)))
 }
 
 /// `logs/date=2026-11-20/hour=21/<part>.parquet`, by the part's earliest row.

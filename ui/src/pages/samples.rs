@@ -363,6 +363,10 @@ fn status_screen() -> Screen {
         journal_max_bytes: 1_000_000_000,
         memory_used_bytes: 80_000_000,
         memory_max_bytes: 512_000_000,
+        ingest_used_bytes: 60_000_000,
+        ingest_max_bytes: 100_000_000,
+        query_used_bytes: 4_000_000,
+        query_max_bytes: 300_000_000,
         commits: 81_000,
         failed_seals: 0,
         merged_parts: 640,
@@ -373,7 +377,20 @@ fn status_screen() -> Screen {
         expired_rows: 3_200_000,
         retention: vec![mangru_store::Retention::default(); 3],
         recovered_cut_bytes: 0,
+        recovered_damaged_bytes: 0,
         recovered_rows: 21_000,
+        objects: Some(mangru_store::ObjectsStatus {
+            url: format!("s3://lake/{HOSTILE}"),
+            parts: 400,
+            bytes: 90_000_000_000,
+            moved_parts: 12,
+            failed_moves: 1,
+            last_error: Some(HOSTILE.to_owned()),
+            cached_bytes: 700_000_000,
+            cache_max_bytes: 1_073_741_824,
+            cache_hits: 90_000,
+            cache_misses: 4_000,
+        }),
     };
     let intake = json!({
         "intake": [

@@ -10,7 +10,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use leptos::prelude::*;
-use mangru_store::{Retention, StoreStatus, TableStatus};
+use mangru_store::{ObjectsStatus, Retention, StoreStatus, TableStatus};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -52,6 +52,7 @@ pub(crate) fn screen(status: &Status) -> Screen {
         <section aria-labelledby="buffer-head"><h2 id="buffer-head">"Buffer"</h2>{buffer(&status.store)}</section>
         <section aria-labelledby="tables-head"><h2 id="tables-head">"Tables"</h2>{tables(&status.store.tables)}</section>
         <section aria-labelledby="keeping-head"><h2 id="keeping-head">"Keeping"</h2>{keeping(&status.store)}</section>
+        {status.store.objects.as_ref().map(|objects| view! { <section aria-labelledby="objects-head"><h2 id="objects-head">"Object store"</h2>{object_store(objects)}</section> })}
         <section aria-labelledby="config-head"><h2 id="config-head">"Config in force"</h2>
             <div class="scroll" tabindex="0" role="group" aria-label="The config as text"><pre>{status.config_text.clone()}</pre></div>
         </section>
@@ -74,16 +75,20 @@ fn share_used(used: u64, max: u64) -> AnyView {
 fn buffer(store: &StoreStatus) -> AnyView {
     let hot: u64 = store.tables.iter().map(|table| table.hot_rows).sum();
     let failed_class = if store.failed_seals > 0 { "num bad" } else { "num" };
+    let damaged_class = if store.recovered_damaged_bytes > 0 { "num bad" } else { "num" };
     view! {
         <table class="dense facts-table"><tbody>
             <tr><th scope="row">"Journal on disk"</th><td>{share_used(store.journal_bytes, store.journal_max_bytes)}</td></tr>
             <tr><th scope="row">"Journal segments"</th><td class="num">{format::count(store.journal_segments as u64)}</td></tr>
             <tr><th scope="row">"Waiting to be sealed"</th><td class="num">{format::counted(hot, "row")}</td></tr>
-            <tr><th scope="row">"Memory"</th><td>{share_used(store.memory_used_bytes as u64, store.memory_max_bytes as u64)}</td></tr>
+            <tr><th scope="row">"Memory of requests and waiting rows"</th><td>{share_used(store.ingest_used_bytes as u64, store.ingest_max_bytes as u64)}</td></tr>
+            <tr><th scope="row">"Memory of queries"</th><td>{share_used(store.query_used_bytes as u64, store.query_max_bytes as u64)}</td></tr>
+            <tr><th scope="row">"Memory, all"</th><td>{share_used(store.memory_used_bytes as u64, store.memory_max_bytes as u64)}</td></tr>
             <tr><th scope="row">"Group commits since start"</th><td class="num">{format::count(store.commits)}</td></tr>
             <tr><th scope="row">"Seals that failed (each is tried again)"</th><td class=failed_class>{format::count(store.failed_seals)}</td></tr>
             <tr><th scope="row">"Replayed from the journal at start"</th><td class="num">{format::counted(store.recovered_rows, "row")}</td></tr>
             <tr><th scope="row">"Torn tail cut off at start (never acknowledged)"</th><td class="num">{format::bytes(store.recovered_cut_bytes)}</td></tr>
+            <tr><th scope="row">"Journal that could not be read at start (rows may be missing)"</th><td class=damaged_class>{format::bytes(store.recovered_damaged_bytes)}</td></tr>
         </tbody></table>
     }
     .into_any()
@@ -116,6 +121,27 @@ fn keeping(store: &StoreStatus) -> AnyView {
             <tr><th scope="row">"Merges that failed (each is tried again)"</th><td class=failed_class>{format::count(store.failed_merges)}</td></tr>
             <tr><th scope="row">"Damaged parts (their checksum is wrong, their rows are out of reach)"</th><td class=damaged_class>{damaged}</td></tr>
             <tr><th scope="row">"Replaced parts whose files wait for their last reader"</th><td class="num">{format::count(store.retired_parts as u64)}</td></tr>
+        </tbody></table>
+    }
+    .into_any()
+}
+
+/// What is in the object store, and how often it is asked.
+fn object_store(objects: &ObjectsStatus) -> AnyView {
+    let reads = objects.cache_hits + objects.cache_misses;
+    let answered = if reads == 0 { 0.0 } else { objects.cache_hits as f64 / reads as f64 };
+    let state = objects.last_error.clone().unwrap_or_else(|| "well".to_owned());
+    let state_class = if objects.last_error.is_some() { "bad" } else { "" };
+    let failed_class = if objects.failed_moves > 0 { "num bad" } else { "num" };
+    view! {
+        <table class="dense facts-table"><tbody>
+            <tr><th scope="row">"Where"</th><td><code>{objects.url.clone()}</code></td></tr>
+            <tr><th scope="row">"State"</th><td class=state_class>{state}</td></tr>
+            <tr><th scope="row">"Parts there"</th><td class="num">{format!("{}, {}", format::counted(objects.parts as u64, "part"), format::bytes(objects.bytes))}</td></tr>
+            <tr><th scope="row">"Moved there since start"</th><td class="num">{format::counted(objects.moved_parts, "part")}</td></tr>
+            <tr><th scope="row">"Rounds of moving that failed (each is tried again)"</th><td class=failed_class>{format::count(objects.failed_moves)}</td></tr>
+            <tr><th scope="row">"Kept on the local disk for further reads"</th><td>{share_used(objects.cached_bytes, objects.cache_max_bytes)}</td></tr>
+            <tr><th scope="row">"Reads answered by the local disk since start"</th><td class="num">{format!("{} of {}", format::percent(answered), format::count(reads))}</td></tr>
         </tbody></table>
     }
     .into_any()
