@@ -4,6 +4,7 @@ mod admin;
 mod error;
 mod export;
 mod jaeger;
+mod map;
 mod openapi;
 mod rows;
 mod tail;
@@ -20,6 +21,7 @@ pub fn router(service: Arc<QueryService>) -> Router {
         .route("/api/v1/logs/count", get(rows::count_logs))
         .route("/api/v1/spans", get(rows::spans))
         .route("/api/v1/spans/count", get(rows::count_spans))
+        .route("/api/v1/map", get(map::map))
         .route("/api/v1/traces", get(rows::traces))
         .route("/api/v1/traces/{id}", get(rows::trace))
         .route("/api/v1/services", get(rows::services))

@@ -108,7 +108,7 @@ impl Calls {
 }
 
 /// The value that so many of 100 do not exceed (nearest rank); the durations are sorted.
-fn percentile(sorted: &[i64], percent: f64) -> Option<i64> {
+pub(crate) fn percentile(sorted: &[i64], percent: f64) -> Option<i64> {
     let rank = (percent / 100.0 * sorted.len() as f64).ceil() as usize;
     sorted.get(rank.saturating_sub(1).min(sorted.len().saturating_sub(1))).copied()
 }

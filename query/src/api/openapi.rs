@@ -6,12 +6,16 @@ use utoipa::OpenApi;
 /// Mangru's own API.
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "Mangru", description = "Searches, counts, traces, services, stories, SQL and live tail."),
+    info(
+        title = "Mangru",
+        description = "Searches, counts, traces, services and their map, stories, SQL and live tail."
+    ),
     paths(
         super::rows::logs,
         super::rows::count_logs,
         super::rows::spans,
         super::rows::count_spans,
+        super::map::map,
         super::rows::traces,
         super::rows::trace,
         super::rows::services,
