@@ -1,6 +1,7 @@
 //! The HTTP APIs: our own under `/api/v1`, and those that existing tools speak.
 
 mod admin;
+mod compare;
 mod error;
 mod export;
 mod jaeger;
@@ -21,6 +22,8 @@ pub fn router(service: Arc<QueryService>) -> Router {
         .route("/api/v1/logs/count", get(rows::count_logs))
         .route("/api/v1/spans", get(rows::spans))
         .route("/api/v1/spans/count", get(rows::count_spans))
+        .route("/api/v1/logs/compare", get(compare::logs))
+        .route("/api/v1/spans/compare", get(compare::spans))
         .route("/api/v1/map", get(map::map))
         .route("/api/v1/traces", get(rows::traces))
         .route("/api/v1/traces/{id}", get(rows::trace))

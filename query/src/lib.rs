@@ -9,6 +9,7 @@
 mod api;
 mod cells;
 mod columns;
+mod compare;
 mod counts;
 mod delete;
 mod error;
@@ -29,6 +30,7 @@ mod tail;
 mod traces;
 
 pub use api::router;
+pub use compare::{CompareRequest, ComparedField, ComparedKind, ComparedValue, Comparison};
 pub use counts::{CountRequest, CountSeries, Counts};
 pub use delete::{DeleteRequest, Deleted};
 pub use error::{ErrorCode, QueryError};

@@ -8,13 +8,15 @@ use utoipa::OpenApi;
 #[openapi(
     info(
         title = "Mangru",
-        description = "Searches, counts, traces, services and their map, stories, SQL and live tail."
+        description = "Searches, counts, comparisons, traces, services and their map, stories, SQL and live tail."
     ),
     paths(
         super::rows::logs,
         super::rows::count_logs,
         super::rows::spans,
         super::rows::count_spans,
+        super::compare::logs,
+        super::compare::spans,
         super::map::map,
         super::rows::traces,
         super::rows::trace,
