@@ -37,7 +37,7 @@ pub use error::{ErrorCode, QueryError};
 pub use export::{ExportFormat, ExportRequest};
 pub use fields::{Field, FieldValue, FieldValuesRequest};
 pub use logs::LogRow;
-pub use map::{CallFigures, MapEdge, MapNode, MapRequest, NodeKind, Protocol, ServiceMap};
+pub use map::{CallFigures, CallKind, MapEdge, MapNode, MapRequest, NodeKind, ServiceMap};
 pub use request::{Coverage, Page, RowsRequest, now_ns, parse_duration, parse_range, parse_time};
 pub use service::{QueryService, QuerySettings};
 pub use services::{Operation, PreviousWindow, ServiceSummary};

@@ -15,7 +15,7 @@ use crate::scan::{self, Control, ScanCoverage, ScanRequest, blocking};
 use crate::{Coverage, QueryError, QueryService};
 use arrow::array::{AsArray as _, RecordBatch};
 use arrow::datatypes::TimestampNanosecondType;
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use hashbrown::HashSet;
 use join::Shard;
 use links::Link;
@@ -42,7 +42,7 @@ pub struct MapRequest {
     pub query: String,
     /// When these spans started.
     pub range: TimeRange,
-    /// How many spans are joined at most; each takes up to 200 bytes of memory until the answer is made.
+    /// How many spans are joined at most; each takes about 100 bytes of memory until the answer is made.
     pub max_spans: usize,
 }
 
@@ -113,7 +113,7 @@ pub struct MapEdge {
     /// The callee's `id`.
     pub to: String,
     /// What sort of calls.
-    pub kind: Protocol,
+    pub kind: CallKind,
     /// The calls.
     #[serde(flatten)]
     pub figures: CallFigures,
@@ -122,7 +122,7 @@ pub struct MapEdge {
 /// The sort of a call, by the attributes of its two sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Protocol {
+pub enum CallKind {
     /// None of the others.
     Internal,
     /// `http.request.method` is there.
@@ -376,37 +376,39 @@ async fn joined(
             set.push(rows);
         }
     }
-    let mut shards: Vec<Shard> = futures::stream::iter(sets)
-        .map(|set| {
-            let (names, control) = (Arc::clone(names), control.clone());
-            blocking(move || {
-                control.check()?;
-                let spans = set.iter().map(Vec::len).sum();
-                Ok(Shard::new(set.into_iter().flatten(), spans, &names))
-            })
-        })
-        .buffered(PARALLEL)
-        .try_collect()
-        .await?;
-    if !links.is_empty() {
-        shards = blocking(move || {
-            join::resolve(&mut shards, &links);
-            Ok(shards)
-        })
-        .await?;
+    let built = futures::stream::iter(sets).map(|set| {
+        let (names, control) = (Arc::clone(names), control.clone());
+        move || {
+            control.check()?;
+            let spans = set.iter().map(Vec::len).sum();
+            Ok(Shard::new(set.into_iter().flatten(), spans, &names))
+        }
+    });
+    if links.is_empty() {
+        // Each set of traces goes when it is counted.
+        return added(built.map(|build| blocking(move || Ok(build()?.tally()))).buffered(PARALLEL)).await;
     }
-    let mut tallies = futures::stream::iter(shards)
-        .map(|shard| {
-            let control = control.clone();
-            blocking(move || {
-                control.check()?;
-                Ok(shard.tally())
-            })
+    let mut shards: Vec<Shard> = built.map(blocking).buffered(PARALLEL).try_collect().await?;
+    shards = blocking(move || {
+        join::resolve(&mut shards, &links);
+        Ok(shards)
+    })
+    .await?;
+    let tallies = futures::stream::iter(shards).map(|shard| {
+        let control = control.clone();
+        blocking(move || {
+            control.check()?;
+            Ok(shard.tally())
         })
-        .buffered(PARALLEL);
-    let mut all = Tally::default();
-    while let Some(tally) = tallies.try_next().await? {
-        all.append(tally);
-    }
-    Ok(all)
+    });
+    added(tallies.buffered(PARALLEL)).await
+}
+
+async fn added(tallies: impl Stream<Item = Result<Tally, QueryError>>) -> Result<Tally, QueryError> {
+    tallies
+        .try_fold(Tally::default(), |mut all, tally| async move {
+            all.append(tally);
+            Ok(all)
+        })
+        .await
 }

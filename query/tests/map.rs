@@ -3,7 +3,7 @@
 mod calls;
 
 use calls::{CLIENT, CONSUMER, INTERNAL, PRODUCER, SECOND, SERVER, START, Span, batch, span_id, store};
-use mangru_query::{CallFigures, MapRequest, NodeKind, Protocol, QueryService, QuerySettings, ServiceMap};
+use mangru_query::{CallFigures, CallKind, MapRequest, NodeKind, QueryService, QuerySettings, ServiceMap};
 use mangru_store::{Signal, TimeRange};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
@@ -100,19 +100,19 @@ fn service_of(span: &Span) -> Service {
     (span.service.clone(), span.namespace.unwrap_or_default().to_owned())
 }
 
-fn protocol(span: &Span) -> Protocol {
+fn protocol(span: &Span) -> CallKind {
     if matches!(span.kind, PRODUCER | CONSUMER)
         || span.promoted("messaging.system").or(span.promoted("messaging.destination.name")).is_some()
     {
-        Protocol::Messaging
+        CallKind::Messaging
     } else if span.promoted("db.system.name").is_some() {
-        Protocol::Db
+        CallKind::Db
     } else if span.promoted("rpc.service").is_some() {
-        Protocol::Rpc
+        CallKind::Rpc
     } else if span.promoted("http.request.method").is_some() {
-        Protocol::Http
+        CallKind::Http
     } else {
-        Protocol::Internal
+        CallKind::Internal
     }
 }
 
@@ -146,7 +146,7 @@ fn peer(span: &Span, services: &BTreeSet<Service>) -> Option<String> {
     host.or_else(|| of("rpc.service").map(|name| format!("external:rpc/{name}")))
 }
 
-type Weight = (i64, i32, bool, Option<[u8; 8]>, Protocol, Service);
+type Weight = (i64, i32, bool, Option<[u8; 8]>, CallKind, Service);
 
 /// What stays of spans with the same ids: the greatest of these.
 fn weight(span: &Span) -> Weight {
@@ -156,13 +156,13 @@ fn weight(span: &Span) -> Weight {
 #[derive(Debug, Default, PartialEq)]
 struct Expected {
     nodes: BTreeMap<String, (Vec<i64>, u64)>,
-    edges: BTreeMap<(String, String, Protocol), (Vec<i64>, u64)>,
+    edges: BTreeMap<(String, String, CallKind), (Vec<i64>, u64)>,
     spans: u64,
     missing_parents: u64,
 }
 
 impl Expected {
-    fn call(&mut self, from: &str, to: &str, kind: Protocol, duration: i64, is_error: bool) {
+    fn call(&mut self, from: &str, to: &str, kind: CallKind, duration: i64, is_error: bool) {
         let edge = self.edges.entry((from.to_owned(), to.to_owned(), kind)).or_default();
         edge.0.push(duration);
         edge.1 += u64::from(is_error);
@@ -284,8 +284,8 @@ fn expected(all: &[Span], matches: fn(&Span) -> bool, is_filtered: bool) -> Expe
         }));
         for caller in callers {
             let caller = distinct[caller].0;
-            let theirs = if is_outgoing(caller) { protocol(caller) } else { Protocol::Internal };
-            let ours = if is_incoming(span) { protocol(span) } else { Protocol::Internal };
+            let theirs = if is_outgoing(caller) { protocol(caller) } else { CallKind::Internal };
+            let ours = if is_incoming(span) { protocol(span) } else { CallKind::Internal };
             let is_clients = caller.kind == CLIENT && span.kind != CONSUMER;
             let duration = if is_clients { caller.duration } else { span.duration };
             let is_error = span.is_error || (is_outgoing(caller) && caller.is_error);
@@ -333,7 +333,7 @@ fn check(map: &ServiceMap, expected: &Expected, what: &str) {
     assert_eq!((map.spans, map.missing_parents), (expected.spans, expected.missing_parents), "{what}");
     let nodes: BTreeMap<&str, &CallFigures> = map.nodes.iter().map(|node| (node.id.as_str(), &node.figures)).collect();
     assert_eq!(nodes.len(), map.nodes.len(), "{what}: each node once");
-    let edges: BTreeMap<(String, String, Protocol), &CallFigures> =
+    let edges: BTreeMap<(String, String, CallKind), &CallFigures> =
         map.edges.iter().map(|edge| ((edge.from.clone(), edge.to.clone(), edge.kind), &edge.figures)).collect();
     assert_eq!(edges.len(), map.edges.len(), "{what}: each edge once");
     let expected_edges: BTreeMap<_, _> =

@@ -1,6 +1,6 @@
 //! The rows that are joined: a few dozen bytes for each span, read from batches.
 
-use super::Protocol;
+use super::CallKind;
 use super::names::{Names, Peer, ServiceName};
 use crate::QueryError;
 use arrow::array::{Array as _, ArrayRef, AsArray as _, FixedSizeBinaryArray, Int32Array, RecordBatch, StringArray};
@@ -54,7 +54,7 @@ pub(super) struct Row {
     /// A number of [`Names`], or [`NO_PEER`].
     pub(super) peer: u32,
     pub(super) kind: u8,
-    pub(super) protocol: Protocol,
+    pub(super) protocol: CallKind,
     pub(super) is_error: bool,
     /// Whether the search matches it and it started in the range.
     pub(super) is_match: bool,
@@ -304,15 +304,15 @@ impl Rows {
                 names.lock().service_number(ServiceName { name, namespace })
             });
             let protocol = if matches!(kind, PRODUCER | CONSUMER) || peers.is_messaging(row) {
-                Protocol::Messaging
+                CallKind::Messaging
             } else if peers.db_system.has(row) {
-                Protocol::Db
+                CallKind::Db
             } else if peers.rpc_service.has(row) {
-                Protocol::Rpc
+                CallKind::Rpc
             } else if methods.has(row) {
-                Protocol::Http
+                CallKind::Http
             } else {
-                Protocol::Internal
+                CallKind::Internal
             };
             let is_call = matches!(kind, CLIENT | PRODUCER);
             let trace = trace_key(traces.value(row));

@@ -2,7 +2,7 @@
 
 use super::names::{Names, Peer};
 use super::rows::Row;
-use super::{CallFigures, MapEdge, MapNode, NodeKind, Protocol};
+use super::{CallFigures, CallKind, MapEdge, MapNode, NodeKind};
 use crate::services::percentile;
 use hashbrown::{HashMap, HashSet};
 use std::fmt::Write as _;
@@ -65,7 +65,7 @@ struct Service {
 /// What was counted.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
-    edges: HashMap<(Node, Node, Protocol), Calls>,
+    edges: HashMap<(Node, Node, CallKind), Calls>,
     services: HashMap<u32, Service>,
     /// Spans that match, each once.
     pub(super) spans: u64,
@@ -84,7 +84,7 @@ impl Tally {
 
     /// Counts a call with a span on both sides, once.
     pub(super) fn call(&mut self, caller: &Row, callee: &Row) {
-        let mut protocol = Protocol::Internal;
+        let mut protocol = CallKind::Internal;
         if caller.is_outgoing() {
             protocol = protocol.max(caller.protocol);
         }
@@ -97,7 +97,7 @@ impl Tally {
     }
 
     /// Counts a call.
-    pub(super) fn add(&mut self, from: Node, to: Node, protocol: Protocol, duration: i64, is_error: bool) {
+    pub(super) fn add(&mut self, from: Node, to: Node, protocol: CallKind, duration: i64, is_error: bool) {
         self.edges.entry((from, to, protocol)).or_default().push(duration, is_error);
     }
 
@@ -117,7 +117,7 @@ impl Tally {
 
     /// Nodes and edges in an order that does not change with the figures, and whether there were more nodes than an answer holds.
     pub(super) fn finish(self, names: &Names, seconds: f64) -> (Vec<MapNode>, Vec<MapEdge>, bool) {
-        let mut edges: HashMap<(Node, Node, Protocol), Calls> = HashMap::new();
+        let mut edges: HashMap<(Node, Node, CallKind), Calls> = HashMap::new();
         let mut ends: HashMap<Node, Calls> = HashMap::new();
         for ((from, to, protocol), calls) in self.edges {
             let to = named_service(to, names);
