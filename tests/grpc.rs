@@ -101,7 +101,7 @@ fn retry_delay(status: &tonic::Status) -> Option<std::time::Duration> {
 async fn more_than_there_is_room_for_is_asked_to_come_again_and_none_of_it_is_lost() {
     let folder = tempfile::tempdir().expect("folder");
     let limits = [
-        ("MANGRU_STORE_MEMORY_MIB", "16"),
+        ("MANGRU_STORE_INGEST_MIB", "16"),
         ("MANGRU_STORE_SEAL_MIB", "4"),
         ("MANGRU_OTLP_MAX_HTTP_MIB", "4"),
         ("MANGRU_OTLP_MAX_IN_FLIGHT_MIB", "4"),

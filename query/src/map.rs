@@ -42,7 +42,7 @@ pub struct MapRequest {
     pub query: String,
     /// When these spans started.
     pub range: TimeRange,
-    /// How many spans are joined at most; each takes about 100 bytes of memory until the answer is made.
+    /// How many spans are joined at most; each takes about 150 bytes of the query's memory until the answer is made.
     pub max_spans: usize,
 }
 
@@ -255,7 +255,7 @@ impl QueryService {
     /// one from outside.
     ///
     /// # Errors
-    /// A search that is not one, the deadline, too many queries. Beyond `max_spans` the rest is left out and the coverage says so.
+    /// A search that is not one, the deadline, too many queries, more memory than a query may take. Beyond `max_spans` the rest is left out and the coverage says so.
     pub async fn map(&self, request: &MapRequest) -> Result<ServiceMap, QueryError> {
         let started = Instant::now();
         let filter = crate::language::parse(&request.query, Signal::Spans)?;
@@ -270,8 +270,8 @@ impl QueryService {
                 end: range.end.saturating_add(MARGIN_NS),
             },
             names: Mutex::default(),
-            room: Room::new(request.max_spans),
-            links_room: Room::new(request.max_spans),
+            room: Room::new(request.max_spans, &control)?,
+            links_room: Room::new(request.max_spans, &control)?,
         });
         let mut read = self.read(&question, &control).await?;
         let names = Arc::new(std::mem::take(&mut *question.names.lock()));

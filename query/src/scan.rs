@@ -8,7 +8,7 @@ mod plan;
 mod rows;
 
 pub(crate) use aggregate::{ScanCoverage, count, for_each};
-pub(crate) use control::{Control, blocking, exhausted};
+pub(crate) use control::{Control, Held, blocking, exhausted};
 pub(crate) use cursor::Cursor;
 pub(crate) use newest::{Counting, newest};
 pub(crate) use rows::{PartRows, hot_rows, matching_rows, open_part};

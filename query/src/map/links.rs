@@ -43,7 +43,7 @@ pub(super) fn read(
             else {
                 continue;
             };
-            if (is_ours(trace) || is_ours(&target.0)) && room.take(1) == 1 {
+            if (is_ours(trace) || is_ours(&target.0)) && room.take(1)? == 1 {
                 links.push(Link { consumer, target: (trace_key(&target.0), span_key(&span.0)) });
             }
         }

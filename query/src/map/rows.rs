@@ -3,11 +3,12 @@
 use super::CallKind;
 use super::names::{Names, Peer, ServiceName};
 use crate::QueryError;
+use crate::scan::{Control, Held};
 use arrow::array::{Array as _, ArrayRef, AsArray as _, FixedSizeBinaryArray, Int32Array, RecordBatch, StringArray};
 use arrow::datatypes::{Int32Type, Int64Type};
 use hashbrown::HashMap;
 use parking_lot::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Sets of traces that are joined one by one, so that each one's table stays small.
 pub(super) const SHARDS: usize = 16;
@@ -108,28 +109,36 @@ pub(super) enum Mark {
     Match,
 }
 
-/// How many more rows one query may hold.
+/// What a row takes until it is joined, with its place in the table of its set.
+const ROW_BYTES: usize = 2 * size_of::<Row>();
+
+/// How many more rows one query may hold, and their memory.
 #[derive(Debug)]
 pub(super) struct Room {
-    left: AtomicUsize,
+    max_rows: usize,
+    taken: Mutex<(usize, Held)>,
     is_full: AtomicBool,
 }
 
 impl Room {
-    pub(super) const fn new(rows: usize) -> Self {
-        Self { left: AtomicUsize::new(rows), is_full: AtomicBool::new(false) }
+    pub(super) fn new(max_rows: usize, control: &Control) -> Result<Self, QueryError> {
+        Ok(Self { max_rows, taken: Mutex::new((0, control.hold(0)?)), is_full: AtomicBool::new(false) })
     }
 
     /// How many of so many rows there is room for; they are taken.
-    pub(super) fn take(&self, wanted: usize) -> usize {
-        let taken = |left: usize| Some(left - left.min(wanted));
-        let before = match self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken) {
-            Ok(before) | Err(before) => before,
-        };
-        if before < wanted {
+    ///
+    /// # Errors
+    /// When the query may not take the memory of so many.
+    pub(super) fn take(&self, wanted: usize) -> Result<usize, QueryError> {
+        let mut taken = self.taken.lock();
+        let (rows, held) = &mut *taken;
+        let fitting = wanted.min(self.max_rows - *rows);
+        *rows += fitting;
+        held.cover(*rows * ROW_BYTES)?;
+        if fitting < wanted {
             self.is_full.store(true, Ordering::Relaxed);
         }
-        before.min(wanted)
+        Ok(fitting)
     }
 
     /// Whether rows were refused.
@@ -276,7 +285,7 @@ impl Rows {
         names: &Mutex<Names>,
         room: &Room,
     ) -> Result<(), QueryError> {
-        let mut left = room.take(marks.iter().filter(|mark| **mark != Mark::Leave).count());
+        let mut left = room.take(marks.iter().filter(|mark| **mark != Mark::Leave).count())?;
         let traces = ids(batch, "trace_id")?;
         let spans = ids(batch, "span_id")?;
         let parents = ids(batch, "parent_span_id")?;
