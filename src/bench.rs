@@ -2,6 +2,7 @@
 
 mod ingest;
 mod load;
+mod overload;
 mod process;
 mod queries;
 
@@ -12,6 +13,8 @@ use clap::Subcommand;
 pub(crate) enum BenchCommand {
     /// How fast telemetry comes in over gRPC, and what it costs: a server of its own is started in a temporary folder.
     Ingest(ingest::IngestFlags),
+    /// What happens when far more comes in than can be taken: memory, answers, and what is kept.
+    Overload(overload::OverloadFlags),
     /// How long queries take on logs and spans of the same load: a server of its own is started and filled.
     Query(queries::QueryFlags),
 }
@@ -20,6 +23,7 @@ pub(crate) enum BenchCommand {
 pub(crate) async fn run(command: BenchCommand) -> anyhow::Result<()> {
     match command {
         BenchCommand::Ingest(flags) => ingest::run(flags).await,
+        BenchCommand::Overload(flags) => overload::run(flags).await,
         BenchCommand::Query(flags) => queries::run(flags).await,
     }
 }

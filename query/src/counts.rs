@@ -1,13 +1,18 @@
 //! Counting rows over time and by a field.
 
+mod by_index;
+
 use crate::language::{FieldRef, group_keys};
-use crate::scan::{self, ScanRequest};
+use crate::scan::{self, Control, Held, ScanRequest, Shortcut};
 use crate::{Coverage, QueryError, QueryService};
 use arrow::array::{AsArray as _, RecordBatch};
 use arrow::datatypes::TimestampNanosecondType;
+use by_index::ByIndex;
+use futures::FutureExt as _;
 use hashbrown::HashMap;
 use mangru_store::{Signal, TimeRange};
 use serde::Serialize;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Buckets that one answer may have.
@@ -97,6 +102,26 @@ impl Buckets {
 
 type Groups = HashMap<Option<String>, Vec<u64>>;
 
+/// Groups of some rows, and their memory.
+struct Counted {
+    groups: Groups,
+    bytes: usize,
+    held: Held,
+}
+
+impl Counted {
+    fn new(control: &Control) -> Self {
+        Self { groups: Groups::new(), bytes: 0, held: control.held() }
+    }
+
+    /// Makes room for one more group.
+    fn grow(&mut self, key: Option<&String>, buckets: usize) -> Result<(), QueryError> {
+        // The entry, its text and its counts.
+        self.bytes += 64 + key.map_or(0, String::len) + buckets * size_of::<u64>();
+        self.held.cover(self.bytes)
+    }
+}
+
 impl QueryService {
     /// Counts rows that match, per bucket of time and value of a field.
     pub async fn counts(&self, signal: Signal, request: &CountRequest) -> Result<Counts, QueryError> {
@@ -118,13 +143,23 @@ impl QueryService {
             columns.extend(field.columns(signal).into_iter().filter(|name| *name != "time"));
         }
         let scan = ScanRequest { signal, filter, range: request.range, columns };
-        let (states, scan) = scan::for_each(self.store(), &scan, &control, Groups::new, move |groups, batch| {
-            add(groups, batch, field.as_ref(), signal, buckets)
-        })
-        .await?;
+        let shortcut = ByIndex::new(field.as_ref(), signal, request.range, buckets).map(|by_index| {
+            let (by_index, control) = (Arc::new(by_index), control.clone());
+            let shortcut: Shortcut<Counted> = Arc::new(move |plan| {
+                let (by_index, control) = (Arc::clone(&by_index), control.clone());
+                async move { by_index.counts(plan, &control).await }.boxed()
+            });
+            shortcut
+        });
+        let each =
+            move |counted: &mut Counted, batch: &RecordBatch| add(counted, batch, field.as_ref(), signal, buckets);
+        let nothing = control.clone();
+        let init = move || Counted::new(&nothing);
+        let (mut states, scan) = scan::for_each_or(self.store(), &scan, &control, init, each, shortcut).await?;
         let mut all = Groups::new();
-        for groups in states {
-            for (key, counts) in groups {
+        // What all groups take is no more than what the states took, which give it back only afterwards.
+        for counted in &mut states {
+            for (key, counts) in std::mem::take(&mut counted.groups) {
                 let total = all.entry(key).or_insert_with(|| vec![0; buckets.count]);
                 total.iter_mut().zip(counts).for_each(|(total, count)| *total += count);
             }
@@ -137,7 +172,7 @@ impl QueryService {
 }
 
 fn add(
-    groups: &mut Groups,
+    counted: &mut Counted,
     batch: &RecordBatch,
     field: Option<&FieldRef>,
     signal: Signal,
@@ -149,7 +184,10 @@ fn add(
         .as_primitive::<TimestampNanosecondType>()
         .values();
     let Some(field) = field else {
-        let counts = groups.entry(None).or_insert_with(|| vec![0; buckets.count]);
+        if counted.groups.is_empty() {
+            counted.grow(None, buckets.count)?;
+        }
+        let counts = counted.groups.entry(None).or_insert_with(|| vec![0; buckets.count]);
         times.iter().for_each(|time| counts[buckets.of(*time)] += 1);
         return Ok(());
     };
@@ -163,12 +201,13 @@ fn add(
     for (place, counts) in by_place.into_iter().enumerate() {
         let Some(counts) = counts else { continue };
         let key = place.checked_sub(1).map(|place| keys.values[place].clone());
-        if let Some(total) = groups.get_mut(&key) {
+        if let Some(total) = counted.groups.get_mut(&key) {
             total.iter_mut().zip(counts).for_each(|(total, count)| *total += count);
-        } else if groups.len() < MAX_GROUPS {
-            groups.insert(key, counts);
+        } else if counted.groups.len() < MAX_GROUPS {
+            counted.grow(key.as_ref(), buckets.count)?;
+            counted.groups.insert(key, counts);
         } else {
-            let rest = groups.entry(Some(REST.to_owned())).or_insert_with(|| vec![0; buckets.count]);
+            let rest = counted.groups.entry(Some(REST.to_owned())).or_insert_with(|| vec![0; buckets.count]);
             rest.iter_mut().zip(counts).for_each(|(total, count)| *total += count);
         }
     }

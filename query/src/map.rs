@@ -270,8 +270,8 @@ impl QueryService {
                 end: range.end.saturating_add(MARGIN_NS),
             },
             names: Mutex::default(),
-            room: Room::new(request.max_spans, &control)?,
-            links_room: Room::new(request.max_spans, &control)?,
+            room: Room::new(request.max_spans, &control),
+            links_room: Room::new(request.max_spans, &control),
         });
         let mut read = self.read(&question, &control).await?;
         let names = Arc::new(std::mem::take(&mut *question.names.lock()));

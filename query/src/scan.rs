@@ -7,10 +7,11 @@ mod newest;
 mod plan;
 mod rows;
 
-pub(crate) use aggregate::{ScanCoverage, count, for_each};
+pub(crate) use aggregate::{ScanCoverage, Shortcut, count, for_each, for_each_or};
 pub(crate) use control::{Control, Held, blocking, exhausted};
 pub(crate) use cursor::Cursor;
 pub(crate) use newest::{Counting, newest};
+pub(crate) use plan::PartPlan;
 pub(crate) use rows::{PartRows, hot_rows, matching_rows, open_part};
 
 use crate::language::Expr;

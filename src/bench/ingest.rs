@@ -52,7 +52,7 @@ pub(crate) async fn run(flags: IngestFlags) -> anyhow::Result<()> {
 
 /// Sends messages that are already encoded.
 #[derive(Clone, Copy, Debug, Default)]
-struct RawCodec;
+pub(super) struct RawCodec;
 
 impl Codec for RawCodec {
     type Encode = Bytes;
@@ -173,17 +173,13 @@ async fn measure(flags: &IngestFlags, load: &Load) -> anyhow::Result<()> {
     server.flush().await?;
     let usage = server.usage()?;
     let bytes = server.part_bytes().await?;
-    let percentile = |percent: usize| {
-        let place = (sent.took.len() * percent / 100).min(sent.took.len().saturating_sub(1));
-        sent.took.get(place).map_or(0.0, |took| took.as_secs_f64() * 1000.0)
-    };
     println!(
         "{name:<8} {events:>9} {:>11.0} {:>13.0} {:>7.1} {:>6.1}ms {:>6.1}ms {:>9.0} {:>8.1} {:>9.0} ms",
         events as f64 / took,
         events as f64 / usage.cpu_seconds,
         sent_bytes as f64 / took / 1e6,
-        percentile(50),
-        percentile(99),
+        percentile_ms(&sent.took, 50),
+        percentile_ms(&sent.took, 99),
         usage.peak_mib,
         bytes as f64 / events as f64,
         found.as_secs_f64() * 1000.0
@@ -194,8 +190,14 @@ async fn measure(flags: &IngestFlags, load: &Load) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A percentile in milliseconds of durations that are sorted; 0 when there are none.
+pub(super) fn percentile_ms(sorted: &[Duration], percent: usize) -> f64 {
+    let place = (sorted.len() * percent / 100).min(sorted.len().saturating_sub(1));
+    sorted.get(place).map_or(0.0, |took| took.as_secs_f64() * 1000.0)
+}
+
 /// How long after the last acknowledgement all events are found.
-async fn found_after(server: &Server, table: &str, events: u64) -> anyhow::Result<Duration> {
+pub(super) async fn found_after(server: &Server, table: &str, events: u64) -> anyhow::Result<Duration> {
     let started = Instant::now();
     let body = serde_json::json!({ "sql": format!("SELECT count(*) FROM {table}") }).to_string();
     loop {

@@ -346,6 +346,14 @@ impl PartIndex {
         Ok(Candidates::exactly(rows))
     }
 
+    /// The rows of each distinct resource. Together they are all rows of the part.
+    pub fn rows_by_resource(&self) -> Result<Vec<RoaringBitmap>, StoreError> {
+        self.resources
+            .iter()
+            .map(|resource| self.term(self.fields.resource, &columns::resource_term(resource)))
+            .collect()
+    }
+
     /// The distinct resources (typed JSON objects) with how many rows have each.
     pub fn resources(&self) -> Result<Vec<(String, u64)>, StoreError> {
         let Some(reader) = self.inverted(self.fields.resource)? else { return Ok(Vec::new()) };

@@ -248,6 +248,77 @@ async fn a_torn_tail_is_cut_and_all_before_it_is_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn damage_in_the_middle_of_the_journal_loses_what_it_hit_and_is_told() {
+    let folder = tempfile::tempdir().expect("folder");
+    let store = Store::open(config(folder.path())).await.expect("open");
+    for batch in 0..5 {
+        append(&store, batch * 10..(batch + 1) * 10).await;
+    }
+    store.close().await.expect("close");
+    drop(store);
+    let journal = folder.path().join("journal");
+    let names = || {
+        let entries = std::fs::read_dir(&journal).expect("folder");
+        entries.map(|entry| entry.expect("entry").file_name().into_string().expect("text")).collect::<Vec<_>>()
+    };
+    let segment = journal.join(names().remove(0));
+    let mut bytes = std::fs::read(&segment).expect("segment");
+    let frames: Vec<usize> = bytes.windows(4).enumerate().filter(|(_, at)| at == b"MJF1").map(|(at, _)| at).collect();
+    assert_eq!(frames.len(), 5);
+    bytes[frames[2] + 100] ^= 1;
+    std::fs::write(&segment, &bytes).expect("write");
+
+    let store = Store::open(config(folder.path())).await.expect("open again");
+    let kept: BTreeMap<_, _> = expected(0..20).into_iter().chain(expected(30..50)).collect();
+    assert_eq!(bodies(&store).await, kept);
+    let status = store.status();
+    assert_eq!(status.recovered_damaged_bytes, (frames[3] - frames[2]) as u64);
+    assert_eq!(status.recovered_cut_bytes, 0);
+    store.flush().await.expect("flush");
+    assert!(names().iter().any(|name| name.ends_with(".journal.damaged")), "the file is kept: {:?}", names());
+    store.close().await.expect("close");
+    drop(store);
+    let store = Store::open(config(folder.path())).await.expect("open a third time");
+    assert_eq!(bodies(&store).await, kept);
+    assert_eq!(store.status().recovered_damaged_bytes, 0);
+
+    // A head that is damaged says nothing about what follows: that is not passed over.
+    append(&store, 50..60).await;
+    store.close().await.expect("close");
+    drop(store);
+    let segment = journal.join(names().into_iter().find(|name| name.ends_with(".journal")).expect("a segment"));
+    let mut bytes = std::fs::read(&segment).expect("segment");
+    bytes[40] ^= 1;
+    std::fs::write(&segment, &bytes).expect("write");
+    let refused = Store::open(config(folder.path())).await.err().expect("refuses").to_string();
+    assert!(refused.contains(".journal: segment head checksum differs"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_longer_than_memory_is_sealed_while_it_is_replayed() {
+    let folder = tempfile::tempdir().expect("folder");
+    let store = Store::open(config(folder.path())).await.expect("open");
+    for batch in 0..40 {
+        append(&store, batch * 500..(batch + 1) * 500).await;
+    }
+    let held = store.memory().ingest.used_bytes();
+    store.close().await.expect("close");
+    drop(store);
+    let small = || StoreConfig { seal_bytes: held / 8, ingest_max_bytes: held / 2, ..config(folder.path()) };
+    let store = Store::open(small()).await.expect("open again");
+    let status = store.status();
+    assert_eq!(status.recovered_rows, 20_000);
+    assert!(status.ingest_used_bytes <= held / 2, "{} of {held} bytes are hot", status.ingest_used_bytes);
+    assert!(status.tables[0].parts >= 3, "{} parts", status.tables[0].parts);
+    assert_eq!(bodies(&store).await, expected(0..20_000));
+    store.close().await.expect("close");
+    drop(store);
+    let store = Store::open(small()).await.expect("open a third time");
+    assert!(store.status().recovered_rows < 20_000, "what was sealed is not replayed again");
+    assert_eq!(bodies(&store).await, expected(0..20_000));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn full_journal_and_full_memory_refuse_retryably_and_keep_what_was_accepted() {
     let folder = tempfile::tempdir().expect("folder");
     let store = Store::open(StoreConfig { ingest_max_bytes: 400_000, ..config(folder.path()) }).await.expect("open");

@@ -121,8 +121,8 @@ pub(super) struct Room {
 }
 
 impl Room {
-    pub(super) fn new(max_rows: usize, control: &Control) -> Result<Self, QueryError> {
-        Ok(Self { max_rows, taken: Mutex::new((0, control.hold(0)?)), is_full: AtomicBool::new(false) })
+    pub(super) fn new(max_rows: usize, control: &Control) -> Self {
+        Self { max_rows, taken: Mutex::new((0, control.held())), is_full: AtomicBool::new(false) }
     }
 
     /// How many of so many rows there is room for; they are taken.

@@ -7,6 +7,7 @@ use crate::QueryError;
 use crate::language::Expr;
 use arrow::record_batch::RecordBatch;
 use futures::StreamExt as _;
+use futures::future::BoxFuture;
 use mangru_store::{Part, Signal, Store, TimeRange};
 use roaring::RoaringBitmap;
 use std::sync::Arc;
@@ -46,6 +47,22 @@ pub(crate) async fn for_each<T: Send + 'static>(
     init: impl Fn() -> T + Send + Sync + Clone + 'static,
     each: impl Fn(&mut T, &RecordBatch) -> Result<(), QueryError> + Send + Sync + Clone + 'static,
 ) -> Result<(Vec<T>, ScanCoverage), QueryError> {
+    for_each_or(store, request, control, init, each, None).await
+}
+
+/// Gives what a part's rows come to, and how many match, without reading them all; `None` when they must be read.
+pub(crate) type Shortcut<T> =
+    Arc<dyn for<'a> Fn(&'a PartPlan) -> BoxFuture<'a, Result<Option<(T, u64)>, QueryError>> + Send + Sync>;
+
+/// The same, with a way to do without the rows of some parts.
+pub(crate) async fn for_each_or<T: Send + 'static>(
+    store: &Arc<Store>,
+    request: &ScanRequest,
+    control: &Control,
+    init: impl Fn() -> T + Send + Sync + Clone + 'static,
+    each: impl Fn(&mut T, &RecordBatch) -> Result<(), QueryError> + Send + Sync + Clone + 'static,
+    shortcut: Option<Shortcut<T>>,
+) -> Result<(Vec<T>, ScanCoverage), QueryError> {
     let snapshot = store.snapshot(request.signal);
     let mut coverage = ScanCoverage::default();
     let mut states = Vec::new();
@@ -74,7 +91,10 @@ pub(crate) async fn for_each<T: Send + 'static>(
 
     let parts = snapshot.parts.into_iter().filter(|part| request.range.touches(part.min_time(), part.max_time()));
     let mut results = futures::stream::iter(parts)
-        .map(|part| async move { coverage_of(&part, units(Arc::clone(&part), request, control).await) })
+        .map(|part| {
+            let shortcut = shortcut.clone();
+            async move { units(&part, request, control, shortcut).await }
+        })
         .buffer_unordered(PARALLEL)
         .flat_map(futures::stream::iter)
         .map(|unit| {
@@ -82,6 +102,7 @@ pub(crate) async fn for_each<T: Send + 'static>(
             async move {
                 match unit {
                     Unit::Seen(rows) => (rows, String::new(), Ok(None)),
+                    Unit::Done(state, matched) => (0, String::new(), Ok(Some((state, matched)))),
                     Unit::Failed(path, error) => (0, path, Err(error)),
                     Unit::Rows(plan) => {
                         let path = plan.part.path().to_owned();
@@ -112,31 +133,49 @@ pub(crate) async fn for_each<T: Send + 'static>(
 }
 
 /// A piece of work of a scan.
-enum Unit {
+enum Unit<T> {
     /// Rows of a part that touches the range, whether they match or not.
     Seen(u64),
     /// Rows to look at, all in row groups of their own.
     Rows(Box<PartPlan>),
+    /// A part whose rows need not be read, and how many match.
+    Done(T, u64),
     /// A part that could not be planned.
     Failed(String, QueryError),
 }
 
-fn coverage_of(part: &Part, planned: Result<Vec<PartPlan>, QueryError>) -> Vec<Unit> {
+/// What is to be done for a part.
+async fn units<T>(
+    part: &Arc<Part>,
+    request: &ScanRequest,
+    control: &Control,
+    shortcut: Option<Shortcut<T>>,
+) -> Vec<Unit<T>> {
     let mut units = vec![Unit::Seen(u64::from(part.rows()))];
-    match planned {
-        Ok(plans) => units.extend(plans.into_iter().map(|plan| Unit::Rows(Box::new(plan)))),
+    let planned = async {
+        control.check()?;
+        let Some(plan) = plan::plan(Arc::clone(part), &request.filter, request.range).await? else {
+            return Ok(Vec::new());
+        };
+        if plan.len() == 0 {
+            return Ok(Vec::new());
+        }
+        if let Some(shortcut) = shortcut
+            && let Some((state, matched)) = shortcut(&plan).await?
+        {
+            return Ok(vec![Unit::Done(state, matched)]);
+        }
+        Ok(cut(plan).await?.into_iter().map(|plan| Unit::Rows(Box::new(plan))).collect())
+    };
+    match planned.await {
+        Ok(planned) => units.extend(planned),
         Err(error) => units.push(Unit::Failed(part.path().to_owned(), error)),
     }
     units
 }
 
 /// The rows of a part that a scan looks at, cut so that several threads have some.
-async fn units(part: Arc<Part>, request: &ScanRequest, control: &Control) -> Result<Vec<PartPlan>, QueryError> {
-    control.check()?;
-    let Some(plan) = plan::plan(part, &request.filter, request.range).await? else { return Ok(Vec::new()) };
-    if plan.len() == 0 {
-        return Ok(Vec::new());
-    }
+async fn cut(plan: PartPlan) -> Result<Vec<PartPlan>, QueryError> {
     let groups = plan.part.row_groups().await?;
     if groups.len() < 2 {
         return Ok(vec![plan]);
@@ -179,7 +218,7 @@ async fn scan_unit<T: Send + 'static>(
     if range.is_some() || columns.is_empty() {
         columns = plan::union(&columns, &["time"]);
     }
-    let batches = control.batches(plan.part.read(&columns, plan.rows.as_ref()).await?)?;
+    let batches = control.batches(plan.part.read(&columns, plan.rows.as_ref()).await?);
     let (signal, wanted) = (request.signal, request.columns.clone());
     blocking(move || {
         let mut state = init();
@@ -258,7 +297,7 @@ pub(super) async fn count_planned(
     let range = (!plan.range_is_done).then_some(request.range);
     let mut columns = filter.as_ref().map(|filter| filter.columns(request.signal)).unwrap_or_default();
     columns = plan::union(&columns, &["time"]);
-    let batches = control.batches(plan.part.read(&columns, plan.rows.as_ref()).await?)?;
+    let batches = control.batches(plan.part.read(&columns, plan.rows.as_ref()).await?);
     let signal = request.signal;
     blocking(move || {
         let mut matched = 0;

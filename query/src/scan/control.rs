@@ -42,19 +42,14 @@ impl Control {
         Ok(())
     }
 
-    /// Takes memory for as long as the answer is kept.
-    ///
-    /// # Errors
-    /// [`ErrorCode::ResourceExhausted`] when the query, or all queries together, would take more than they may.
-    pub(crate) fn hold(&self, bytes: usize) -> Result<Held, QueryError> {
-        let mut held = Held { permit: self.memory.reserve_anyway(0), memory: self.memory.clone() };
-        held.cover(bytes)?;
-        Ok(held)
+    /// Memory that is taken, none yet, until it is dropped.
+    pub(crate) fn held(&self) -> Held {
+        Held { permit: self.memory.reserve_anyway(0), memory: self.memory.clone() }
     }
 
     /// The batches of a reader, each looked at as [`Self::check`] does and within the memory.
-    pub(crate) fn batches(&self, reader: PartReader) -> Result<Batches, QueryError> {
-        Ok(Batches { reader, control: self.clone(), held: self.hold(0)? })
+    pub(crate) fn batches(&self, reader: PartReader) -> Batches {
+        Batches { reader, control: self.clone(), held: self.held() }
     }
 
     /// The budget of the query.
@@ -72,6 +67,9 @@ pub(crate) struct Held {
 
 impl Held {
     /// Takes more until it holds so many bytes.
+    ///
+    /// # Errors
+    /// [`ErrorCode::ResourceExhausted`] when the query, or all queries together, would take more than they may.
     pub(crate) fn cover(&mut self, bytes: usize) -> Result<(), QueryError> {
         let more = bytes.saturating_sub(self.permit.bytes());
         if more == 0 || self.permit.try_grow(more) {

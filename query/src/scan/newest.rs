@@ -153,7 +153,7 @@ pub(crate) async fn newest(
     let snapshot = store.snapshot(request.signal);
     let signal = request.signal;
     let columns = plan::union(&plan::union(&request.columns, identity_columns(signal)), &["time"]);
-    let mut best = Best { limit, before, batches: Vec::new(), places: Vec::new(), held: control.hold(0)? };
+    let mut best = Best { limit, before, batches: Vec::new(), places: Vec::new(), held: control.held() };
     let mut found = Newest {
         rows: RecordBatch::new_empty(signal.schema()),
         cursors: Vec::new(),
@@ -240,7 +240,7 @@ async fn part_rows(
         if !hits.rows.is_empty() {
             let reader = plan.part.read(columns, Some(&hits.rows)).await?;
             let schema = reader.schema();
-            let batches = control.batches(reader)?;
+            let batches = control.batches(reader);
             let rows = blocking(move || {
                 let batches = batches.collect::<Result<Vec<_>, _>>()?;
                 Ok(concat_batches(&schema, &batches)?)
@@ -340,7 +340,7 @@ async fn hits(
         }
         control.check()?;
         let window_rows = take(&mut pages, plan, window);
-        let batches = control.batches(plan.part.read(&columns, Some(&window_rows)).await?)?;
+        let batches = control.batches(plan.part.read(&columns, Some(&window_rows)).await?);
         let (filter, signal) = (filter.clone(), request.signal);
         let found = blocking(move || {
             let mut found: Vec<(i64, u32)> = Vec::new();

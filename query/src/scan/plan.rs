@@ -12,12 +12,12 @@ use roaring::RoaringBitmap;
 use std::sync::Arc;
 
 /// The rows of a part that a query looks at.
-pub(super) struct PartPlan {
-    pub(super) part: Arc<Part>,
+pub(crate) struct PartPlan {
+    pub(crate) part: Arc<Part>,
     /// The rows to read; `None` means all.
-    pub(super) rows: Option<RoaringBitmap>,
+    pub(crate) rows: Option<RoaringBitmap>,
     /// Whether every such row matches the filter for sure.
-    pub(super) filter_is_done: bool,
+    pub(crate) filter_is_done: bool,
     /// Whether every such row lies in the time range for sure.
     pub(super) range_is_done: bool,
 }

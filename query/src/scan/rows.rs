@@ -42,7 +42,7 @@ pub(crate) async fn open_part(
     if range.is_some() || needed.is_empty() {
         needed = plan::union(&needed, &["time"]);
     }
-    let batches = control.batches(plan.part.read(&needed, plan.rows.as_ref()).await?)?;
+    let batches = control.batches(plan.part.read(&needed, plan.rows.as_ref()).await?);
     Ok(Some(PartRows { batches, signal, filter, range, columns: columns.to_vec() }))
 }
 
@@ -76,7 +76,7 @@ pub(crate) async fn matching_rows(
     let range = (!plan.range_is_done).then_some(range);
     let mut columns = filter.as_ref().map(|filter| filter.columns(signal)).unwrap_or_default();
     columns = plan::union(&columns, &["time"]);
-    let batches = control.batches(plan.part.read(&columns, Some(&rows)).await?)?;
+    let batches = control.batches(plan.part.read(&columns, Some(&rows)).await?);
     blocking(move || {
         let mut numbers = rows.iter();
         let mut found = RoaringBitmap::new();
