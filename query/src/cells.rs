@@ -87,6 +87,14 @@ impl<'a> Cells<'a> {
     /// The record's attributes with their types, those that have columns of their own included.
     pub(crate) fn attributes(&self, row: usize) -> Vec<(String, AnyValue)> {
         let mut found = Vec::new();
+        // Of a key that came twice, the first value is the one in the column.
+        for promoted in PROMOTED {
+            let value = match promoted.kind {
+                PromotedType::Text => self.text(promoted.column, row).map(|text| AnyValue::String(text.to_owned())),
+                PromotedType::Integer => self.integer(promoted.column, row).map(AnyValue::Int),
+            };
+            found.extend(value.map(|value| (promoted.key.to_owned(), value)));
+        }
         if let Some(map) = self.batch.column_by_name("attributes").and_then(|column| column.as_map_opt()) {
             let (keys, values) = (map.keys().as_string::<i32>(), map.values().as_string::<i32>());
             let mut types = self.text("attribute_types", row).unwrap_or_default().chars();
@@ -96,13 +104,6 @@ impl<'a> Cells<'a> {
                 let value = AnyValue::from_text(text, kind).unwrap_or_else(|| AnyValue::String(text.to_owned()));
                 found.push((keys.value(entry).to_owned(), value));
             }
-        }
-        for promoted in PROMOTED {
-            let value = match promoted.kind {
-                PromotedType::Text => self.text(promoted.column, row).map(|text| AnyValue::String(text.to_owned())),
-                PromotedType::Integer => self.integer(promoted.column, row).map(AnyValue::Int),
-            };
-            found.extend(value.map(|value| (promoted.key.to_owned(), value)));
         }
         found
     }

@@ -22,7 +22,8 @@ pub(crate) struct Attributes {
     integers: Vec<Numbers<Int64Type>>,
     /// By the length of a key, a bit for each promoted attribute of that length: most keys have none.
     by_length: [u32; 32],
-    filled: u32,
+    /// A bit for each promoted attribute that the row has had.
+    seen: u32,
     dropped: Numbers<UInt32Type>,
     scratch: String,
 }
@@ -43,7 +44,7 @@ impl Attributes {
             texts: PROMOTED.iter().map(|_| Dictionary::default()).collect(),
             integers: PROMOTED.iter().map(|_| Numbers::new()).collect(),
             by_length,
-            filled: 0,
+            seen: 0,
             dropped: Numbers::new(),
             scratch: String::new(),
         }
@@ -66,17 +67,17 @@ impl Attributes {
     pub(crate) fn add<'a>(&mut self, row: usize, message: &'a [u8]) -> Result<Attribute<'a>, WireError> {
         let attribute = value::attribute(message)?;
         if let Some(place) = self.promoted(attribute.key)
-            && self.filled & (1 << place) == 0
+            && self.seen & (1 << place) == 0
         {
+            // Only the first value of a key, so that values of one key keep their order: the column's, then the map's.
+            self.seen |= 1 << place;
             match (PROMOTED[place].kind, attribute.string, attribute.int) {
                 (PromotedType::Text, Some(text), _) => {
                     self.texts[place].set(row, text);
-                    self.filled |= 1 << place;
                     return Ok(attribute);
                 }
                 (PromotedType::Integer, _, Some(number)) => {
                     self.integers[place].set(row, number);
-                    self.filled |= 1 << place;
                     return Ok(attribute);
                 }
                 _ => {}
@@ -107,7 +108,7 @@ impl Attributes {
         if dropped > 0 {
             self.dropped.set(row, dropped);
         }
-        self.filled = 0;
+        self.seen = 0;
     }
 
     /// The columns.
