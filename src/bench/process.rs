@@ -45,6 +45,12 @@ impl Server {
         Ok(Self { child, grpc, ui })
     }
 
+    /// Ends it and waits until it has.
+    pub(super) async fn stop(mut self) -> anyhow::Result<()> {
+        self.child.kill().await?;
+        Ok(())
+    }
+
     /// Processor time and peak memory, as the kernel counts them.
     pub(super) fn usage(&self) -> anyhow::Result<Usage> {
         let id = self.child.id().context("the server has ended")?;

@@ -6,6 +6,8 @@ use super::process::Server;
 use anyhow::Context as _;
 use clap::Args;
 use serde_json::Value as Json;
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// Events of a request.
@@ -43,12 +45,8 @@ pub(crate) async fn run(flags: QueryFlags) -> anyhow::Result<()> {
     server.flush().await?;
     // What came in is merged, and the server at rest.
     tokio::time::sleep(REST).await;
-    let ui = server.ui.as_str();
-    let ask = |path: String| async move {
-        let response = reqwest::Client::new().get(format!("{ui}{path}")).send().await?;
-        let answer: Json = response.error_for_status()?.json().await?;
-        Ok::<_, anyhow::Error>(answer)
-    };
+    let ui = server.ui.clone();
+    let ask = |path: String| ask(&ui, path);
     let range = format!("start={start}&end=now");
     let newest = ask(format!("/api/v1/logs?{range}&limit=1&query=trace_id:*")).await?;
     let log_trace = newest["rows"][0]["trace_id"].as_str().context("no log with a trace")?.to_owned();
@@ -65,8 +63,7 @@ pub(crate) async fn run(flags: QueryFlags) -> anyhow::Result<()> {
     durations.sort_unstable();
     let slow = durations.get(durations.len() * 9 / 10).context("no span of the service")?;
 
-    println!("query                                               median      min      max");
-    for (name, path) in [
+    let queries = [
         ("logs: a rare word", format!("/api/v1/logs?{range}&query={rare}")),
         ("logs: 100 newest of a word of many rows", format!("/api/v1/logs?{range}&query=api&limit=100")),
         ("logs: count by service over time", format!("/api/v1/logs/count?{range}&by=service.name&step=60s&limit=20")),
@@ -81,8 +78,10 @@ pub(crate) async fn run(flags: QueryFlags) -> anyhow::Result<()> {
             format!("/api/v1/traces?{range}&query=service:checkout%20duration%3E{slow}ns&limit=20"),
         ),
         ("services with rate, errors, durations", format!("/api/v1/services?{range}")),
-    ] {
-        ask(path.clone()).await.with_context(|| name.to_owned())?;
+    ];
+    let mut warm = Vec::new();
+    for (name, path) in &queries {
+        ask(path.clone()).await.with_context(|| (*name).to_owned())?;
         let mut took = Vec::new();
         for _ in 0..flags.times.max(1) {
             let started = Instant::now();
@@ -90,7 +89,53 @@ pub(crate) async fn run(flags: QueryFlags) -> anyhow::Result<()> {
             took.push(started.elapsed().as_secs_f64() * 1000.0);
         }
         took.sort_by(f64::total_cmp);
-        println!("{name:<48} {:>6.1}ms {:>6.1}ms {:>6.1}ms", took[took.len() / 2], took[0], took[took.len() - 1]);
+        warm.push(took);
+    }
+    server.stop().await?;
+    println!("query                                               median      min      max     cold");
+    for ((name, path), took) in queries.iter().zip(warm) {
+        let cold = cold(folder.path(), path).await?;
+        print!("{name:<48} {:>6.1}ms {:>6.1}ms {:>6.1}ms", took[took.len() / 2], took[0], took[took.len() - 1]);
+        println!(" {}", cold.map_or_else(|| "      –".to_owned(), |cold| format!("{cold:>6.1}ms")));
     }
     Ok(())
+}
+
+async fn ask(ui: &str, path: String) -> anyhow::Result<Json> {
+    let response = reqwest::Client::new().get(format!("{ui}{path}")).send().await?;
+    Ok(response.error_for_status()?.json().await?)
+}
+
+/// How many milliseconds a query takes that is the first one of a new process, when none of the data is in the system's memory;
+/// `None` where that cannot be arranged.
+async fn cold(folder: &Path, path: &str) -> anyhow::Result<Option<f64>> {
+    if !forget_pages(folder)? {
+        return Ok(None);
+    }
+    let server = Server::start(folder).await?;
+    let started = Instant::now();
+    ask(&server.ui, path.to_owned()).await?;
+    let took = started.elapsed().as_secs_f64() * 1000.0;
+    server.stop().await?;
+    Ok(Some(took))
+}
+
+/// Asks the system to let go of what it holds of the files below a folder, by way of `dd`.
+fn forget_pages(folder: &Path) -> anyhow::Result<bool> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            if !forget_pages(&entry.path())? {
+                return Ok(false);
+            }
+            continue;
+        }
+        let mut file = std::ffi::OsString::from("if=");
+        file.push(entry.path());
+        let dd = Command::new("dd").arg(file).args(["iflag=nocache", "count=0", "status=none"]).status();
+        if !dd.is_ok_and(|status| status.success()) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
