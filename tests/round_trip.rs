@@ -279,7 +279,7 @@ impl Random {
 
     fn metric(&mut self) -> Json {
         let kind = ["gauge", "sum", "histogram", "exponentialHistogram", "summary"][self.below(5)];
-        let points: Vec<Json> = (0..1 + self.below(3)).map(|_| self.point(kind)).collect();
+        let points: Vec<Json> = (0..=self.below(3)).map(|_| self.point(kind)).collect();
         let mut data = json!({ "dataPoints": points });
         if !matches!(kind, "gauge" | "summary") {
             data["aggregationTemporality"] = json!(self.below(3));
@@ -303,7 +303,7 @@ impl Random {
                     Signal::Spans => r.span(),
                     Signal::MetricPoints => r.metric(),
                 };
-                let mut scope = json!({ records: (0..1 + r.below(4)).map(|_| record(r)).collect::<Vec<_>>() });
+                let mut scope = json!({ records: (0..=r.below(4)).map(|_| record(r)).collect::<Vec<_>>() });
                 r.maybe(&mut scope, "schemaUrl", |r| json!(r.text()));
                 r.maybe(&mut scope, "scope", |r| {
                     let dropped = r.small();
@@ -311,7 +311,7 @@ impl Random {
                 });
                 scope
             };
-            let mut resource = json!({ scopes: (0..1 + r.below(2)).map(|_| scope(r)).collect::<Vec<_>>() });
+            let mut resource = json!({ scopes: (0..=r.below(2)).map(|_| scope(r)).collect::<Vec<_>>() });
             r.maybe(&mut resource, "schemaUrl", |r| json!(r.text()));
             r.maybe(&mut resource, "resource", |r| {
                 let dropped = r.small();
@@ -319,7 +319,7 @@ impl Random {
             });
             resource
         };
-        json!({ resources: (0..1 + self.below(3)).map(|_| resource(self)).collect::<Vec<_>>() })
+        json!({ resources: (0..=self.below(3)).map(|_| resource(self)).collect::<Vec<_>>() })
     }
 }
 

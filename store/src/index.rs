@@ -168,7 +168,7 @@ impl PartIndex {
                 exact: cut.len() == word.len(),
             });
         }
-        let blocks = self.blocks(filters::word_hash(cut))?;
+        let blocks = self.filters.rows_that_may_hold_word(filters::word_hash(cut)).map_err(self.read_error())?;
         let mut mark = vec![columns::WORD_MARK];
         mark.extend_from_slice(words::before_digits(cut).as_bytes());
         self.marked(&blocks, self.fields.word, &mark)

@@ -203,7 +203,7 @@ impl IndexBuilder {
         let filters = self.filters.finish();
         let index = self.writer.finalize()?;
         let finished = Finished::Memory(&self.directory);
-        embed::write(&index, &finished, &resources, |out| out.write_all(&filters), offset, out)
+        embed::write(&index, &finished, &resources, |file, out| out.write_all(&filters[file]), offset, out)
     }
 }
 
@@ -226,7 +226,7 @@ struct Sink<'a> {
 impl Sink<'_> {
     fn word(&mut self, word: &str) {
         if words::is_id_like(word) {
-            self.filters.add(filters::word_hash(word));
+            self.filters.add_word(filters::word_hash(word));
             self.terms.push(self.fields.word, |bytes| {
                 bytes.push(columns::WORD_MARK);
                 bytes.extend_from_slice(words::before_digits(word).as_bytes());

@@ -3,7 +3,7 @@
 //! The files of the index stand behind each other; the Parquet footer's metadata names them: key `mangru.index`, value
 //! the JSON of [`Embedded`]. tantivy reads them through [`EmbeddedDirectory`], which copies only the ranges asked for.
 
-use super::filters::Filters;
+use super::filters::{self, Filters};
 use crate::StoreError;
 use crate::objects::Blob;
 use serde::{Deserialize, Serialize};
@@ -25,8 +25,8 @@ pub(crate) const VERSION: u32 = 2;
 /// The file, beside tantivy's own, with the distinct resources: a JSON array of text, in zstd.
 const RESOURCES: &str = "resources";
 
-/// The file, beside tantivy's own, with the [`super::filters`].
-const FILTERS: &str = "filters";
+/// The files, beside tantivy's own, with the [`super::filters`].
+const FILTERS: [&str; filters::FILES] = ["filters", "word_filters"];
 
 /// Where in a part file the index stands.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -133,7 +133,7 @@ pub(crate) fn write(
     index: &Index,
     finished: &Finished<'_>,
     resources: &[String],
-    filters: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
+    filters: impl Fn(usize, &mut dyn io::Write) -> io::Result<()>,
     offset: u64,
     out: &mut dyn io::Write,
 ) -> Result<Embedded, StoreError> {
@@ -153,7 +153,10 @@ pub(crate) fn write(
         }
         let resources = zstd::bulk::compress(&serde_json::to_vec(resources)?, 3)?;
         embedder.file(RESOURCES, |out| out.write_all(&resources))?;
-        embedder.file(FILTERS, filters)
+        for (number, name) in FILTERS.into_iter().enumerate() {
+            embedder.file(name, |out| filters(number, out))?;
+        }
+        Ok(())
     };
     write().map_err(|source| StoreError::Io { action: "write", path: "index being built".to_owned(), source })?;
     Ok(embedder.embedded)
@@ -186,8 +189,8 @@ impl EmbeddedDirectory {
 
     /// The filters.
     pub(crate) fn filters(&self) -> Result<Filters, String> {
-        let content = self.content(FILTERS).ok_or("index has no filters")?;
-        Filters::open(content).map_err(|error| error.to_string())
+        let first = self.content(FILTERS[0]).ok_or("index has no filters")?;
+        Filters::open(first, self.content(FILTERS[1])).map_err(|error| error.to_string())
     }
 
     fn content(&self, name: &str) -> Option<Blob> {

@@ -5,8 +5,11 @@
 //! Than Xor Filters", 2022) of the hashes of such values in its rows: about ten bits for a value, and one block in 256
 //! is looked at in vain. The rows of a block are then read and looked at.
 //!
-//! The file `filters`: for each block, in the order of rows, the number of its rows and of its filter's bytes (both
-//! 32 bits, little endian), then the filter (descriptor and fingerprints as `xorf` writes them). No bytes: no such
+//! Words have a second filter in each block, of other hashes, which is asked when the first says yes: so a search for a rare word
+//! hardly ever looks at a block in vain, however many there are.
+//!
+//! The files `filters` and `word_filters`: for each block, in the order of rows, the number of its rows and of its filter's bytes
+//! (both 32 bits, little endian), then the filter (descriptor and fingerprints as `xorf` writes them). No bytes: no such
 //! value; [`ANYTHING`]: any value may be in the block.
 
 use crate::objects::Blob;
@@ -46,12 +49,19 @@ fn hash(kind: u8, name: &[u8], value: &[u8]) -> u64 {
     hasher.digest()
 }
 
-/// Takes the hashes of rows in order and makes the file.
+/// The key of a hash in the second filters: each of them errs in other places than the first of its block.
+const fn again(hash: u64) -> u64 {
+    (hash ^ 0x6A09_E667_F3BC_C909).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29)
+}
+
+/// Takes the hashes of rows in order and makes the files.
 #[derive(Debug, Default)]
 pub(crate) struct FilterBuilder {
     hashes: Vec<u64>,
+    words: Vec<u64>,
     rows: u32,
-    bytes: Vec<u8>,
+    first: Vec<u8>,
+    second: Vec<u8>,
 }
 
 impl FilterBuilder {
@@ -59,6 +69,13 @@ impl FilterBuilder {
     #[inline]
     pub(crate) fn add(&mut self, hash: u64) {
         self.hashes.push(hash);
+    }
+
+    /// A word of the row that is being built: it goes into the second filters, too.
+    #[inline]
+    pub(crate) fn add_word(&mut self, hash: u64) {
+        self.hashes.push(hash);
+        self.words.push(again(hash));
     }
 
     /// The row is done.
@@ -71,38 +88,54 @@ impl FilterBuilder {
     }
 
     fn end_block(&mut self) {
-        self.hashes.sort_unstable();
-        self.hashes.dedup();
-        self.bytes.extend_from_slice(&self.rows.to_le_bytes());
-        if self.hashes.is_empty() {
-            self.bytes.extend_from_slice(&0_u32.to_le_bytes());
-        } else if let Ok(filter) = BinaryFuse8::try_from(&self.hashes) {
-            let fingerprints = filter.dma_fingerprints();
-            let length = BinaryFuse8::DESCRIPTOR_LEN + fingerprints.len();
-            self.bytes.extend_from_slice(&(length as u32).to_le_bytes());
-            let start = self.bytes.len();
-            self.bytes.resize(start + BinaryFuse8::DESCRIPTOR_LEN, 0);
-            filter.dma_copy_descriptor_to(&mut self.bytes[start..]);
-            self.bytes.extend_from_slice(fingerprints);
-        } else {
-            self.bytes.extend_from_slice(&ANYTHING.to_le_bytes());
-        }
-        self.hashes.clear();
+        write_block(self.rows, &mut self.hashes, &mut self.first);
+        write_block(self.rows, &mut self.words, &mut self.second);
         self.rows = 0;
     }
 
-    /// The file's content.
-    pub(crate) fn finish(mut self) -> Vec<u8> {
+    /// The contents of the files.
+    pub(crate) fn finish(mut self) -> [Vec<u8>; FILES] {
         if self.rows > 0 {
             self.end_block();
         }
-        self.bytes
+        [self.first, self.second]
     }
 }
+
+fn write_block(rows: u32, hashes: &mut Vec<u64>, out: &mut Vec<u8>) {
+    hashes.sort_unstable();
+    hashes.dedup();
+    out.extend_from_slice(&rows.to_le_bytes());
+    if hashes.is_empty() {
+        out.extend_from_slice(&0_u32.to_le_bytes());
+    } else if let Ok(filter) = BinaryFuse8::try_from(&*hashes) {
+        let fingerprints = filter.dma_fingerprints();
+        let length = BinaryFuse8::DESCRIPTOR_LEN + fingerprints.len();
+        out.extend_from_slice(&(length as u32).to_le_bytes());
+        let start = out.len();
+        out.resize(start + BinaryFuse8::DESCRIPTOR_LEN, 0);
+        filter.dma_copy_descriptor_to(&mut out[start..]);
+        out.extend_from_slice(fingerprints);
+    } else {
+        out.extend_from_slice(&ANYTHING.to_le_bytes());
+    }
+    hashes.clear();
+}
+
+/// How many files the filters of a part are.
+pub(crate) const FILES: usize = 2;
 
 /// The filters of a part.
 #[derive(Debug)]
 pub(crate) struct Filters {
+    first: Blocks,
+    /// Parts that were made before there were second filters have none.
+    second: Option<Blocks>,
+}
+
+/// One file of filters.
+#[derive(Debug)]
+struct Blocks {
     bytes: Blob,
     blocks: Vec<Block>,
 }
@@ -114,13 +147,12 @@ struct Block {
     filter: Option<Range<u64>>,
 }
 
-impl Filters {
-    /// Looks where the blocks stand. The filters themselves are read when they are asked.
-    ///
-    /// # Errors
-    /// [`io::ErrorKind::InvalidData`] for a damaged file.
-    pub(crate) fn open(bytes: Blob) -> io::Result<Self> {
-        let damaged = || io::Error::new(io::ErrorKind::InvalidData, "filters are damaged");
+fn damaged() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "filters are damaged")
+}
+
+impl Blocks {
+    fn open(bytes: Blob) -> io::Result<Self> {
         let mut blocks = Vec::new();
         let (mut at, mut row) = (0_u64, 0_u32);
         while at < bytes.length() {
@@ -141,34 +173,22 @@ impl Filters {
         Ok(Self { bytes, blocks })
     }
 
-    /// The rows of all blocks that may hold the value of this hash, block by block.
-    pub(crate) fn rows_that_may_hold(&self, hash: u64) -> io::Result<Vec<Range<u32>>> {
-        let mut found = Vec::new();
-        for block in &self.blocks {
-            let may_hold = match &block.filter {
-                None => true,
-                Some(filter) if filter.is_empty() => false,
-                Some(filter) => {
-                    let filter = self.bytes.read(filter.clone())?;
-                    let (descriptor, fingerprints) = filter.split_at(BinaryFuse8::DESCRIPTOR_LEN);
-                    BinaryFuse8Ref::from_dma(descriptor, fingerprints).contains(&hash)
-                }
-            };
-            if may_hold {
-                found.push(block.rows.clone());
+    /// Whether the value of this hash may be in a block.
+    fn may_hold(&self, block: usize, hash: u64) -> io::Result<bool> {
+        Ok(match &self.blocks[block].filter {
+            None => true,
+            Some(filter) if filter.is_empty() => false,
+            Some(filter) => {
+                let filter = self.bytes.read(filter.clone())?;
+                let (descriptor, fingerprints) = filter.split_at(BinaryFuse8::DESCRIPTOR_LEN);
+                BinaryFuse8Ref::from_dma(descriptor, fingerprints).contains(&hash)
             }
-        }
-        Ok(found)
+        })
     }
 
-    /// Writes the file of the rows that are kept: blocks stay blocks and keep their filters.
-    pub(crate) fn write_kept(&self, removed: Option<&RoaringBitmap>, out: &mut dyn io::Write) -> io::Result<()> {
+    fn write_kept(&self, removed: Option<&RoaringBitmap>, out: &mut dyn io::Write) -> io::Result<()> {
         for block in &self.blocks {
-            let gone = removed.map_or(0, |removed| removed.range_cardinality(block.rows.clone()) as u32);
-            let rows = block.rows.end - block.rows.start - gone;
-            if rows == 0 {
-                continue;
-            }
+            let Some(rows) = kept_rows(block, removed) else { continue };
             out.write_all(&rows.to_le_bytes())?;
             let length = block.filter.as_ref().map_or(ANYTHING, |filter| (filter.end - filter.start) as u32);
             out.write_all(&length.to_le_bytes())?;
@@ -178,10 +198,78 @@ impl Filters {
         }
         Ok(())
     }
+}
+
+/// How many rows of a block are kept; `None` when none is.
+fn kept_rows(block: &Block, removed: Option<&RoaringBitmap>) -> Option<u32> {
+    let gone = removed.map_or(0, |removed| removed.range_cardinality(block.rows.clone()) as u32);
+    Some(block.rows.end - block.rows.start - gone).filter(|rows| *rows > 0)
+}
+
+impl Filters {
+    /// Looks where the blocks stand. The filters themselves are read when they are asked.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidData`] for damaged files.
+    pub(crate) fn open(first: Blob, second: Option<Blob>) -> io::Result<Self> {
+        let first = Blocks::open(first)?;
+        let second = second.map(Blocks::open).transpose()?;
+        let fits = |second: &Blocks| {
+            second.blocks.iter().map(|block| &block.rows).eq(first.blocks.iter().map(|block| &block.rows))
+        };
+        if second.as_ref().is_some_and(|second| !fits(second)) {
+            return Err(damaged());
+        }
+        Ok(Self { first, second })
+    }
+
+    /// The rows of all blocks that may hold the value of this hash, block by block.
+    pub(crate) fn rows_that_may_hold(&self, hash: u64) -> io::Result<Vec<Range<u32>>> {
+        let mut found = Vec::new();
+        for (number, block) in self.first.blocks.iter().enumerate() {
+            if self.first.may_hold(number, hash)? {
+                found.push(block.rows.clone());
+            }
+        }
+        Ok(found)
+    }
+
+    /// The same for a word, of which one block in 65,536 is given in vain.
+    pub(crate) fn rows_that_may_hold_word(&self, hash: u64) -> io::Result<Vec<Range<u32>>> {
+        let mut found = Vec::new();
+        for (number, block) in self.first.blocks.iter().enumerate() {
+            if self.first.may_hold(number, hash)?
+                && self.second.as_ref().map_or(Ok(true), |second| second.may_hold(number, again(hash)))?
+            {
+                found.push(block.rows.clone());
+            }
+        }
+        Ok(found)
+    }
+
+    /// Writes one of the files of the rows that are kept: blocks stay blocks and keep their filters.
+    pub(crate) fn write_kept(
+        &self,
+        file: usize,
+        removed: Option<&RoaringBitmap>,
+        out: &mut dyn io::Write,
+    ) -> io::Result<()> {
+        if file == 0 {
+            return self.first.write_kept(removed, out);
+        }
+        if let Some(second) = &self.second {
+            return second.write_kept(removed, out);
+        }
+        for rows in self.first.blocks.iter().filter_map(|block| kept_rows(block, removed)) {
+            out.write_all(&rows.to_le_bytes())?;
+            out.write_all(&ANYTHING.to_le_bytes())?;
+        }
+        Ok(())
+    }
 
     /// How many rows the blocks have in all.
     pub(crate) fn rows(&self) -> u32 {
-        self.blocks.last().map_or(0, |block| block.rows.end)
+        self.first.blocks.last().map_or(0, |block| block.rows.end)
     }
 }
 
@@ -189,16 +277,21 @@ impl Filters {
 mod tests {
     use super::*;
 
+    fn open(files: [Vec<u8>; FILES]) -> io::Result<Filters> {
+        let [first, second] = files.map(|file| Blob::memory(file.into()));
+        Filters::open(first, Some(second))
+    }
+
     fn filters(rows: u32) -> Filters {
         let mut builder = FilterBuilder::default();
         for row in 0..rows {
             if !(BLOCK_ROWS..2 * BLOCK_ROWS).contains(&row) {
-                builder.add(word_hash(&format!("id{row}")));
+                builder.add_word(word_hash(&format!("id{row}")));
                 builder.add(word_hash("common"));
             }
             builder.end_row();
         }
-        Filters::open(Blob::memory(builder.finish().into())).expect("the file is sound")
+        open(builder.finish()).expect("the files are sound")
     }
 
     #[test]
@@ -209,9 +302,14 @@ mod tests {
         for row in (0..BLOCK_ROWS).step_by(7).chain([3 * BLOCK_ROWS, 5 * BLOCK_ROWS + 9]) {
             let found = filters.rows_that_may_hold(word_hash(&format!("id{row}"))).expect("in memory");
             assert!(found.iter().any(|rows| rows.contains(&row)));
+            let word = filters.rows_that_may_hold_word(word_hash(&format!("id{row}"))).expect("in memory");
+            assert!(word.iter().any(|rows| rows.contains(&row)) && word.len() <= found.len());
             blocks += found.len();
         }
         assert!(blocks < 620, "{blocks} blocks for 588 values");
+        let in_vain = (0..200_000).map(|row| word_hash(&format!("no{row}")));
+        let in_vain: usize = in_vain.map(|hash| filters.rows_that_may_hold_word(hash).expect("in memory").len()).sum();
+        assert!(in_vain < 60, "{in_vain} of a million blocks are looked at in vain for words that are nowhere");
         let common = filters.rows_that_may_hold(word_hash("common")).expect("in memory");
         assert_eq!(common.iter().map(Range::len).sum::<usize>(), 4 * BLOCK_ROWS as usize + 10);
         assert!(common.iter().all(|rows| rows.start != BLOCK_ROWS), "a block without values holds nothing");
@@ -221,19 +319,22 @@ mod tests {
     fn removed_rows_shorten_blocks_and_leave_their_values() {
         let filters = filters(BLOCK_ROWS + 4000);
         let removed: RoaringBitmap = (0..10).chain(BLOCK_ROWS..BLOCK_ROWS + 4000).collect();
-        let mut kept = Vec::new();
-        filters.write_kept(Some(&removed), &mut kept).expect("in memory");
-        let kept = Filters::open(Blob::memory(kept.into())).expect("the file is sound");
+        let kept = [0, 1].map(|file| {
+            let mut kept = Vec::new();
+            filters.write_kept(file, Some(&removed), &mut kept).expect("in memory");
+            kept
+        });
+        let kept = open(kept).expect("the files are sound");
         assert_eq!(kept.rows(), BLOCK_ROWS - 10);
-        let found = kept.rows_that_may_hold(word_hash("id4000")).expect("in memory");
+        let found = kept.rows_that_may_hold_word(word_hash("id4000")).expect("in memory");
         assert!(found.len() == 1 && found[0] == (0..BLOCK_ROWS - 10));
     }
 
     #[test]
     fn a_damaged_file_is_not_read() {
-        let bytes = filters(100).bytes;
+        let bytes = filters(100).first.bytes;
         for end in [1, 7, 9, bytes.length() - 1] {
-            assert!(Filters::open(bytes.slice(0, end).expect("inside")).is_err(), "cut at {end}");
+            assert!(Filters::open(bytes.slice(0, end).expect("inside"), None).is_err(), "cut at {end}");
         }
     }
 }

@@ -61,8 +61,8 @@ pub(crate) fn merge(
     let directory = MmapDirectory::open(scratch).map_err(tantivy::TantivyError::from)?;
     let index = tantivy::indexer::merge_filtered_segments(&segments, settings(), alive, directory)?;
     let resources: Vec<String> = resources.into_iter().collect();
-    let kept = |out: &mut dyn std::io::Write| {
-        filters.iter().try_for_each(|(filters, removed)| filters.write_kept(*removed, out))
+    let kept = |file: usize, out: &mut dyn std::io::Write| {
+        filters.iter().try_for_each(|(filters, removed)| filters.write_kept(file, *removed, out))
     };
     embed::write(&index, &Finished::Folder(scratch), &resources, kept, offset, out)
 }

@@ -34,13 +34,14 @@ fn next_piece(replay: &mut Replay) -> Result<(Batches, bool), StoreError> {
 
 impl Store {
     /// Makes hot what the journal holds beyond the parts, and gives the highest position found. What is more than hot
-    /// rows may be is sealed meanwhile.
+    /// rows may be is sealed meanwhile, as long as that works.
     pub(super) async fn recover(self: &Arc<Self>) -> Result<Position, StoreError> {
         let (files, folder, sealed) =
             (Arc::clone(&self.files), self.config.data_dir.join("journal"), *self.sealed.lock());
         let opened = tokio::task::spawn_blocking(move || Replay::open(files, &folder, sealed)).await;
         let mut replay = opened.map_err(|_| StoreError::Closing)??;
         let mut rows = 0;
+        let mut can_seal = true;
         let mut is_more = true;
         while is_more {
             let piece = tokio::task::spawn_blocking(move || next_piece(&mut replay).map(|piece| (piece, replay))).await;
@@ -52,8 +53,14 @@ impl Store {
             }
             for signal in Signal::ALL {
                 let (hot_rows, hot_bytes) = self.tables[signal as usize].read().sealable();
-                if hot_rows >= self.config.seal_rows || hot_bytes >= self.config.seal_bytes {
-                    self.seal(signal).await?;
+                let is_due = hot_rows >= self.config.seal_rows || hot_bytes >= self.config.seal_bytes;
+                if can_seal
+                    && is_due
+                    && let Err(error) = self.seal(signal).await
+                {
+                    // On a full disk, say. The rows are there and must be found, whatever memory they take; no more come in.
+                    tracing::error!(%error, "cannot seal what the journal holds, will be tried again");
+                    can_seal = false;
                 }
             }
         }
