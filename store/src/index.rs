@@ -168,7 +168,12 @@ impl PartIndex {
                 exact: cut.len() == word.len(),
             });
         }
-        let blocks = self.filters.rows_that_may_hold_word(filters::word_hash(cut)).map_err(self.read_error())?;
+        let hash = filters::word_hash(cut);
+        let blocks = if words::is_long(cut) {
+            self.filters.rows_that_may_hold_word(hash).map_err(self.read_error())?
+        } else {
+            self.blocks(hash)?
+        };
         let mut mark = vec![columns::WORD_MARK];
         mark.extend_from_slice(words::before_digits(cut).as_bytes());
         self.marked(&blocks, self.fields.word, &mark)

@@ -107,16 +107,20 @@ impl Objects {
         remote.put(&to.path, source).await
     }
 
-    /// A part's bytes for queries: mapped where the part is local, read through the cache of blocks otherwise.
-    pub(crate) fn open(&self, record: &PartRecord) -> Result<Blob, StoreError> {
+    /// A part's bytes for queries, once for its rows and once for its index. Of a local part, pages of rows are read, so that
+    /// they are not counted as our memory, and the index is mapped, since it is read in many small places.
+    pub(crate) fn open(&self, record: &PartRecord) -> Result<(Blob, Blob), StoreError> {
         match record.place {
             Place::Local => {
                 let path = self.root.join(&record.path);
-                Ok(Blob::memory(self.files.map(&path).map_err(failed("open", &path))?))
+                let rows = Blob::elsewhere(self.files.open(&path).map_err(failed("open", &path))?);
+                let index = Blob::memory(self.files.map(&path).map_err(failed("open", &path))?);
+                Ok((rows, index))
             }
             Place::Remote => {
                 let object = self.remote_of(record)?.object(record.id, &record.path, record.bytes);
-                Ok(Blob::elsewhere(Arc::new(object)))
+                let bytes = Blob::elsewhere(Arc::new(object));
+                Ok((bytes.clone(), bytes))
             }
         }
     }

@@ -63,7 +63,10 @@ pub(crate) type OpenParts = moka::sync::Cache<PartId, Arc<OpenPart>>;
 
 /// A part's footer and the way to its bytes.
 pub(crate) struct OpenPart {
+    /// The file, as its rows are read.
     bytes: Blob,
+    /// The file, as its index is read.
+    for_index: Blob,
     metadata: ArrowReaderMetadata,
     embedded: Option<Embedded>,
     index: OnceLock<Arc<PartIndex>>,
@@ -190,7 +193,7 @@ impl Part {
         matches!(self.record.place, Place::Remote)
     }
 
-    /// Runs what reads its bytes: here where they are mapped, where blocking is allowed otherwise.
+    /// Runs what reads its bytes: here where they are on this machine, where blocking is allowed otherwise.
     async fn reading<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, StoreError> {
         if self.is_remote() {
             return tokio::task::spawn_blocking(work).await.map_err(|_| StoreError::Closing);
@@ -215,7 +218,7 @@ impl Part {
         if let Some(open) = self.open.get(&self.record.id) {
             return Ok(open);
         }
-        let bytes = self.objects.open(&self.record)?;
+        let (bytes, for_index) = self.objects.open(&self.record)?;
         let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
         let source = bytes.clone();
         let metadata = self.reading(move || ArrowReaderMetadata::load(&source, options)).await?;
@@ -232,7 +235,7 @@ impl Part {
             .map(serde_json::from_str::<Embedded>)
             .transpose()
             .map_err(|error| self.corrupt(error))?;
-        let open = Arc::new(OpenPart { bytes, metadata, embedded, index: OnceLock::new() });
+        let open = Arc::new(OpenPart { bytes, for_index, metadata, embedded, index: OnceLock::new() });
         self.open.insert(self.record.id, Arc::clone(&open));
         Ok(open)
     }
@@ -243,7 +246,7 @@ impl Part {
         if let Some(index) = open.index.get() {
             return Ok(Some(Arc::clone(index)));
         }
-        let Some((bytes, embedded)) = open.index_bytes(&open.bytes, &self.record)? else { return Ok(None) };
+        let Some((bytes, embedded)) = open.index_bytes(&open.for_index, &self.record)? else { return Ok(None) };
         let (signal, path, embedded) = (self.record.signal, self.record.path.clone(), embedded.clone());
         let index = Arc::new(self.reading(move || PartIndex::open(signal, &path, &bytes, &embedded)).await??);
         Ok(Some(Arc::clone(open.index.get_or_init(|| index))))

@@ -112,6 +112,12 @@ pub fn is_id_like(word: &str) -> bool {
     digits > 0 && (word.len() >= 5 || digits == 4)
 }
 
+/// Whether a word that looks like an id is so long that few rows have it: numbers of four digits are in nearly every block
+/// of rows, and a second filter would not help to find them.
+pub fn is_long(word: &str) -> bool {
+    word.len() >= 5
+}
+
 /// The part of a word before its first ASCII digit.
 pub fn before_digits(word: &str) -> &str {
     &word[..word.bytes().position(|byte| byte.is_ascii_digit()).unwrap_or(word.len())]

@@ -5,19 +5,29 @@ use super::control::{Batches, blocking};
 use super::plan;
 use crate::QueryError;
 use crate::language::Expr;
-use arrow::record_batch::RecordBatch;
+use arrow::datatypes::Schema;
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use mangru_store::{Part, Signal, TimeRange};
 use roaring::RoaringBitmap;
 use std::sync::Arc;
 
 /// The matching rows of a part.
 pub(crate) struct PartRows {
-    batches: Batches,
+    source: Source,
     signal: Signal,
     filter: Option<Expr>,
     range: Option<TimeRange>,
     columns: Vec<&'static str>,
 }
+
+enum Source {
+    Read(Batches),
+    /// So many rows, of which nothing but their number is asked.
+    Counted(u64),
+}
+
+/// Rows of a batch without columns.
+const COUNTED_ROWS: u64 = 1 << 20;
 
 /// Plans a part and opens it; `None` when nothing in it can match.
 pub(crate) async fn open_part(
@@ -33,6 +43,10 @@ pub(crate) async fn open_part(
     if plan.len() == 0 {
         return Ok(None);
     }
+    if columns.is_empty() && plan.is_exact() {
+        let source = Source::Counted(plan.len());
+        return Ok(Some(PartRows { source, signal, filter: None, range: None, columns: Vec::new() }));
+    }
     let filter = (!plan.filter_is_done).then(|| filter.clone());
     let range = (!plan.range_is_done).then_some(range);
     let mut needed = columns.to_vec();
@@ -42,14 +56,24 @@ pub(crate) async fn open_part(
     if range.is_some() || needed.is_empty() {
         needed = plan::union(&needed, &["time"]);
     }
-    let batches = control.batches(plan.part.read(&needed, plan.rows.as_ref()).await?);
-    Ok(Some(PartRows { batches, signal, filter, range, columns: columns.to_vec() }))
+    let source = Source::Read(control.batches(plan.part.read(&needed, plan.rows.as_ref()).await?));
+    Ok(Some(PartRows { source, signal, filter, range, columns: columns.to_vec() }))
 }
 
 impl PartRows {
     /// The next rows; blocks.
     pub(crate) fn next_batch(&mut self) -> Option<Result<RecordBatch, QueryError>> {
-        let batch = self.batches.next()?;
+        let batch = match &mut self.source {
+            Source::Read(batches) => batches.next()?,
+            Source::Counted(0) => return None,
+            Source::Counted(left) => {
+                let rows = (*left).min(COUNTED_ROWS);
+                *left -= rows;
+                let options = RecordBatchOptions::new().with_row_count(Some(rows as usize));
+                let empty = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options);
+                return Some(empty.map_err(QueryError::from));
+            }
+        };
         let read = || {
             let rows = plan::filtered(self.signal, &batch?, self.filter.as_ref(), self.range)?;
             plan::project(&rows, &self.columns)

@@ -226,7 +226,12 @@ struct Sink<'a> {
 impl Sink<'_> {
     fn word(&mut self, word: &str) {
         if words::is_id_like(word) {
-            self.filters.add_word(filters::word_hash(word));
+            let hash = filters::word_hash(word);
+            if words::is_long(word) {
+                self.filters.add_word(hash)
+            } else {
+                self.filters.add(hash)
+            }
             self.terms.push(self.fields.word, |bytes| {
                 bytes.push(columns::WORD_MARK);
                 bytes.extend_from_slice(words::before_digits(word).as_bytes());

@@ -5,7 +5,7 @@
 //! Than Xor Filters", 2022) of the hashes of such values in its rows: about ten bits for a value, and one block in 256
 //! is looked at in vain. The rows of a block are then read and looked at.
 //!
-//! Words have a second filter in each block, of other hashes, which is asked when the first says yes: so a search for a rare word
+//! Long words have a second filter in each block, of other hashes, which is asked when the first says yes: so a search for a rare word
 //! hardly ever looks at a block in vain, however many there are.
 //!
 //! The files `filters` and `word_filters`: for each block, in the order of rows, the number of its rows and of its filter's bytes
