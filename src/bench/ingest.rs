@@ -11,6 +11,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
+/// Requests that are made before they are sent.
+const PIECE: usize = 2000;
+
 /// How much to send, and how.
 #[derive(Args, Clone)]
 pub(crate) struct IngestFlags {
@@ -161,14 +164,21 @@ async fn measure(flags: &IngestFlags, load: &Load) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let server = Server::start(folder.path()).await?;
     let start = load.start(mangru_query::now_ns() as u64, flags.events as u64);
-    let requests = encode(load, 0..(flags.events / flags.batch) as u64, flags.batch, start);
-    let events = requests.len() * flags.batch;
-    let sent_bytes: usize = requests.iter().map(Bytes::len).sum();
-
-    let started = Instant::now();
+    let count = (flags.events / flags.batch) as u64;
+    let events = count as usize * flags.batch;
     let turn = flags.rate.map(|rate| Duration::from_secs_f64(flags.batch as f64 / rate));
-    let sent = send(&server.grpc, method, Arc::clone(&requests), flags.connections, turn).await?;
-    let took = started.elapsed().as_secs_f64();
+    let (mut sent, mut sent_bytes, mut took) = (Sent { took: Vec::new(), retries: 0 }, 0, 0.0);
+    for first in (0..count).step_by(PIECE) {
+        // In pieces, so that the requests of a large load need not fit into memory at once.
+        let requests = encode(load, first..count.min(first + PIECE as u64), flags.batch, start);
+        sent_bytes += requests.iter().map(Bytes::len).sum::<usize>();
+        let started = Instant::now();
+        let piece = send(&server.grpc, method, requests, flags.connections, turn).await?;
+        took += started.elapsed().as_secs_f64();
+        sent.took.extend(piece.took);
+        sent.retries += piece.retries;
+    }
+    sent.took.sort_unstable();
     let found = found_after(&server, table, events as u64).await?;
     server.flush().await?;
     let usage = server.usage()?;

@@ -228,9 +228,9 @@ impl Sink<'_> {
         if words::is_id_like(word) {
             let hash = filters::word_hash(word);
             if words::is_long(word) {
-                self.filters.add_word(hash)
+                self.filters.add_word(hash);
             } else {
-                self.filters.add(hash)
+                self.filters.add(hash);
             }
             self.terms.push(self.fields.word, |bytes| {
                 bytes.push(columns::WORD_MARK);
