@@ -46,7 +46,9 @@ pub(crate) async fn run(flags: QueryFlags) -> anyhow::Result<()> {
     // What came in is merged, and the server at rest.
     tokio::time::sleep(REST).await;
     let ui = server.ui.clone();
-    let ask = |path: String| ask(&ui, path);
+    // One for all: making one reads the system's certificates, which takes as long as a query.
+    let client = reqwest::Client::new();
+    let ask = |path: String| ask(&client, &ui, path);
     let range = format!("start={start}&end=now");
     let newest = ask(format!("/api/v1/logs?{range}&limit=1&query=trace_id:*")).await?;
     let log_trace = newest["rows"][0]["trace_id"].as_str().context("no log with a trace")?.to_owned();
@@ -94,27 +96,27 @@ pub(crate) async fn run(flags: QueryFlags) -> anyhow::Result<()> {
     server.stop().await?;
     println!("query                                               median      min      max     cold");
     for ((name, path), took) in queries.iter().zip(warm) {
-        let cold = cold(folder.path(), path).await?;
+        let cold = cold(&client, folder.path(), path).await?;
         print!("{name:<48} {:>6.1}ms {:>6.1}ms {:>6.1}ms", took[took.len() / 2], took[0], took[took.len() - 1]);
         println!(" {}", cold.map_or_else(|| "      –".to_owned(), |cold| format!("{cold:>6.1}ms")));
     }
     Ok(())
 }
 
-async fn ask(ui: &str, path: String) -> anyhow::Result<Json> {
-    let response = reqwest::Client::new().get(format!("{ui}{path}")).send().await?;
+async fn ask(client: &reqwest::Client, ui: &str, path: String) -> anyhow::Result<Json> {
+    let response = client.get(format!("{ui}{path}")).send().await?;
     Ok(response.error_for_status()?.json().await?)
 }
 
 /// How many milliseconds a query takes that is the first one of a new process, when none of the data is in the system's memory;
 /// `None` where that cannot be arranged.
-async fn cold(folder: &Path, path: &str) -> anyhow::Result<Option<f64>> {
+async fn cold(client: &reqwest::Client, folder: &Path, path: &str) -> anyhow::Result<Option<f64>> {
     if !forget_pages(folder)? {
         return Ok(None);
     }
     let server = Server::start(folder).await?;
     let started = Instant::now();
-    ask(&server.ui, path.to_owned()).await?;
+    ask(client, &server.ui, path.to_owned()).await?;
     let took = started.elapsed().as_secs_f64() * 1000.0;
     server.stop().await?;
     Ok(Some(took))

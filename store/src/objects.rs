@@ -107,20 +107,17 @@ impl Objects {
         remote.put(&to.path, source).await
     }
 
-    /// A part's bytes for queries, once for its rows and once for its index. Of a local part, pages of rows are read, so that
-    /// they are not counted as our memory, and the index is mapped, since it is read in many small places.
-    pub(crate) fn open(&self, record: &PartRecord) -> Result<(Blob, Blob), StoreError> {
+    /// A part's bytes for queries: mapped where the part is local (reading its pages instead makes a warm search take twice as
+    /// long), read through the cache of blocks otherwise.
+    pub(crate) fn open(&self, record: &PartRecord) -> Result<Blob, StoreError> {
         match record.place {
             Place::Local => {
                 let path = self.root.join(&record.path);
-                let rows = Blob::elsewhere(self.files.open(&path).map_err(failed("open", &path))?);
-                let index = Blob::memory(self.files.map(&path).map_err(failed("open", &path))?);
-                Ok((rows, index))
+                Ok(Blob::memory(self.files.map(&path).map_err(failed("open", &path))?))
             }
             Place::Remote => {
                 let object = self.remote_of(record)?.object(record.id, &record.path, record.bytes);
-                let bytes = Blob::elsewhere(Arc::new(object));
-                Ok((bytes.clone(), bytes))
+                Ok(Blob::elsewhere(Arc::new(object)))
             }
         }
     }
@@ -190,7 +187,7 @@ impl Objects {
         for path in files_below(self.files.as_ref(), &self.root).map_err(failed("list", &self.root))? {
             let name = path.strip_prefix(&self.root).ok().and_then(Path::to_str);
             if !name.is_some_and(|name| known.contains(name)) {
-                tracing::info!(path = %path.display(), "removing a part file that was never published");
+                tracing::debug!(path = %path.display(), "removing a file that is no part, or none any more");
                 self.files.remove(&path).map_err(failed("remove", &path))?;
             }
         }

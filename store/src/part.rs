@@ -63,10 +63,7 @@ pub(crate) type OpenParts = moka::sync::Cache<PartId, Arc<OpenPart>>;
 
 /// A part's footer and the way to its bytes.
 pub(crate) struct OpenPart {
-    /// The file, as its rows are read.
     bytes: Blob,
-    /// The file, as its index is read.
-    for_index: Blob,
     metadata: ArrowReaderMetadata,
     embedded: Option<Embedded>,
     index: OnceLock<Arc<PartIndex>>,
@@ -211,6 +208,11 @@ impl Part {
         Ok(group_rows(self.opened().await?.metadata.metadata()).collect())
     }
 
+    /// Whether its footer and index are in memory already.
+    pub fn is_open(&self) -> bool {
+        self.open.get(&self.record.id).is_some_and(|open| open.index.get().is_some())
+    }
+
     async fn opened(&self) -> Result<Arc<OpenPart>, StoreError> {
         if self.is_damaged() {
             return Err(self.corrupt("its checksum is wrong, it is out of use"));
@@ -218,7 +220,7 @@ impl Part {
         if let Some(open) = self.open.get(&self.record.id) {
             return Ok(open);
         }
-        let (bytes, for_index) = self.objects.open(&self.record)?;
+        let bytes = self.objects.open(&self.record)?;
         let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
         let source = bytes.clone();
         let metadata = self.reading(move || ArrowReaderMetadata::load(&source, options)).await?;
@@ -235,7 +237,7 @@ impl Part {
             .map(serde_json::from_str::<Embedded>)
             .transpose()
             .map_err(|error| self.corrupt(error))?;
-        let open = Arc::new(OpenPart { bytes, for_index, metadata, embedded, index: OnceLock::new() });
+        let open = Arc::new(OpenPart { bytes, metadata, embedded, index: OnceLock::new() });
         self.open.insert(self.record.id, Arc::clone(&open));
         Ok(open)
     }
@@ -246,7 +248,7 @@ impl Part {
         if let Some(index) = open.index.get() {
             return Ok(Some(Arc::clone(index)));
         }
-        let Some((bytes, embedded)) = open.index_bytes(&open.for_index, &self.record)? else { return Ok(None) };
+        let Some((bytes, embedded)) = open.index_bytes(&open.bytes, &self.record)? else { return Ok(None) };
         let (signal, path, embedded) = (self.record.signal, self.record.path.clone(), embedded.clone());
         let index = Arc::new(self.reading(move || PartIndex::open(signal, &path, &bytes, &embedded)).await??);
         Ok(Some(Arc::clone(open.index.get_or_init(|| index))))

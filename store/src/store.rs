@@ -26,6 +26,8 @@ use tokio_util::sync::CancellationToken;
 const TAIL_BATCHES: usize = 256;
 /// Parts whose footer and index stay open.
 const OPEN_PARTS: u64 = 512;
+/// Parts of each signal that are opened at the start.
+const OPENED_AT_START: usize = 32;
 /// Batches of more rows than this are encoded on a thread for blocking work.
 const INLINE_ROWS: usize = 128;
 
@@ -148,6 +150,7 @@ impl Store {
         if store.config.objects.is_some() {
             background.push(tokio::spawn(mover::run(Arc::downgrade(&store), store.stop.clone())));
         }
+        background.push(tokio::spawn(open_newest(store.tables.clone())));
         *store.background.lock() = background;
         Ok(store)
     }
@@ -364,6 +367,24 @@ fn on_durable(
             }
         }
     })
+}
+
+/// Opens the newest local parts of each signal, so that the first search need not.
+async fn open_newest(tables: Arc<[RwLock<Table>; 3]>) {
+    for table in tables.iter() {
+        let newest = table
+            .read()
+            .parts()
+            .iter()
+            .filter(|part| !part.is_remote())
+            .take(OPENED_AT_START)
+            .cloned()
+            .collect::<Vec<_>>();
+        for part in newest {
+            // What is wrong with it is told when it is read.
+            let _ = part.index().await;
+        }
+    }
 }
 
 /// Makes the data folder and those in it, and makes their names durable: what is in a folder that a crash takes away is

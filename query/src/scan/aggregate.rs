@@ -64,6 +64,7 @@ pub(crate) async fn for_each_or<T: Send + 'static>(
     shortcut: Option<Shortcut<T>>,
 ) -> Result<(Vec<T>, ScanCoverage), QueryError> {
     let snapshot = store.snapshot(request.signal);
+    plan::open(&snapshot.parts, request.range).await;
     let mut coverage = ScanCoverage::default();
     let mut states = Vec::new();
 
@@ -244,6 +245,7 @@ pub(crate) async fn count(
     control: &Control,
 ) -> Result<ScanCoverage, QueryError> {
     let snapshot = store.snapshot(signal);
+    plan::open(&snapshot.parts, range).await;
     let mut coverage = ScanCoverage::default();
     let request = ScanRequest { signal, filter: filter.clone(), range, columns: Vec::new() };
     let (hot, hot_request, hot_control) = (snapshot.hot, request.clone(), control.clone());

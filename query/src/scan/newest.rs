@@ -151,6 +151,7 @@ pub(crate) async fn newest(
     control: &Control,
 ) -> Result<Newest, QueryError> {
     let snapshot = store.snapshot(request.signal);
+    plan::open(&snapshot.parts, request.range).await;
     let signal = request.signal;
     let columns = plan::union(&plan::union(&request.columns, identity_columns(signal)), &["time"]);
     let mut best = Best { limit, before, batches: Vec::new(), places: Vec::new(), held: control.held() };

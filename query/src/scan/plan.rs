@@ -34,6 +34,25 @@ impl PartPlan {
     }
 }
 
+/// Parts that are opened before a scan begins; those behind them may not be needed.
+const OPENED_AHEAD: usize = 32;
+
+/// Opens the first parts that are not, several at the same time: their footers and indexes are read and decoded, which is most of what the first
+/// search after a start takes. Errors come again when the part is read.
+pub(super) async fn open(parts: &[Arc<Part>], range: TimeRange) {
+    let closed = parts.iter().filter(|part| range.touches(part.min_time(), part.max_time()) && !part.is_open());
+    let opening: Vec<_> = closed
+        .take(OPENED_AHEAD)
+        .map(|part| {
+            let part = Arc::clone(part);
+            tokio::spawn(async move { part.index().await.map(|_| ()) })
+        })
+        .collect();
+    for opened in opening {
+        let _ = opened.await;
+    }
+}
+
 /// Asks index, bloom filters and page statistics of a part. `None` when the part has nothing in the range.
 pub(super) async fn plan(part: Arc<Part>, filter: &Expr, range: TimeRange) -> Result<Option<PartPlan>, QueryError> {
     if !range.touches(part.min_time(), part.max_time()) {

@@ -13,8 +13,8 @@ use parquet::schema::types::ColumnPath;
 const PAGE_ROWS: usize = 2048;
 /// Rows per row group.
 const ROW_GROUP_ROWS: usize = 262_144;
-/// Each false alarm costs the reading of one column's chunk.
-const BLOOM_FALSE_ALARMS: f64 = 0.01;
+/// Each false alarm costs the reading of one column's chunk; an id takes six bits.
+const BLOOM_FALSE_ALARMS: f64 = 0.05;
 /// The key of the signal's table name in the footer's metadata.
 pub(crate) const TABLE_KEY: &str = "mangru.table";
 
