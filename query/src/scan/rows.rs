@@ -21,7 +21,7 @@ pub(crate) struct PartRows {
 }
 
 enum Source {
-    Read(Batches),
+    Read(Box<Batches>),
     /// So many rows, of which nothing but their number is asked.
     Counted(u64),
 }
@@ -56,7 +56,7 @@ pub(crate) async fn open_part(
     if range.is_some() || needed.is_empty() {
         needed = plan::union(&needed, &["time"]);
     }
-    let source = Source::Read(control.batches(plan.part.read(&needed, plan.rows.as_ref()).await?));
+    let source = Source::Read(Box::new(control.batches(plan.part.read(&needed, plan.rows.as_ref()).await?)));
     Ok(Some(PartRows { source, signal, filter, range, columns: columns.to_vec() }))
 }
 
