@@ -34,9 +34,12 @@ fn scope() -> Json {
     json!({ "name": "lib", "version": "1.2", "attributes": [{ "key": "x", "value": { "boolValue": true } }] })
 }
 
-/// Attributes of every type, with dots in keys, a key twice and nested values.
+/// Attributes of every type, with dots in keys, a key twice and nested values; those with a column of their own first, as
+/// they are given out.
 fn attributes() -> Json {
     json!([
+        { "key": "http.request.method", "value": { "stringValue": "GET" } },
+        { "key": "http.response.status_code", "value": { "intValue": "503" } },
         { "key": "text.with.dots", "value": { "stringValue": "결제 \"quoted\"\n\u{1}" } },
         { "key": "empty", "value": { "stringValue": "" } },
         { "key": "nothing", "value": {} },
@@ -52,8 +55,6 @@ fn attributes() -> Json {
         { "key": "map", "value": { "kvlistValue": { "values": [
             { "key": "k", "value": { "intValue": "1" } }, { "key": "k", "value": { "bytesValue": "/w==" } },
         ] } } },
-        { "key": "http.request.method", "value": { "stringValue": "GET" } },
-        { "key": "http.response.status_code", "value": { "intValue": "503" } },
     ])
 }
 

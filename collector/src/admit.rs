@@ -2,12 +2,14 @@
 
 use mangru_store::{MemoryBudget, MemoryPermit};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
 /// What decoding takes beside the message itself, as a multiple of its bytes.
 const DECODED_FACTOR: usize = 2;
 
-/// The door: bounds requests and bytes in flight.
+/// The door: bounds requests and bytes in flight, from the first byte of a request until it is answered.
 #[derive(Clone, Debug)]
 pub(crate) struct Door {
     memory: MemoryBudget,
@@ -15,11 +17,12 @@ pub(crate) struct Door {
     in_flight: MemoryBudget,
 }
 
-/// A request that was let in; its room is free again when this is dropped.
+/// The room of a request that was let in; it is free again when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Admitted {
-    _memory: MemoryPermit,
-    _in_flight: MemoryPermit,
+pub(crate) struct Room {
+    since: Instant,
+    in_flight: MemoryPermit,
+    memory: MemoryBudget,
     _request: OwnedSemaphorePermit,
 }
 
@@ -32,12 +35,30 @@ impl Door {
         }
     }
 
-    /// Lets a request of this many bytes in; `None` when it should be tried again later.
-    pub(crate) fn admit(&self, bytes: usize) -> Option<Admitted> {
-        Some(Admitted {
+    /// Lets a request in; `None` when it should be tried again later.
+    pub(crate) fn enter(&self) -> Option<Room> {
+        Some(Room {
+            since: Instant::now(),
             _request: Arc::clone(&self.requests).try_acquire_owned().ok()?,
-            _in_flight: self.in_flight.try_reserve(bytes)?,
-            _memory: self.memory.try_reserve(bytes.saturating_mul(DECODED_FACTOR))?,
+            in_flight: self.in_flight.try_reserve(0)?,
+            memory: self.memory.clone(),
         })
+    }
+}
+
+impl Room {
+    /// Has room for this many bytes of the message, or `false` when there are too many in flight.
+    pub(crate) fn hold(&mut self, bytes: usize) -> bool {
+        self.in_flight.try_grow(bytes.saturating_sub(self.in_flight.bytes()))
+    }
+
+    /// Memory to decode a message of this many bytes in.
+    pub(crate) fn decoding(&self, bytes: usize) -> Option<MemoryPermit> {
+        self.memory.try_reserve(bytes.saturating_mul(DECODED_FACTOR))
+    }
+
+    /// When the time is over that a request has from its beginning on.
+    pub(crate) fn until(&self, within: Duration) -> Instant {
+        self.since + within
     }
 }

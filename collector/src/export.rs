@@ -1,9 +1,10 @@
 //! One export request, whatever protocol it came over: admit, decode, append, count.
 
-use crate::admit::Door;
+use crate::admit::{Door, Room};
 use crate::correlate::Correlation;
 use crate::intake::{Counts, Intake, Protocol};
 use crate::otlp::{self, DecodeError};
+use crate::receive::Fault;
 use bytes::Bytes;
 use mangru_store::{Signal, Store, StoreError};
 use std::sync::Arc;
@@ -49,16 +50,22 @@ pub(crate) enum RefusedKind {
 }
 
 impl Exporter {
+    /// The refusal of a request for which there is no room now.
+    pub(crate) fn overloaded(&self, signal: Signal, protocol: Protocol) -> Refused {
+        self.intake.refused(signal, protocol, Fault::NoRoom.why());
+        Refused { message: Fault::NoRoom.to_string(), kind: RefusedKind::Later(Duration::from_secs(1)) }
+    }
+
     /// Keeps a request, durably, or says why not.
-    pub(crate) async fn export(&self, signal: Signal, protocol: Protocol, message: Bytes) -> Result<Kept, Refused> {
+    pub(crate) async fn export(
+        &self,
+        signal: Signal,
+        protocol: Protocol,
+        message: Bytes,
+        room: Room,
+    ) -> Result<Kept, Refused> {
         let bytes = message.len();
-        let Some(admitted) = self.door.admit(bytes) else {
-            self.intake.refused(signal, protocol, "overloaded");
-            return Err(Refused {
-                message: "too many requests are in flight or memory is at its limit".to_owned(),
-                kind: RefusedKind::Later(Duration::from_secs(1)),
-            });
-        };
+        let Some(memory) = room.decoding(bytes) else { return Err(self.overloaded(signal, protocol)) };
         let correlation = Arc::clone(&self.correlation);
         let decode = move || match protocol {
             Protocol::HttpJson => otlp::decode_json(signal, &message, now(), &correlation),
@@ -83,7 +90,7 @@ impl Exporter {
             let kind = error.retry_after().map_or(RefusedKind::Broken, RefusedKind::Later);
             Refused { message: error.to_string(), kind }
         })?;
-        drop(admitted);
+        drop((memory, room));
         let rejected = decoded.rejected;
         let counts = Counts { rows, rejected, warnings: decoded.warnings, services: decoded.services };
         self.intake.kept(signal, protocol, bytes, counts);

@@ -2,59 +2,21 @@
 
 use crate::export::{Exporter, Refused, RefusedKind, response};
 use crate::intake::Protocol;
+use crate::receive::{self, Fault};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderValue, Request, Response};
+use axum::http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use axum::routing::post;
-use bytes::{Buf as _, BufMut as _, Bytes};
+use bytes::{BufMut as _, Bytes};
+use http_body_util::{BodyExt as _, Full};
 use mangru_store::Signal;
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
-use tonic::server::{Grpc, UnaryService};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-/// Messages as they are.
-#[derive(Clone, Copy, Debug, Default)]
-struct RawCodec;
-
-impl Codec for RawCodec {
-    type Encode = Vec<u8>;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-
-    fn decoder(&mut self) -> Self {
-        Self
-    }
-}
-
-impl Encoder for RawCodec {
-    type Item = Vec<u8>;
-    type Error = Status;
-
-    fn encode(&mut self, item: Vec<u8>, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        out.put_slice(&item);
-        Ok(())
-    }
-}
-
-impl Decoder for RawCodec {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, source: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(source.copy_to_bytes(source.remaining())))
-    }
-}
+const GRPC: &str = "application/grpc";
+/// Of the message encodings those that are understood.
+const ENCODINGS: &str = "identity,gzip,deflate,zstd";
 
 /// What the handlers share.
 #[derive(Clone)]
@@ -77,31 +39,23 @@ pub(crate) fn router(exporter: Exporter, max_bytes: usize) -> Router {
 }
 
 fn answer(response: Response<tonic::body::Body>) -> Response<Body> {
-    response.map(Body::new)
+    let mut response = response.map(Body::new);
+    response.headers_mut().insert("grpc-accept-encoding", HeaderValue::from_static(ENCODINGS));
+    response
 }
 
-/// One call.
-struct Call {
-    exporter: Exporter,
-    signal: Signal,
-    /// Set when the message arrived as a whole: what fails before is the sender's fault.
-    arrived: Arc<AtomicBool>,
-}
-
-impl UnaryService<Bytes> for Call {
-    type Response = Vec<u8>;
-    type Future = Pin<Box<dyn Future<Output = Result<tonic::Response<Vec<u8>>, Status>> + Send>>;
-
-    fn call(&mut self, request: tonic::Request<Bytes>) -> Self::Future {
-        self.arrived.store(true, Ordering::Relaxed);
-        let (exporter, signal) = (self.exporter.clone(), self.signal);
-        Box::pin(async move {
-            match exporter.export(signal, Protocol::Grpc, request.into_inner()).await {
-                Ok(kept) => Ok(tonic::Response::new(response(&kept))),
-                Err(refused) => Err(status(&refused)),
-            }
-        })
-    }
+/// The answer of a call that went well: one message, and the status behind it.
+fn success(message: &[u8]) -> Response<Body> {
+    let mut framed = Vec::with_capacity(message.len() + 5);
+    framed.put_u8(0);
+    framed.put_u32(message.len() as u32);
+    framed.put_slice(message);
+    let mut trailers = HeaderMap::new();
+    trailers.insert("grpc-status", HeaderValue::from_static("0"));
+    let body = Full::new(Bytes::from(framed)).with_trailers(async { Some(Ok(trailers)) });
+    let mut response = Response::new(Body::new(body));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(GRPC));
+    response
 }
 
 /// A refusal as OTLP/gRPC wants it.
@@ -119,31 +73,43 @@ fn status(refused: &Refused) -> Status {
     }
 }
 
+/// The status of a message that was not received. RESOURCE_EXHAUSTED without RetryInfo and INVALID_ARGUMENT keep a client
+/// from sending again what can never be kept.
+fn fault_status(fault: &Fault) -> Status {
+    let code = match fault {
+        Fault::NoRoom | Fault::TooSlow => Code::Unavailable,
+        Fault::TooLarge(_) => Code::ResourceExhausted,
+        Fault::Encoding(_) => Code::Unimplemented,
+        Fault::CutOff(_) => Code::Unknown,
+        Fault::Undecodable { .. } | Fault::Framing(_) => Code::InvalidArgument,
+        Fault::Internal(_) => Code::Internal,
+    };
+    Status::new(code, fault.to_string())
+}
+
 impl Receiver {
     async fn export(self, signal: Signal, request: Request<Body>) -> Response<Body> {
-        let arrived = Arc::new(AtomicBool::new(false));
-        let intake = Arc::clone(&self.exporter.intake);
-        let call = Call { exporter: self.exporter, signal, arrived: Arc::clone(&arrived) };
-        let mut grpc = Grpc::new(RawCodec)
-            .max_decoding_message_size(self.max_bytes)
-            .accept_compressed(CompressionEncoding::Gzip)
-            .accept_compressed(CompressionEncoding::Zstd);
-        let mut response = grpc.unary(call, request).await;
-        if !arrived.load(Ordering::Relaxed) {
-            // tonic says OUT_OF_RANGE of a message that is too long, which OTLP counts as worth a retry, and INTERNAL of one
-            // that cannot be decompressed. Neither will ever succeed.
-            let code = response.headers().get("grpc-status").and_then(|code| code.to_str().ok()).unwrap_or_default();
-            let (better, why) = match code {
-                "11" | "8" => (Code::ResourceExhausted, "too_large"),
-                "13" => (Code::InvalidArgument, "undecodable"),
-                "12" => (Code::Unimplemented, "unsupported_encoding"),
-                _ => (Code::Unknown, "cut_off"),
-            };
-            intake.refused(signal, Protocol::Grpc, why);
-            if better != Code::Unknown {
-                response.headers_mut().insert("grpc-status", HeaderValue::from(better as i32));
-            }
+        let (parts, body) = request.into_parts();
+        let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        if !kind.starts_with(GRPC) {
+            self.exporter.intake.refused(signal, Protocol::Grpc, "unsupported_content_type");
+            let mut response = Response::new(Body::from(format!("content type `{kind}` is not {GRPC}\n")));
+            *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+            return response;
         }
-        answer(response)
+        let (message, room) = match receive::grpc(&parts.headers, body, &self.exporter.door, self.max_bytes).await {
+            Ok(received) => received,
+            Err(Fault::NoRoom) => {
+                return answer(status(&self.exporter.overloaded(signal, Protocol::Grpc)).into_http());
+            }
+            Err(fault) => {
+                self.exporter.intake.refused(signal, Protocol::Grpc, fault.why());
+                return answer(fault_status(&fault).into_http());
+            }
+        };
+        match self.exporter.export(signal, Protocol::Grpc, message, room).await {
+            Ok(kept) => success(&response(&kept)),
+            Err(refused) => answer(status(&refused).into_http()),
+        }
     }
 }

@@ -1,10 +1,10 @@
 //! OTLP over HTTP: protobuf and JSON, plain, gzip, deflate or zstd.
 
-mod body;
 mod cors;
 
 use crate::export::{Exporter, Kept, Refused, RefusedKind, put_varint, response};
 use crate::intake::Protocol;
+use crate::receive::{self, Fault};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
@@ -118,6 +118,18 @@ fn later(message: &str, after: Duration, json: bool) -> Response<Body> {
     response
 }
 
+/// The status of a body that was not received, of HTTP and of `google.rpc.Status`.
+const fn status(fault: &Fault) -> (StatusCode, i32) {
+    match fault {
+        Fault::NoRoom => (StatusCode::SERVICE_UNAVAILABLE, 14),
+        Fault::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, 8),
+        Fault::TooSlow => (StatusCode::REQUEST_TIMEOUT, 4),
+        Fault::Encoding(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, 3),
+        Fault::CutOff(_) | Fault::Undecodable { .. } | Fault::Framing(_) => (StatusCode::BAD_REQUEST, 3),
+        Fault::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, 13),
+    }
+}
+
 impl Receiver {
     async fn export(self, signal: Signal, request: Request<Body>) -> Response<Body> {
         let (parts, body) = request.into_parts();
@@ -130,14 +142,17 @@ impl Receiver {
                 return failure(StatusCode::UNSUPPORTED_MEDIA_TYPE, 3, &message, false);
             }
         };
-        let message = match body::read(&parts.headers, body, self.max_bytes).await {
-            Ok(message) => message,
-            Err(refused) => {
-                self.exporter.intake.refused(signal, protocol, refused.why);
-                return failure(refused.status, refused.code, &refused.message, json);
+        let received = receive::http(parts.version, &parts.headers, body, &self.exporter.door, self.max_bytes).await;
+        let (message, room) = match received {
+            Ok(received) => received,
+            Err(Fault::NoRoom) => return refusal(&self.exporter.overloaded(signal, protocol), json),
+            Err(fault) => {
+                self.exporter.intake.refused(signal, protocol, fault.why());
+                let (status, code) = status(&fault);
+                return failure(status, code, &fault.to_string(), json);
             }
         };
-        match self.exporter.export(signal, protocol, message).await {
+        match self.exporter.export(signal, protocol, message, room).await {
             Ok(kept) => success(&kept, signal, json),
             Err(refused) => refusal(&refused, json),
         }

@@ -15,6 +15,7 @@ mod http;
 mod intake;
 mod json;
 mod otlp;
+mod receive;
 mod wire;
 
 pub use collector::{Collector, CollectorConfig, CollectorError, CollectorHandle};

@@ -214,7 +214,7 @@ mod tests {
     }
     #[test]
     fn the_guide_and_the_example_name_every_setting() {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let root = Path::new(".");
         let guide = std::fs::read_to_string(root.join("docs/configuration.md")).expect("guide");
         let example = std::fs::read_to_string(root.join("deploy/mangru.yaml")).expect("example");
         let example = lines(&example);

@@ -5,6 +5,12 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+/// Compiling everything anew says nothing on the output for about ten minutes.
+const SILENCE: Duration = Duration::from_mins(25);
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// What all test binaries reported together.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -39,6 +45,11 @@ impl Report {
     }
 }
 
+/// Shows what runs, to find what a test waits for.
+fn show_processes() {
+    let _ = Command::new("ps").args(["-eo", "pid,ppid,etimes,stat,args", "--width", "200"]).status();
+}
+
 /// Runs the command, shows its output as it comes, and says how many tests passed. What tests passed over because
 /// something is missing is repeated at the end.
 pub(crate) fn run(root: &Path, mut command: Command) -> Result<String> {
@@ -51,13 +62,40 @@ pub(crate) fn run(root: &Path, mut command: Command) -> Result<String> {
         .spawn()
         .context("cannot run cargo test")?;
     let mut report = Report::default();
-    for line in BufReader::new(child.stdout.take().context("cargo test has no output")?).split(b'\n') {
-        let line = line.context("cannot read the output of cargo test")?;
-        let line = String::from_utf8_lossy(&line);
-        println!("{line}");
-        report.read(&line);
-    }
-    let status = child.wait().context("cannot wait for cargo test")?;
+    let output = child.stdout.take().context("cargo test has no output")?;
+    let (send, lines) = mpsc::sync_channel(1000);
+    // It is not waited for: a process that a test left behind may hold the pipe open for ever.
+    std::thread::spawn(move || {
+        for line in BufReader::new(output).split(b'\n').map_while(std::io::Result::ok) {
+            if send.send(String::from_utf8_lossy(&line).into_owned()).is_err() {
+                break;
+            }
+        }
+    });
+    let mut last = (Instant::now(), String::new());
+    let status = loop {
+        match lines.recv_timeout(LOOK_EVERY) {
+            Ok(line) => {
+                println!("{line}");
+                report.read(&line);
+                last = (Instant::now(), line);
+                continue;
+            }
+            Err(RecvTimeoutError::Disconnected) => break child.wait().context("cannot wait for cargo test")?,
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        if let Some(status) = child.try_wait().context("cannot wait for cargo test")? {
+            println!("!!! cargo test has ended, and a process that it started still runs");
+            show_processes();
+            break status;
+        }
+        if last.0.elapsed() > SILENCE {
+            show_processes();
+            child.kill().context("cannot end cargo test")?;
+            let minutes = SILENCE.as_secs() / 60;
+            bail!("{}; then nothing for {minutes} minutes after `{}`", report.note(), last.1);
+        }
+    };
     let skipped = fs::read_to_string(&passed_over).unwrap_or_default();
     let mut note = report.note();
     for line in skipped.lines() {

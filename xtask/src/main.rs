@@ -39,9 +39,10 @@ enum Task {
     Tidy,
 }
 
-/// The root of the workspace.
+/// The root of the workspace, as cargo says it: compiled in, it would be that of another clone with the same target folder.
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(|| PathBuf::from("."), Path::to_path_buf)
+    let here = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    here.as_deref().and_then(Path::parent).map_or_else(|| PathBuf::from("."), Path::to_path_buf)
 }
 
 fn main() -> anyhow::Result<()> {

@@ -146,15 +146,11 @@ fn named_paths(root: &Path, text: &str, faults: &mut Vec<String>) {
 #[cfg(test)]
 mod tests {
     use super::{arrows, check, links, named_paths, source};
-    use std::path::Path;
-
-    fn root() -> &'static Path {
-        Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace")
-    }
+    use crate::root;
 
     #[test]
     fn the_house_is_in_order() {
-        if let Err(error) = check(root()) {
+        if let Err(error) = check(&root()) {
             panic!("{error}");
         }
     }
@@ -182,7 +178,7 @@ mod tests {
     #[test]
     fn paths_that_are_gone_are_found() {
         let mut faults = Vec::new();
-        named_paths(root(), "`xtask/src/main.rs` and `xtask/src/gone.rs`, `a / b`", &mut faults);
+        named_paths(&root(), "`xtask/src/main.rs` and `xtask/src/gone.rs`, `a / b`", &mut faults);
         assert_eq!(faults, ["ARCHITECTURE.md names xtask/src/gone.rs, which is not there"]);
         links(&root().join("README.md"), "README.md", "[here](Cargo.toml#x) [gone](docs/gone.md)", &mut faults);
         assert_eq!(faults.len(), 2, "{faults:?}");
