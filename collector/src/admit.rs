@@ -15,6 +15,8 @@ pub(crate) struct Door {
     memory: MemoryBudget,
     requests: Arc<Semaphore>,
     in_flight: MemoryBudget,
+    /// Requests that are decoded at the same time: more than there are processors take memory and give nothing.
+    decoders: Arc<Semaphore>,
 }
 
 /// The room of a request that was let in; it is free again when this is dropped.
@@ -23,7 +25,15 @@ pub(crate) struct Room {
     since: Instant,
     in_flight: MemoryPermit,
     memory: MemoryBudget,
+    decoders: Arc<Semaphore>,
     _request: OwnedSemaphorePermit,
+}
+
+/// A turn to decode, with its memory.
+#[derive(Debug)]
+pub(crate) struct Decoding {
+    _memory: MemoryPermit,
+    _turn: OwnedSemaphorePermit,
 }
 
 impl Door {
@@ -32,6 +42,7 @@ impl Door {
             memory,
             requests: Arc::new(Semaphore::new(max_requests)),
             in_flight: MemoryBudget::new(max_in_flight_bytes),
+            decoders: Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(2, usize::from))),
         }
     }
 
@@ -42,6 +53,7 @@ impl Door {
             _request: Arc::clone(&self.requests).try_acquire_owned().ok()?,
             in_flight: self.in_flight.try_reserve(0)?,
             memory: self.memory.clone(),
+            decoders: Arc::clone(&self.decoders),
         })
     }
 }
@@ -52,9 +64,11 @@ impl Room {
         self.in_flight.try_grow(bytes.saturating_sub(self.in_flight.bytes()))
     }
 
-    /// Memory to decode a message of this many bytes in.
-    pub(crate) fn decoding(&self, bytes: usize) -> Option<MemoryPermit> {
-        self.memory.try_reserve(bytes.saturating_mul(DECODED_FACTOR))
+    /// Waits for a turn to decode a message of this many bytes, and takes memory for it; `None` when there is none.
+    pub(crate) async fn decoding(&self, bytes: usize) -> Option<Decoding> {
+        let turn = Arc::clone(&self.decoders).acquire_owned().await.ok()?;
+        let memory = self.memory.try_reserve(bytes.saturating_mul(DECODED_FACTOR))?;
+        Some(Decoding { _memory: memory, _turn: turn })
     }
 
     /// When the time is over that a request has from its beginning on.

@@ -65,7 +65,7 @@ impl Exporter {
         room: Room,
     ) -> Result<Kept, Refused> {
         let bytes = message.len();
-        let Some(memory) = room.decoding(bytes) else { return Err(self.overloaded(signal, protocol)) };
+        let Some(decoding) = room.decoding(bytes).await else { return Err(self.overloaded(signal, protocol)) };
         let correlation = Arc::clone(&self.correlation);
         let decode = move || match protocol {
             Protocol::HttpJson => otlp::decode_json(signal, &message, now(), &correlation),
@@ -84,13 +84,15 @@ impl Exporter {
             let kind = if is_ours { RefusedKind::Broken } else { RefusedKind::Bad };
             Refused { message: error.to_string(), kind }
         })?;
+        // From here on the store counts the rows themselves.
+        drop(decoding);
         let rows = decoded.batch.rows().num_rows() as u64;
         self.store.append(decoded.batch).await.map_err(|error| {
             self.intake.refused(signal, protocol, reason(&error));
             let kind = error.retry_after().map_or(RefusedKind::Broken, RefusedKind::Later);
             Refused { message: error.to_string(), kind }
         })?;
-        drop((memory, room));
+        drop(room);
         let rejected = decoded.rejected;
         let counts = Counts { rows, rejected, warnings: decoded.warnings, services: decoded.services };
         self.intake.kept(signal, protocol, bytes, counts);
