@@ -84,6 +84,16 @@ fn summary(outcomes: &[Outcome], tools: &Tools) -> Result<()> {
 fn cargo(root: &Path) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root);
+    // What cargo says to this program of itself is no setting of the builds that it starts: build scripts that look at it
+    // (ring's does) would run again, and all that needs them would be compiled again.
+    for (name, _) in std::env::vars_os() {
+        let is_of_this_program = name.to_str().is_some_and(|name| {
+            name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") || name.starts_with("CARGO_BIN_")
+        });
+        if is_of_this_program {
+            command.env_remove(name);
+        }
+    }
     command
 }
 
