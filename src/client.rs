@@ -43,6 +43,12 @@ enum Format {
     Table,
     /// One JSON object a line.
     Ndjson,
+    /// The whole answer as JSON.
+    Json,
+    /// RFC 4180; SQL only.
+    Csv,
+    /// An Arrow IPC stream; SQL only.
+    Arrow,
 }
 
 /// What to follow.
@@ -74,11 +80,17 @@ pub(crate) async fn query(flags: QueryFlags) -> anyhow::Result<()> {
     let client = reqwest::Client::new();
     let base = flags.server.trim_end_matches('/');
     if flags.sql {
+        if matches!(flags.format, Format::Csv | Format::Arrow) {
+            return download(&client, base, &flags).await;
+        }
         let body = json!({ "sql": flags.query, "limit": flags.limit });
         let request = client.post(format!("{base}/api/v1/sql")).body(body.to_string());
         let result = answer(request.send().await.with_context(|| format!("cannot reach {base}"))?).await?;
         print_sql(&result, flags.format);
         return Ok(());
+    }
+    if matches!(flags.format, Format::Csv | Format::Arrow) {
+        bail!("--format csv and --format arrow are for --sql");
     }
     let table = if flags.spans { "spans" } else { "logs" };
     let request = client.get(format!("{base}/api/v1/{table}")).query(&[
@@ -89,10 +101,14 @@ pub(crate) async fn query(flags: QueryFlags) -> anyhow::Result<()> {
     ]);
     let page = answer(request.send().await.with_context(|| format!("cannot reach {base}"))?).await?;
     let mut out = std::io::stdout().lock();
+    if flags.format == Format::Json {
+        let _ = writeln!(out, "{page}"); // the reader may have gone away
+        return Ok(());
+    }
     for row in page["rows"].as_array().into_iter().flatten() {
         let line = match flags.format {
-            Format::Ndjson => row.to_string(),
             Format::Table => line(row),
+            _ => row.to_string(),
         };
         if writeln!(out, "{line}").is_err() {
             return Ok(()); // the reader went away
@@ -150,6 +166,10 @@ fn print_sql(result: &Json, format: Format) {
         .map(|row| row.as_array().into_iter().flatten().map(text).collect())
         .collect();
     let mut out = std::io::stdout().lock();
+    if format == Format::Json {
+        let _ = writeln!(out, "{result}"); // the reader may have gone away
+        return;
+    }
     if format == Format::Ndjson {
         for row in result["rows"].as_array().into_iter().flatten() {
             let object: serde_json::Map<String, Json> = columns
@@ -169,15 +189,56 @@ fn print_sql(result: &Json, format: Format) {
     };
     let widths: Vec<usize> = (0..columns.len()).map(width).collect();
     let header: Vec<String> = columns.iter().zip(&widths).map(|(name, width)| format!("{name:<width$}")).collect();
-    let cells = |row: &Vec<String>| -> Vec<String> {
-        row.iter().zip(&widths).map(|(text, width)| format!("{text:<width$}")).collect()
+    // Numbers stand under each other by their last digit.
+    let is_number = |column: usize| {
+        let kind = result["columns"][column]["type"].as_str().unwrap_or_default();
+        kind.starts_with("Int") || kind.starts_with("UInt") || kind.starts_with("Float")
     };
-    for cells in std::iter::once(header).chain(rows.iter().map(cells)) {
+    let cells = |row: &Vec<String>| -> Vec<String> {
+        let shown = row.iter().zip(&widths).enumerate();
+        shown
+            .map(|(column, (text, width))| {
+                let text = cut(text, *width);
+                if is_number(column) { format!("{text:>width$}") } else { format!("{text:<width$}") }
+            })
+            .collect()
+    };
+    let rule: Vec<String> = widths.iter().map(|width| "─".repeat(*width)).collect();
+    for cells in [header, rule].into_iter().chain(rows.iter().map(cells)) {
         if writeln!(out, "{}", cells.join("  ").trim_end()).is_err() {
             return; // the reader went away
         }
     }
-    eprintln!("{} rows, {} rows in range, {} ms", rows.len(), result["rows_in_range"], result["elapsed_ms"]);
+    let limit = result["limit_hit"].as_str().map(|limit| format!(" (not all: {limit})")).unwrap_or_default();
+    eprintln!("{} rows{limit}, {} rows in range, {} ms", rows.len(), result["rows_in_range"], result["elapsed_ms"]);
+}
+
+/// A text in one line of so many characters.
+fn cut(text: &str, width: usize) -> String {
+    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if line.chars().count() <= width {
+        return line;
+    }
+    line.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+}
+
+/// Prints an answer in SQL as the server wrote it.
+async fn download(client: &reqwest::Client, base: &str, flags: &QueryFlags) -> anyhow::Result<()> {
+    let format = if flags.format == Format::Csv { "csv" } else { "arrow" };
+    let body = json!({ "sql": flags.query, "limit": flags.limit, "format": format });
+    let request = client.post(format!("{base}/api/v1/sql")).body(body.to_string());
+    let response = request.send().await.with_context(|| format!("cannot reach {base}"))?;
+    if !response.status().is_success() {
+        answer(response).await?;
+        return Ok(());
+    }
+    let limit = response.headers().get("x-mangru-limit-hit").and_then(|limit| limit.to_str().ok()).map(str::to_owned);
+    let bytes = response.bytes().await.context("the answer broke off")?;
+    let _ = std::io::stdout().write_all(&bytes); // the reader may have gone away
+    if let Some(limit) = limit {
+        eprintln!("not all: {limit}");
+    }
+    Ok(())
 }
 
 /// `mangru tail`.

@@ -135,6 +135,8 @@ pub(crate) struct Query {
     pub(crate) concurrency: usize,
     /// The largest limit of rows, 1 to 1,000,000.
     pub(crate) max_limit: usize,
+    /// Milliseconds after which a query is logged with what it asked, 1 to 3,600,000.
+    pub(crate) slow_ms: u64,
 }
 
 impl Default for Settings {
@@ -220,6 +222,7 @@ impl Default for Query {
             memory_mib: defaults.memory_max_bytes >> 20,
             concurrency: defaults.concurrency,
             max_limit: defaults.max_limit,
+            slow_ms: defaults.slow.as_millis() as u64,
         }
     }
 }
@@ -308,6 +311,7 @@ impl Settings {
             memory_max_bytes: self.query.memory_mib << 20,
             concurrency: self.query.concurrency,
             max_limit: self.query.max_limit,
+            slow: Duration::from_millis(self.query.slow_ms),
         }
     }
 }

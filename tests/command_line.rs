@@ -203,7 +203,14 @@ async fn query_prints_what_a_running_server_finds() {
     let sql = ask(&["--sql", "SELECT service_name, count(*) AS logs FROM logs GROUP BY 1"]);
     let cells: Vec<Vec<String>> =
         stdout(&sql).lines().map(|line| line.split_whitespace().map(str::to_owned).collect()).collect();
-    assert_eq!(cells, [["service_name", "logs"], ["shop", "5"]]);
+    assert_eq!(cells[0], ["service_name", "logs"]);
+    assert!(cells[1].iter().all(|rule| rule.chars().all(|c| c == '─')), "{cells:?}");
+    assert_eq!(cells[2..], [["shop", "5"]]);
+    let csv = ask(&["--sql", "SELECT body FROM logs ORDER BY time", "--format", "csv", "--limit", "2"]);
+    assert_eq!(stdout(&csv), "body\r\norder 0 placed\r\norder 1 placed\r\n");
+    assert!(stderr(&csv).contains("not all: limit of 2 rows"), "{}", stderr(&csv));
+    let refused = ask(&["order", "--format", "csv"]);
+    assert!(!refused.status.success() && stderr(&refused).contains("--sql"), "{}", stderr(&refused));
 
     let wrong = ask(&["order AND ("]);
     assert!(!wrong.status.success() && stderr(&wrong).contains("at character"), "{}", stderr(&wrong));

@@ -41,7 +41,7 @@ impl QueryService {
             self.store().flush().await?;
         }
         // Rewriting takes as long as it takes; a caller that goes away ends it between two parts.
-        let (control, _guard) = Control::unlimited(self.memory());
+        let (control, _guard) = Control::unlimited(self.memory(), self.fairness());
         let mut matched = 0;
         if request.dry_run {
             let snapshot = self.store().snapshot(request.signal);

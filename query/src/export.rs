@@ -60,7 +60,7 @@ impl QueryService {
         let snapshot = self.store().snapshot(request.signal);
         let (out, pieces) = mpsc::channel(WAITING);
         let (format, range) = (request.format, request.range);
-        let (control, guard) = Control::unlimited(self.memory());
+        let (control, guard) = Control::unlimited(self.memory(), self.fairness());
         tokio::spawn(async move {
             let _guard = guard;
             if let Err(error) = send_all(snapshot, filter, range, format, control, &out).await {

@@ -17,6 +17,7 @@ mod evaluate;
 mod field;
 mod matcher;
 mod parse;
+mod show;
 mod text;
 
 pub(crate) use candidates::{IdLookups, Lookup, candidates};

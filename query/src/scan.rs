@@ -3,6 +3,8 @@
 mod aggregate;
 mod control;
 mod cursor;
+mod explain;
+mod fairness;
 mod newest;
 mod plan;
 mod rows;
@@ -10,6 +12,9 @@ mod rows;
 pub(crate) use aggregate::{ScanCoverage, Shortcut, count, for_each, for_each_or};
 pub(crate) use control::{Control, Held, blocking, exhausted};
 pub(crate) use cursor::Cursor;
+pub use explain::PartExplained;
+pub(crate) use explain::explain;
+pub(crate) use fairness::Fairness;
 pub(crate) use newest::{Counting, newest};
 pub(crate) use plan::PartPlan;
 pub(crate) use rows::{PartRows, hot_rows, matching_rows, open_part};

@@ -1,11 +1,12 @@
 //! The service itself: its store, its limits.
 
-use crate::scan::Control;
+use crate::scan::{Control, Fairness};
 use crate::{ErrorCode, QueryError};
 use mangru_store::{MemoryBudget, Store};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 use tokio_util::sync::DropGuard;
 
 /// Limits on queries.
@@ -19,11 +20,19 @@ pub struct QuerySettings {
     pub concurrency: usize,
     /// The largest `limit` that is accepted. Default 10,000.
     pub max_limit: usize,
+    /// Queries that take longer are logged with what they asked. Default 2 s.
+    pub slow: Duration,
 }
 
 impl Default for QuerySettings {
     fn default() -> Self {
-        Self { deadline: Duration::from_secs(30), memory_max_bytes: 128 << 20, concurrency: 8, max_limit: 10_000 }
+        Self {
+            deadline: Duration::from_secs(30),
+            memory_max_bytes: 128 << 20,
+            concurrency: 8,
+            max_limit: 10_000,
+            slow: Duration::from_secs(2),
+        }
     }
 }
 
@@ -32,13 +41,31 @@ pub struct QueryService {
     store: Arc<Store>,
     settings: QuerySettings,
     turns: Arc<Semaphore>,
+    old_turns: Arc<Semaphore>,
+    fairness: Fairness,
 }
+
+/// A query's turn. When the query goes on for long it moves to the place of an old one, as far as there is any, so that the
+/// next can begin.
+pub(crate) struct Turn {
+    growing_old: JoinHandle<()>,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.growing_old.abort();
+    }
+}
+
+/// When a query counts as one of the long ones.
+const LONG: Duration = Duration::from_secs(1);
 
 impl QueryService {
     /// A service over this store.
     pub fn new(store: Arc<Store>, settings: QuerySettings) -> Arc<Self> {
-        let turns = Arc::new(Semaphore::new(settings.concurrency.max(1)));
-        Arc::new(Self { store, settings, turns })
+        let semaphore = || Arc::new(Semaphore::new(settings.concurrency.max(1)));
+        let (turns, old_turns) = (semaphore(), semaphore());
+        Arc::new(Self { store, settings, turns, old_turns, fairness: Fairness::default() })
     }
 
     /// The store that is asked.
@@ -53,7 +80,12 @@ impl QueryService {
 
     /// Deadline and cancellation of one query; the guard cancels it when the waiting future is dropped.
     pub(crate) fn control(&self) -> (Control, DropGuard) {
-        Control::new(self.settings.deadline, self.memory())
+        Control::new(self.settings.deadline, self.memory(), &self.fairness)
+    }
+
+    /// The queries that run.
+    pub(crate) const fn fairness(&self) -> &Fairness {
+        &self.fairness
     }
 
     /// The memory of one query: a bound of its own within that of all queries.
@@ -61,10 +93,19 @@ impl QueryService {
         self.store.memory().queries.share(self.settings.memory_max_bytes)
     }
 
-    /// Waits until fewer than the allowed number of queries run.
-    pub(crate) async fn turn(&self) -> Result<OwnedSemaphorePermit, QueryError> {
+    /// Waits until fewer than the allowed number of queries run; as many that run for long do not count.
+    pub(crate) async fn turn(&self) -> Result<Turn, QueryError> {
         match tokio::time::timeout(self.settings.deadline, Arc::clone(&self.turns).acquire_owned()).await {
-            Ok(Ok(turn)) => Ok(turn),
+            Ok(Ok(turn)) => {
+                let old_turns = Arc::clone(&self.old_turns);
+                let growing_old = tokio::spawn(async move {
+                    tokio::time::sleep(LONG).await;
+                    let old = old_turns.try_acquire_owned();
+                    let _young = old.is_err().then_some(turn);
+                    std::future::pending::<()>().await;
+                });
+                Ok(Turn { growing_old })
+            }
             _ => Err(QueryError::new(ErrorCode::ResourceExhausted, "too many queries are running: try again")),
         }
     }

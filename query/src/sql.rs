@@ -2,16 +2,23 @@
 //!
 //! Tables `logs`, `spans` and `metric_points` have the columns of the store's schema; trace and span ids are hex text.
 //! Comparisons of `time`, equality of indexed columns and `matches(column, 'terms')` are given to the scan, so that parts
-//! and pages are left out; everything is checked again by DataFusion.
+//! and pages are left out; everything is checked again by DataFusion. `search('logs', '…')` and `trace('…')` stand for the rows
+//! that a search finds and the spans of a trace.
 
 mod functions;
 mod memory;
 mod provider;
+mod tables;
 mod values;
+mod write;
 
 pub(crate) use values::append;
+pub use write::SqlFormat;
+pub(crate) use write::{arrow as as_arrow, csv as as_csv, ndjson as as_ndjson};
 
 use crate::{Coverage, ErrorCode, QueryError, QueryService};
+use arrow::datatypes::{Field, SchemaRef};
+use arrow::record_batch::RecordBatch;
 use datafusion::error::DataFusionError;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
@@ -67,9 +74,28 @@ struct Seen {
     unreadable_parts: Vec<String>,
 }
 
+/// A result as Arrow has it.
+pub(crate) struct SqlBatches {
+    pub(crate) schema: SchemaRef,
+    pub(crate) batches: Vec<RecordBatch>,
+    pub(crate) coverage: Coverage,
+}
+
 impl QueryService {
     /// Answers a statement of SQL that reads.
     pub async fn sql(&self, request: &SqlRequest) -> Result<SqlResult, QueryError> {
+        let SqlBatches { schema, batches, coverage } = self.sql_batches(request).await?;
+        let column =
+            |field: &Arc<Field>| SqlColumn { name: field.name().clone(), r#type: field.data_type().to_string() };
+        let mut rows = Vec::new();
+        for batch in &batches {
+            values::append(batch, &mut rows);
+        }
+        Ok(SqlResult { columns: schema.fields().iter().map(column).collect(), rows, coverage })
+    }
+
+    /// Answers a statement of SQL that reads with Arrow batches.
+    pub(crate) async fn sql_batches(&self, request: &SqlRequest) -> Result<SqlBatches, QueryError> {
         let started = Instant::now();
         let limit = self.checked_limit(request.limit)?;
         if request.sql.len() > MAX_SQL_BYTES {
@@ -85,35 +111,37 @@ impl QueryService {
         let session = SessionContext::new_with_config_rt(config, runtime);
         functions::register(&session);
         let seen = Arc::new(Mutex::new(Seen::default()));
+        let mut known = Vec::new();
         for signal in Signal::ALL {
             let table = provider::Table::new(self.store(), signal, request.range, control.clone(), Arc::clone(&seen));
-            session.register_table(signal.table(), Arc::new(table)).map_err(error)?;
+            let table = Arc::new(table);
+            session.register_table(signal.table(), Arc::clone(&table) as _).map_err(error)?;
+            known.push((signal, table));
         }
+        tables::register(&session, &known);
         let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+        let mut held = control.held();
         let run = async {
             let frame = session.sql_with_options(&request.sql, options).await?;
-            let columns = frame
-                .schema()
-                .fields()
-                .iter()
-                .map(|field| SqlColumn { name: field.name().clone(), r#type: field.data_type().to_string() })
-                .collect();
             let mut stream = frame.execute_stream().await?;
-            let mut rows = Vec::new();
-            let mut more = false;
+            let schema = stream.schema();
+            let (mut batches, mut rows, mut more) = (Vec::new(), 0, false);
             while let Some(batch) = stream.next().await {
                 let batch = batch?;
-                let room = limit - rows.len();
+                let room = limit - rows;
                 more |= batch.num_rows() > room;
-                values::append(&batch.slice(0, batch.num_rows().min(room)), &mut rows);
+                let taken = batch.slice(0, batch.num_rows().min(room));
+                rows += taken.num_rows();
+                held.cover(held.bytes() + taken.get_array_memory_size()).map_err(provider::external)?;
+                batches.push(taken);
                 if more {
                     break;
                 }
             }
-            Ok::<_, DataFusionError>((columns, rows, more))
+            Ok::<_, DataFusionError>((schema, batches, rows, more))
         };
         let result = tokio::time::timeout(self.settings().deadline, run).await;
-        let (columns, rows, more) = match result {
+        let (schema, batches, rows, more) = match result {
             Ok(result) => result.map_err(error)?,
             Err(_) => {
                 control.check()?;
@@ -122,7 +150,7 @@ impl QueryService {
         };
         let seen = seen.lock();
         let mut coverage = Coverage {
-            matched: rows.len() as u64,
+            matched: rows as u64,
             matched_is_exact: !more,
             complete: true,
             limit_hit: None,
@@ -133,7 +161,7 @@ impl QueryService {
         if more {
             coverage.cut(format!("limit of {limit} rows"));
         }
-        Ok(SqlResult { columns, rows, coverage })
+        Ok(SqlBatches { schema, batches, coverage })
     }
 }
 

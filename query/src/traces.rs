@@ -1,15 +1,23 @@
 //! Traces: found by their spans, summed up, and whole.
 
+mod find;
+mod outline;
+mod structure;
+
+pub use outline::{Outline, OutlineRequest, OutlineRow};
+
 use crate::language::{Expr, FieldRef, Literal, Matcher};
 use crate::logs::{self, LogRow, any_time};
-use crate::scan::{Counting, ScanRequest};
+use crate::scan::Counting;
 use crate::spans::{self, SpanRow};
 use crate::{Coverage, Page, QueryError, QueryService};
+use find::Found;
 use hashbrown::{HashMap, HashSet};
 use mangru_store::{Signal, TimeRange, TraceId};
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Instant;
+use structure::Structure;
 
 /// Spans of one trace that are shown at most.
 const MAX_TRACE_SPANS: usize = 100_000;
@@ -33,7 +41,8 @@ pub enum TraceOrder {
 /// A request for traces.
 #[derive(Clone, Debug)]
 pub struct TracesRequest {
-    /// A search over spans; a trace is found when any of its spans matches.
+    /// A search over spans; a trace is found when any of its spans matches. Searches in braces with `>>`, `>`, `<<`, `<`, `~`
+    /// or `&` between find traces by how their spans stand to each other.
     pub query: String,
     /// When the matching span started.
     pub range: TimeRange,
@@ -115,24 +124,10 @@ impl QueryService {
     pub async fn traces(&self, request: &TracesRequest) -> Result<Page<TraceSummary>, QueryError> {
         let started = Instant::now();
         let limit = self.checked_limit(request.limit)?;
-        let filter = crate::language::parse(&request.query, Signal::Spans)?;
+        let structure = Structure::parse(&request.query)?;
         let _turn = self.turn().await?;
-        let columns = vec!["time", "trace_id"];
-        let scan = ScanRequest { signal: Signal::Spans, filter, range: request.range, columns };
-        // Other orders than by time choose among all found; those are bounded by the spans looked at.
-        let mut spans = if request.order == TraceOrder::Newest { limit * 8 } else { MAX_MATCHED_SPANS };
-        let (mut order, mut coverage) = loop {
-            spans = spans.min(MAX_MATCHED_SPANS);
-            let (batch, _, coverage) = self.all_rows(&scan, spans, Counting::Page).await?;
-            let order = distinct_traces(&batch);
-            if coverage.complete || order.len() >= limit || spans == MAX_MATCHED_SPANS {
-                break (order, coverage);
-            }
-            spans *= 8;
-        };
-        let found = order.len();
-        order.truncate(if request.order == TraceOrder::Newest { limit } else { limit.max(1000) });
-        let matched = self.matched_spans(&scan, &order).await?;
+        let Found { order, matched, found, all_spans_seen, mut coverage } =
+            self.found_traces(&structure, request, limit).await?;
         let mut summaries = self.summaries(&order, &matched).await?;
         match request.order {
             TraceOrder::Newest => {}
@@ -140,7 +135,6 @@ impl QueryService {
             TraceOrder::MostErrors => summaries.sort_by_key(|trace| std::cmp::Reverse(trace.errors)),
         }
         summaries.truncate(limit);
-        let all_spans_seen = coverage.complete;
         if !all_spans_seen && found >= limit {
             // The spans were cut because there were traces enough.
             coverage.limit_hit = coverage.limit_hit.filter(|limit| !limit.starts_with("limit of"));
@@ -153,19 +147,6 @@ impl QueryService {
         }
         coverage.elapsed_ms = crate::request::elapsed_ms(started);
         Ok(Page { rows: summaries, coverage, cursor: None })
-    }
-
-    /// How many spans of each of these traces match.
-    async fn matched_spans(&self, scan: &ScanRequest, ids: &[String]) -> Result<HashMap<String, u64>, QueryError> {
-        let filter = scan.filter.clone().and(of_traces(ids));
-        let scan = ScanRequest { filter, columns: vec!["trace_id"], ..scan.clone() };
-        let (batch, _, _) = self.all_rows(&scan, MAX_TRACE_SPANS, Counting::Page).await?;
-        let cells = crate::cells::Cells::new(&batch);
-        let mut matched: HashMap<String, u64> = HashMap::new();
-        for row in 0..batch.num_rows() {
-            *matched.entry(cells.id("trace_id", row)).or_default() += 1;
-        }
-        Ok(matched)
     }
 
     async fn summaries(&self, ids: &[String], matched: &HashMap<String, u64>) -> Result<Vec<TraceSummary>, QueryError> {

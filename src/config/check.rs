@@ -30,7 +30,7 @@ impl Given {
 
 fn out_of_range(settings: &Settings) -> Vec<Fault> {
     let Settings { otlp, store, objects, retention, query, .. } = settings;
-    let ranges: [(&str, u64, u64, u64); 24] = [
+    let ranges: [(&str, u64, u64, u64); 25] = [
         ("otlp.max_grpc_mib", otlp.max_grpc_mib as u64, 1, 1024),
         ("otlp.max_http_mib", otlp.max_http_mib as u64, 1, 1024),
         ("otlp.max_concurrent_requests", otlp.max_concurrent_requests as u64, 1, 100_000),
@@ -55,6 +55,7 @@ fn out_of_range(settings: &Settings) -> Vec<Fault> {
         ("query.memory_mib", query.memory_mib as u64, 16, 65_536),
         ("query.concurrency", query.concurrency as u64, 1, 1000),
         ("query.max_limit", query.max_limit as u64, 1, 1_000_000),
+        ("query.slow_ms", query.slow_ms, 1, 3_600_000),
     ];
     ranges
         .into_iter()

@@ -2,8 +2,8 @@
 
 use super::error::{ApiError, Parameters};
 use crate::{
-    CountRequest, Counts, Coverage, ErrorCode, Field, FieldValue, FieldValuesRequest, LogRow, Operation, Page,
-    QueryError, QueryService, RowsRequest, ServiceSummary, SpanRow, SqlRequest, SqlResult, Story, TraceOrder,
+    CountRequest, Counts, Coverage, ErrorCode, Field, FieldValue, FieldValuesRequest, LogRow, Operation, Outline,
+    OutlineRequest, Page, QueryError, QueryService, RowsRequest, ServiceSummary, SpanRow, Story, TraceOrder,
     TraceSummary, TracesRequest, parse_duration, parse_range,
 };
 use axum::Json;
@@ -86,26 +86,27 @@ pub(super) struct CountParameters {
 
 impl CountParameters {
     fn request(self) -> Result<CountRequest, QueryError> {
-        let step = self
-            .step
-            .as_deref()
-            .filter(|step| !step.is_empty())
-            .map(|step| {
-                parse_duration(step)
-                    .and_then(|step| u64::try_from(step).ok())
-                    .filter(|step| *step > 0)
-                    .map(Duration::from_nanos)
-                    .ok_or_else(|| QueryError::invalid("step", format!("`{step}` is not a duration such as 30s")))
-            })
-            .transpose()?;
         Ok(CountRequest {
             range: parse_range(self.start.as_deref(), self.end.as_deref())?,
             query: self.query,
             by: self.by.filter(|by| !by.is_empty()),
-            step,
+            step: step(self.step.as_deref())?,
             top: self.limit.unwrap_or(10),
         })
     }
+}
+
+/// Reads the width of a bucket.
+pub(super) fn step(text: Option<&str>) -> Result<Option<Duration>, QueryError> {
+    text.filter(|step| !step.is_empty())
+        .map(|step| {
+            parse_duration(step)
+                .and_then(|step| u64::try_from(step).ok())
+                .filter(|step| *step > 0)
+                .map(Duration::from_nanos)
+                .ok_or_else(|| QueryError::invalid("step", format!("`{step}` is not a duration such as 30s")))
+        })
+        .transpose()
 }
 
 /// Counts logs over time and by a field.
@@ -131,7 +132,9 @@ pub(super) async fn count_spans(
 #[serde(default)]
 #[into_params(parameter_in = Query)]
 pub(super) struct TracesParameters {
-    /// A search over spans; a trace is found when any of its spans matches.
+    /// A search over spans; a trace is found when any of its spans matches. Searches in braces are put together by how spans
+    /// stand to each other: `{service:web} >> {status:error}` (descendant), `>` (child), `<<` (ancestor), `<` (parent),
+    /// `~` (sibling), `&` (same trace).
     query: String,
     /// Unix nanoseconds, RFC 3339, or relative such as `-15m`; one hour before the end by default.
     start: Option<String>,
@@ -182,6 +185,32 @@ pub(super) async fn trace(State(service): Service, Path(id): Path<String>) -> Re
         return Err(QueryError::new(ErrorCode::NotFound, format!("there is no span of trace {id}")).into());
     }
     Ok(Json(crate::otlp_json::traces(&batch)).into_response())
+}
+
+/// Parameters of an outline.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(default)]
+#[into_params(parameter_in = Query)]
+pub(super) struct OutlineParameters {
+    /// Rows before the first one that is given; 0 by default.
+    offset: usize,
+    /// Rows at most; 1,000 by default.
+    limit: Option<usize>,
+}
+
+/// A window of a trace as a tree, each span behind its parent, with the critical path.
+#[utoipa::path(get, path = "/api/v1/traces/{id}/outline", params(("id" = String, Path, description = "32 hex digits"), OutlineParameters), responses((status = 200, body = Outline), (status = 404)))]
+pub(super) async fn outline(
+    State(service): Service,
+    Path(id): Path<String>,
+    Parameters(parameters): Parameters<OutlineParameters>,
+) -> Result<Json<Outline>, ApiError> {
+    let limit = parameters.limit.unwrap_or(1000);
+    let request = OutlineRequest { id: trace_id(&id)?, offset: parameters.offset, limit };
+    let outline = service.outline(request).await?;
+    outline
+        .map(Json)
+        .ok_or_else(|| QueryError::new(ErrorCode::NotFound, format!("there is no span of trace {id}")).into())
 }
 
 /// A range of time.
@@ -339,32 +368,4 @@ pub(super) async fn field_values(
     };
     let (values, coverage) = service.field_values(&request).await?;
     Ok(Json(Values { values, coverage }))
-}
-
-/// A statement of SQL.
-#[derive(Debug, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct SqlBody {
-    /// One statement that reads.
-    #[serde(alias = "query")]
-    sql: String,
-    /// Rows before are not seen.
-    start: Option<String>,
-    /// Rows after are not seen.
-    end: Option<String>,
-    /// Rows of the result; 1,000 by default.
-    limit: Option<usize>,
-}
-
-/// Answers SQL.
-#[utoipa::path(post, path = "/api/v1/sql", request_body = SqlBody, responses((status = 200, body = SqlResult)))]
-pub(super) async fn sql(State(service): Service, body: String) -> Result<Json<SqlResult>, ApiError> {
-    let body: SqlBody = serde_json::from_str(&body)
-        .map_err(|error| QueryError::invalid("sql", format!("body is not {{\"sql\": \"…\"}}: {error}")))?;
-    let range = match (&body.start, &body.end) {
-        (None, None) => TimeRange::ALL,
-        _ => parse_range(body.start.as_deref(), body.end.as_deref())?,
-    };
-    let request = SqlRequest { sql: body.sql, range, limit: body.limit.unwrap_or(1000) };
-    Ok(Json(service.sql(&request).await?))
 }

@@ -1,8 +1,10 @@
 //! When a query ends early: its time is over, its caller went away, its memory is at its limit.
 
+use super::fairness::{Age, Fairness};
 use crate::{ErrorCode, QueryError};
 use arrow::record_batch::RecordBatch;
 use mangru_store::{MemoryBudget, MemoryPermit, PartReader};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -13,20 +15,23 @@ pub(crate) struct Control {
     limit: Duration,
     cancel: CancellationToken,
     memory: MemoryBudget,
+    age: Arc<Age>,
 }
 
 impl Control {
     /// A control that ends after `limit`, and when the guard is dropped: keep the guard in the future that waits.
-    pub(crate) fn new(limit: Duration, memory: MemoryBudget) -> (Self, DropGuard) {
+    pub(crate) fn new(limit: Duration, memory: MemoryBudget, fairness: &Fairness) -> (Self, DropGuard) {
         let cancel = CancellationToken::new();
-        let control = Self { deadline: Some(Instant::now() + limit), limit, cancel: cancel.clone(), memory };
+        let deadline = Some(Instant::now() + limit);
+        let control = Self { deadline, limit, cancel: cancel.clone(), memory, age: Arc::new(fairness.begin()) };
         (control, cancel.drop_guard())
     }
 
     /// A control without a deadline.
-    pub(crate) fn unlimited(memory: MemoryBudget) -> (Self, DropGuard) {
+    pub(crate) fn unlimited(memory: MemoryBudget, fairness: &Fairness) -> (Self, DropGuard) {
         let cancel = CancellationToken::new();
-        let control = Self { deadline: None, limit: Duration::MAX, cancel: cancel.clone(), memory };
+        let age = Arc::new(fairness.begin());
+        let control = Self { deadline: None, limit: Duration::MAX, cancel: cancel.clone(), memory, age };
         (control, cancel.drop_guard())
     }
 
@@ -66,6 +71,11 @@ pub(crate) struct Held {
 }
 
 impl Held {
+    /// How many bytes it holds.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.permit.bytes()
+    }
+
     /// Takes more until it holds so many bytes.
     ///
     /// # Errors
@@ -106,6 +116,7 @@ impl Iterator for Batches {
         let batch = self.reader.next()?;
         let read = || {
             self.control.check()?;
+            self.control.age.make_way();
             let batch = batch?;
             self.held.cover(batch.get_array_memory_size().saturating_mul(DECODING_FACTOR))?;
             Ok(batch)

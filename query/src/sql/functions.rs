@@ -2,8 +2,10 @@
 
 use crate::language::{self, Expr};
 use arrow::array::{Array as _, AsArray as _, BooleanArray, StringArray};
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Float64Type, TimeUnit, TimestampNanosecondType};
 use datafusion::common::{Result, ScalarValue, exec_err};
+use datafusion::functions_aggregate::approx_percentile_cont::approx_percentile_cont_udaf;
+use datafusion::functions_aggregate::percentile_cont::percentile_cont_udaf;
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 use datafusion::prelude::SessionContext;
 use mangru_store::Signal;
@@ -13,6 +15,12 @@ use mangru_store::value::read_object;
 pub(super) fn register(session: &SessionContext) {
     session.register_udf(ScalarUDF::from(Matches { signature: Signature::any(2, Volatility::Immutable) }));
     session.register_udf(ScalarUDF::from(Attr { signature: Signature::any(2, Volatility::Immutable) }));
+    session.register_udf(ScalarUDF::from(JsonPath { signature: Signature::any(2, Volatility::Immutable) }));
+    session.register_udf(ScalarUDF::from(TimeBucket { signature: Signature::any(2, Volatility::Immutable) }));
+    session.register_udf(ScalarUDF::from(Rate { signature: Signature::any(2, Volatility::Immutable) }));
+    // Names that people of this field look for first.
+    session.register_udaf(percentile_cont_udaf().as_ref().clone().with_aliases(["percentile"]));
+    session.register_udaf(approx_percentile_cont_udaf().as_ref().clone().with_aliases(["approx_percentile"]));
 }
 
 /// The name of [`Matches`] in SQL.
@@ -34,6 +42,15 @@ pub(super) fn text_search(terms: &str) -> Result<Expr> {
         return datafusion::common::plan_err!("matches: the terms may not name fields");
     }
     Ok(expr)
+}
+
+/// A duration that stands in a statement, in nanoseconds and more than nothing.
+fn duration(value: &ColumnarValue, function: &str) -> Result<i64> {
+    let text = literal(value);
+    match text.as_deref().and_then(crate::parse_duration).filter(|duration| *duration > 0) {
+        Some(duration) => Ok(duration),
+        None => exec_err!("{function}: the width is a duration in quotes, such as '5m'"),
+    }
 }
 
 fn literal(value: &ColumnarValue) -> Option<String> {
@@ -127,5 +144,168 @@ impl ScalarUDFImpl for Attr {
                 .collect()
         };
         Ok(ColumnarValue::Array(std::sync::Arc::new(found)))
+    }
+}
+
+/// `json(text, 'a.b[0].c')`: a value inside JSON as text, NULL when there is none; `$` may stand before the path.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct JsonPath {
+    signature: Signature,
+}
+
+/// A step of a path.
+#[derive(Debug, PartialEq, Eq)]
+enum Step {
+    Member(String),
+    Item(usize),
+}
+
+/// Reads a path such as `$.a.b[0]["c d"]`.
+fn path(text: &str) -> Option<Vec<Step>> {
+    let mut rest = text.strip_prefix('$').unwrap_or(text);
+    let mut steps = Vec::new();
+    while !rest.is_empty() {
+        if let Some(inside) = rest.strip_prefix("[\"") {
+            let (name, behind) = inside.split_once("\"]")?;
+            steps.push(Step::Member(name.to_owned()));
+            rest = behind;
+        } else if let Some(inside) = rest.strip_prefix('[') {
+            let (number, behind) = inside.split_once(']')?;
+            steps.push(Step::Item(number.parse().ok()?));
+            rest = behind;
+        } else {
+            let name = rest.strip_prefix('.').unwrap_or(rest);
+            let end = name.find(['.', '[']).unwrap_or(name.len());
+            if end == 0 {
+                return None;
+            }
+            steps.push(Step::Member(name[..end].to_owned()));
+            rest = &name[end..];
+        }
+    }
+    Some(steps)
+}
+
+/// The value at a path as text.
+fn at_path(json: &str, path: &[Step]) -> Option<String> {
+    let json: serde_json::Value = serde_json::from_str(json).ok()?;
+    let mut value = &json;
+    for step in path {
+        value = match step {
+            Step::Member(name) => value.get(name)?,
+            Step::Item(number) => value.get(number)?,
+        };
+    }
+    match value {
+        serde_json::Value::Null => None,
+        serde_json::Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    }
+}
+
+impl ScalarUDFImpl for JsonPath {
+    fn name(&self) -> &'static str {
+        "json"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _arguments: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Utf8)
+    }
+
+    fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let Some(path) = literal(&arguments.args[1]).as_deref().and_then(path) else {
+            return exec_err!("json: the path is a text literal such as 'a.b[0]'");
+        };
+        let array = arguments.args[0].to_array(arguments.number_rows)?;
+        let texts = arrow::compute::cast(&array, &DataType::Utf8)?;
+        let found: StringArray =
+            texts.as_string::<i32>().iter().map(|text| text.and_then(|text| at_path(text, &path))).collect();
+        Ok(ColumnarValue::Array(std::sync::Arc::new(found)))
+    }
+}
+
+/// `time_bucket('5m', time)`: the start of the bucket that a time lies in; buckets start at whole widths since 1970.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct TimeBucket {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for TimeBucket {
+    fn name(&self) -> &'static str {
+        "time_bucket"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
+        match &arguments[1] {
+            DataType::Timestamp(_, zone) => Ok(DataType::Timestamp(TimeUnit::Nanosecond, zone.clone())),
+            other => datafusion::common::plan_err!("time_bucket: {other} is not a time"),
+        }
+    }
+
+    fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let width = duration(&arguments.args[0], "time_bucket")?;
+        let array = arguments.args[1].to_array(arguments.number_rows)?;
+        let times = arrow::compute::cast(&array, arguments.return_field.data_type())?;
+        let times = times.as_primitive::<TimestampNanosecondType>();
+        let starts = times.unary::<_, TimestampNanosecondType>(|time| time.div_euclid(width).saturating_mul(width));
+        let starts = starts.with_timezone_opt(times.timezone().map(str::to_owned));
+        Ok(ColumnarValue::Array(std::sync::Arc::new(starts)))
+    }
+}
+
+/// `rate(count, '5m')`: how many each second, when there were so many within a width.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Rate {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for Rate {
+    fn name(&self) -> &'static str {
+        "rate"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _arguments: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Float64)
+    }
+
+    fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let seconds = duration(&arguments.args[1], "rate")? as f64 / 1e9;
+        let array = arguments.args[0].to_array(arguments.number_rows)?;
+        let counts = arrow::compute::cast(&array, &DataType::Float64)?;
+        let rates = counts.as_primitive::<Float64Type>().unary::<_, Float64Type>(|count| count / seconds);
+        Ok(ColumnarValue::Array(std::sync::Arc::new(rates)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_found_by_path() {
+        let json = r#"{"a":{"b":[1,{"c d":"x"},null]},"t":"text"}"#;
+        let at = |text: &str| at_path(json, &path(text).expect("a path"));
+        assert_eq!(at("t").as_deref(), Some("text"));
+        assert_eq!(at("$.a.b[0]").as_deref(), Some("1"));
+        assert_eq!(at(r#"a.b[1]["c d"]"#).as_deref(), Some("x"));
+        assert_eq!(at("a.b[1]").as_deref(), Some(r#"{"c d":"x"}"#));
+        for missing in ["a.b[2]", "a.b[3]", "a.c", "t.u"] {
+            assert_eq!(at(missing), None, "{missing}");
+        }
+        for wrong in ["a..b", "a[", "a[x]", ".", "a[\"b"] {
+            assert_eq!(path(wrong), None, "{wrong}");
+        }
     }
 }

@@ -27,6 +27,8 @@ const AHEAD: usize = 2;
 pub(super) struct Table {
     source: Arc<Source>,
     schema: SchemaRef,
+    /// Rows that it does not match are no rows of the table.
+    only: Expr,
 }
 
 /// Where the rows of a table come from.
@@ -62,7 +64,12 @@ impl Table {
             })
             .collect();
         let source = Source { store: Arc::clone(store), signal, range, control, seen };
-        Self { source: Arc::new(source), schema: Arc::new(Schema::new(fields)) }
+        Self { source: Arc::new(source), schema: Arc::new(Schema::new(fields)), only: Expr::All }
+    }
+
+    /// The rows of the table that a search finds.
+    pub(super) fn only(&self, expr: Expr) -> Self {
+        Self { source: Arc::clone(&self.source), schema: Arc::clone(&self.schema), only: self.only.clone().and(expr) }
     }
 }
 
@@ -98,7 +105,7 @@ impl TableProvider for Table {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let signal = self.source.signal;
-        let mut filter = Expr::All;
+        let mut filter = self.only.clone();
         let mut range = self.source.range;
         for sql in filters {
             if let Some((low, high)) = time_bound(sql) {
@@ -231,7 +238,7 @@ impl PartitionStream for Partition {
     }
 }
 
-fn external(error: crate::QueryError) -> DataFusionError {
+pub(super) fn external(error: crate::QueryError) -> DataFusionError {
     DataFusionError::External(Box::new(error))
 }
 

@@ -1,0 +1,102 @@
+//! Results of SQL as files.
+
+use super::{SqlBatches, values};
+use crate::QueryError;
+use arrow::ipc::writer::StreamWriter;
+use serde_json::{Map, Value as Json};
+
+/// How a result is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SqlFormat {
+    /// One JSON object with columns, rows and what was looked at.
+    Json,
+    /// One JSON object a row.
+    Ndjson,
+    /// RFC 4180, the columns' names first.
+    Csv,
+    /// An Arrow IPC stream.
+    Arrow,
+}
+
+impl SqlFormat {
+    /// The format of a name or a media type.
+    pub(crate) fn of(name: &str) -> Option<Self> {
+        match name {
+            "json" | "application/json" => Some(Self::Json),
+            "ndjson" | "jsonl" | "application/x-ndjson" => Some(Self::Ndjson),
+            "csv" | "text/csv" => Some(Self::Csv),
+            "arrow" | "application/vnd.apache.arrow.stream" => Some(Self::Arrow),
+            _ => None,
+        }
+    }
+
+    /// Its media type.
+    pub(crate) const fn media_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Ndjson => "application/x-ndjson",
+            Self::Csv => "text/csv; charset=utf-8",
+            Self::Arrow => "application/vnd.apache.arrow.stream",
+        }
+    }
+}
+
+/// A result as an Arrow IPC stream.
+pub(crate) fn arrow(result: &SqlBatches) -> Result<Vec<u8>, QueryError> {
+    let mut writer = StreamWriter::try_new(Vec::new(), &result.schema)?;
+    for batch in &result.batches {
+        writer.write(batch)?;
+    }
+    Ok(writer.into_inner()?)
+}
+
+/// A result as lines of JSON.
+pub(crate) fn ndjson(result: &SqlBatches) -> Vec<u8> {
+    let mut out = Vec::new();
+    for batch in &result.batches {
+        let mut rows = Vec::new();
+        values::append(batch, &mut rows);
+        for row in rows {
+            let names = result.schema.fields().iter().map(|field| field.name().clone());
+            let object: Map<String, Json> = names.zip(row).collect();
+            out.extend_from_slice(Json::Object(object).to_string().as_bytes());
+            out.push(b'\n');
+        }
+    }
+    out
+}
+
+/// A result as CSV.
+pub(crate) fn csv(result: &SqlBatches) -> Vec<u8> {
+    let mut out = String::new();
+    line(result.schema.fields().iter().map(|field| field.name().clone()), &mut out);
+    for batch in &result.batches {
+        let mut rows = Vec::new();
+        values::append(batch, &mut rows);
+        for row in rows {
+            let texts = row.into_iter().map(|value| match value {
+                Json::Null => String::new(),
+                Json::String(text) => text,
+                other => other.to_string(),
+            });
+            line(texts, &mut out);
+        }
+    }
+    out.into_bytes()
+}
+
+fn line(cells: impl Iterator<Item = String>, out: &mut String) {
+    for (place, cell) in cells.enumerate() {
+        if place > 0 {
+            out.push(',');
+        }
+        if cell.contains([',', '"', '\n', '\r']) {
+            out.push('"');
+            out.push_str(&cell.replace('"', "\"\""));
+            out.push('"');
+        } else {
+            out.push_str(&cell);
+        }
+    }
+    out.push_str("\r\n");
+}

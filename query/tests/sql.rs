@@ -1,0 +1,189 @@
+//! SQL and its functions over a real store, hot and sealed, against looking at every row, in every format.
+
+mod calls;
+
+use arrow::ipc::reader::StreamReader;
+use axum::body::{Body, to_bytes};
+use axum::http::{Request, StatusCode, header};
+use calls::{CLIENT, SECOND, SERVER, START, Span, batch, store, trace_id};
+use mangru_query::{QueryService, QuerySettings, SqlRequest, router};
+use mangru_store::{Store, TimeRange, TraceId};
+use serde_json::{Value as Json, json};
+use std::sync::Arc;
+use tower::ServiceExt as _;
+
+fn spans() -> Vec<Span> {
+    (0..240_u8)
+        .map(|n| Span {
+            time: START + i64::from(n) * SECOND,
+            duration: i64::from(n) * 1000,
+            trace: u32::from(n / 12),
+            id: n % 12,
+            parent: (n % 12 > 0).then_some(0),
+            service: ["web", "cart", "pay"][usize::from(n % 3)].to_owned(),
+            kind: [CLIENT, SERVER][usize::from(n % 2)],
+            is_error: n % 7 == 0,
+            attributes: vec![("doc".to_owned(), format!(r#"{{"user":{{"id":{n}}},"tags":["a","t{n}"]}}"#))],
+            ..Span::default()
+        })
+        .collect()
+}
+
+/// A store with the spans, half of them in parts.
+async fn half_sealed(folder: &std::path::Path) -> Arc<Store> {
+    let store = store(folder).await;
+    for chunk in spans().chunks(60) {
+        store.append(batch(chunk)).await.expect("append");
+        if chunk[0].id == 0 && chunk[0].trace < 10 {
+            store.flush().await.expect("flush");
+        }
+    }
+    store
+}
+
+async fn ask(service: &QueryService, sql: &str) -> Vec<Vec<Json>> {
+    let request = SqlRequest { sql: sql.to_owned(), range: TimeRange::ALL, limit: 1000 };
+    service.sql(&request).await.unwrap_or_else(|error| panic!("{sql}: {error}")).rows
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn functions_give_what_looking_at_every_row_gives() {
+    let folder = tempfile::tempdir().expect("folder");
+    let service = QueryService::new(half_sealed(folder.path()).await, QuerySettings::default());
+    let all = spans();
+
+    let rows = ask(
+        &service,
+        "SELECT time_bucket('1m', time) AS at, count(*), rate(count(*), '1m') FROM spans GROUP BY 1 ORDER BY 1",
+    )
+    .await;
+    let mut expected = std::collections::BTreeMap::<i64, u64>::new();
+    for span in &all {
+        *expected.entry(span.time.div_euclid(60 * SECOND)).or_default() += 1;
+    }
+    assert_eq!(rows.len(), expected.len());
+    for (row, (minute, count)) in rows.iter().zip(&expected) {
+        let time = chrono::DateTime::from_timestamp(minute * 60, 0).expect("a time");
+        assert_eq!(row[0], json!(format!("{}.000000000Z", time.format("%Y-%m-%dT%H:%M:%S"))));
+        assert_eq!(row[1], json!(count));
+        assert_eq!(row[2], json!(*count as f64 / 60.0));
+    }
+
+    let rows = ask(&service, "SELECT percentile(duration_ns, 0.5), approx_percentile(duration_ns, 0.95), median(duration_ns), approx_distinct(duration_ns), count(DISTINCT service_name) FROM spans").await;
+    assert_eq!(rows[0][0].as_f64(), Some(119_500.0), "exact and between the two in the middle");
+    let sketched = rows[0][1].as_f64().expect("a number");
+    assert!((sketched - 227_000.0).abs() < 5_000.0, "{sketched}");
+    let distinct = rows[0][3].as_f64().expect("a number");
+    assert!((distinct - 240.0).abs() < 12.0, "{distinct}");
+    assert_eq!(rows[0][4], json!(3));
+
+    let id = TraceId(trace_id(4)).to_string();
+    let rows = ask(&service, &format!("SELECT count(*), max(duration_ns) FROM trace('{id}')")).await;
+    assert_eq!(rows, [[json!(12), json!(59_000)]]);
+
+    let rows = ask(&service, "SELECT count(*) FROM search('spans', 'service:web status:error duration>50us')").await;
+    let expected = all.iter().filter(|span| span.service == "web" && span.is_error && span.duration > 50_000).count();
+    assert_eq!(rows, [[json!(expected)]]);
+    let rows = ask(&service, "SELECT s.service_name, count(*) FROM search('spans', 'status:error') s WHERE s.duration_ns < 100000 GROUP BY 1 ORDER BY 1").await;
+    let count =
+        |name: &str| all.iter().filter(|span| span.service == name && span.is_error && span.duration < 100_000).count();
+    assert_eq!(rows, ["cart", "pay", "web"].map(|name| [json!(name), json!(count(name))]));
+
+    let rows = ask(&service, "SELECT json(attr(attributes, 'doc'), 'user.id'), json(attr(attributes, 'doc'), '$.tags[1]'), json(attr(attributes, 'doc'), 'none') FROM spans WHERE duration_ns = 17000").await;
+    assert_eq!(rows, [[json!("17"), json!("t17"), Json::Null]]);
+
+    // Parents joined with their children by id and trace.
+    let rows = ask(&service, "SELECT count(*) FROM spans c JOIN spans p ON c.trace_id = p.trace_id AND c.parent_span_id = p.span_id WHERE c.service_name <> p.service_name").await;
+    let by_place = |trace: u32, id: u8| all.iter().find(|span| span.trace == trace && span.id == id);
+    let expected = all
+        .iter()
+        .filter(|span| span.parent.and_then(|id| by_place(span.trace, id)).is_some_and(|up| up.service != span.service))
+        .count();
+    assert_eq!(rows, [[json!(expected)]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_with_a_statement_is_said() {
+    let folder = tempfile::tempdir().expect("folder");
+    let service = QueryService::new(half_sealed(folder.path()).await, QuerySettings::default());
+    let wrong = [
+        ("SELECT time_bucket('often', time) FROM spans", "'5m'"),
+        ("SELECT time_bucket('5m', service_name) FROM spans", "is not a time"),
+        ("SELECT rate(count(*), 60) FROM spans", "'5m'"),
+        ("SELECT * FROM trace('xyz')", "32 hex digits"),
+        ("SELECT * FROM search('traces', 'x')", "is not logs, spans or metric_points"),
+        ("SELECT * FROM search('logs')", "both in quotes"),
+        ("SELECT * FROM search('spans', 'status:\"')", "never closed"),
+        ("SELECT json(name, 'a..b') FROM spans", "'a.b[0]'"),
+        ("DELETE FROM spans", "DML"),
+        ("CREATE TABLE t (a int)", "DDL"),
+        ("SELECT nothing FROM spans", "nothing"),
+    ];
+    for (sql, expected) in wrong {
+        let request = SqlRequest { sql: sql.to_owned(), range: TimeRange::ALL, limit: 10 };
+        let error = service.sql(&request).await.expect_err(sql);
+        assert!(error.message.contains(expected), "{sql}: {error}");
+        assert_ne!(error.code, mangru_query::ErrorCode::Internal, "{sql}: {error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn results_come_in_every_format_and_say_when_they_are_cut() {
+    let folder = tempfile::tempdir().expect("folder");
+    let router = router(QueryService::new(half_sealed(folder.path()).await, QuerySettings::default()));
+    let ask = async |body: Json, accept: &'static str| {
+        let request = Request::post("/api/v1/sql")
+            .header(header::ACCEPT, accept)
+            .body(Body::from(body.to_string()))
+            .expect("a request");
+        let response = router.clone().oneshot(request).await.expect("an answer");
+        assert_eq!(response.status(), StatusCode::OK);
+        let complete = response.headers().get("x-mangru-complete").map(|value| value == "true");
+        let bytes = to_bytes(response.into_body(), 1 << 20).await.expect("a body");
+        (bytes, complete)
+    };
+    let sql = "SELECT 'a \"b\", c' AS text, duration_ns, time FROM spans ORDER BY duration_ns";
+    let (csv, complete) = ask(json!({ "sql": sql, "limit": 2, "format": "csv" }), "*/*").await;
+    let lines = "text,duration_ns,time\r\n\"a \"\"b\"\", c\",0,2023-11-14T22:13:20.000000000Z\r\n\"a \"\"b\"\", c\",1000,2023-11-14T22:13:21.000000000Z\r\n";
+    assert_eq!(std::str::from_utf8(&csv), Ok(lines));
+    assert_eq!(complete, Some(false), "a cut result says so");
+    let (ndjson, complete) = ask(json!({ "sql": sql, "limit": 1000 }), "application/x-ndjson").await;
+    let rows: Vec<Json> = std::str::from_utf8(&ndjson)
+        .expect("text")
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    assert_eq!(rows.len(), 240);
+    assert_eq!(rows[3]["duration_ns"], 3000);
+    assert_eq!(complete, Some(true));
+    let (stream, _) = ask(json!({ "sql": sql }), "text/plain, application/vnd.apache.arrow.stream;q=0.9").await;
+    let reader = StreamReader::try_new(std::io::Cursor::new(stream), None).expect("an Arrow stream");
+    assert_eq!(reader.schema().field(1).name(), "duration_ns");
+    assert_eq!(reader.map(|batch| batch.expect("a batch").num_rows()).sum::<usize>(), 240);
+    let (json, complete) = ask(json!({ "sql": sql }), "*/*").await;
+    let result: Json = serde_json::from_slice(&json).expect("JSON");
+    assert_eq!((result["rows"].as_array().map(Vec::len), complete), (Some(240), None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_explanation_says_what_is_left_out_and_by_what() {
+    let folder = tempfile::tempdir().expect("folder");
+    let service = QueryService::new(half_sealed(folder.path()).await, QuerySettings::default());
+    let range = TimeRange { start: START + 30 * SECOND, end: START + 90 * SECOND };
+    let explained = service.explain(mangru_store::Signal::Spans, "service:web", range).await.expect("explained");
+    assert_eq!(explained.hot_rows, 120);
+    assert_eq!((explained.left_out_parts, explained.parts.len()), (0, 2));
+    for part in &explained.parts {
+        assert_eq!((part.rows, part.after_index), (60, Some(20)));
+    }
+    let id = mangru_store::SpanId(calls::span_id(3)).to_string();
+    let explained = service
+        .explain(mangru_store::Signal::Spans, &format!("span_id:{id} name:nobody"), TimeRange::ALL)
+        .await
+        .expect("explained");
+    assert_eq!(explained.filter, format!("(span_id:\"{id}\" AND name:\"nobody\")"));
+    assert_eq!(explained.rows_left, 0, "the index knows that there is no such name");
+    let far = TimeRange { start: 0, end: 5 };
+    let explained = service.explain(mangru_store::Signal::Spans, "*", far).await.expect("explained");
+    assert_eq!((explained.left_out_parts, explained.left_out_rows, explained.parts.len()), (2, 120, 0));
+}
