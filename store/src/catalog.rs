@@ -34,11 +34,25 @@ pub(crate) struct Contents {
     pub(crate) sealed: [Position; 3],
     /// Parts in the object store that were replaced, and whose files may still be there.
     pub(crate) gone_remote: Vec<PartRecord>,
+    /// Paths of local parts that were replaced, and whose files may still be there.
+    pub(crate) gone_local: Vec<String>,
     /// Paths in the object store at which a crash may have left a file that is no part.
     pub(crate) uploads: Vec<String>,
 }
 
 impl Catalog {
+    /// Refuses to make a new catalog where parts are: the one that knew them was lost.
+    pub(crate) fn refuse_new(unknown_parts: usize) -> Result<(), StoreError> {
+        if unknown_parts == 0 {
+            return Ok(());
+        }
+        let reason = format!(
+            "it is missing or empty, and there are {unknown_parts} parts: put it back with the files beside it \
+             (catalog.db-wal), or a copy of them; to begin anew, use another data folder"
+        );
+        Err(StoreError::Corrupt { path: "catalog.db".to_owned(), reason })
+    }
+
     /// Opens the database, and makes its tables when it is new. `data_path` is the folder of the part files.
     ///
     /// # Errors
@@ -99,11 +113,13 @@ impl Catalog {
             }
         }
         let parts = self.records("mangru_part").await?;
-        let gone_remote = self.records("mangru_gone").await?;
+        let gone = self.records("mangru_gone").await?;
         let uploads = sqlx::query("SELECT path FROM mangru_upload").fetch_all(&self.pool).await?;
         let uploads = uploads.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
-        let gone_remote = gone_remote.into_iter().filter(|part| part.place == Place::Remote).collect();
-        Ok(Contents { parts, sealed, gone_remote, uploads })
+        let (gone_remote, gone_local): (Vec<_>, Vec<_>) =
+            gone.into_iter().partition(|part| part.place == Place::Remote);
+        let gone_local = gone_local.into_iter().map(|part| part.path).collect();
+        Ok(Contents { parts, sealed, gone_remote, gone_local, uploads })
     }
 
     /// The parts of a table.

@@ -14,6 +14,7 @@ use crate::StoreError;
 use crate::files::{Files, files_below};
 use crate::part::{PartRecord, Place};
 use bytes::Bytes;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -182,14 +183,56 @@ impl Objects {
         }
     }
 
-    /// Removes all local files but those of these paths.
-    pub(crate) fn keep_only(&self, known: &std::collections::HashSet<&str>) -> Result<(), StoreError> {
+    /// The local files that are whole parts and none of these paths.
+    pub(crate) fn unknown(&self, known: &HashSet<&str>) -> Result<Vec<PathBuf>, StoreError> {
+        let mut unknown = Vec::new();
         for path in files_below(self.files.as_ref(), &self.root).map_err(failed("list", &self.root))? {
             let name = path.strip_prefix(&self.root).ok().and_then(Path::to_str);
-            if !name.is_some_and(|name| known.contains(name)) {
+            if !name.is_some_and(|name| known.contains(name)) && self.is_whole(&path) {
+                unknown.push(path);
+            }
+        }
+        Ok(unknown)
+    }
+
+    /// Whether a file begins and ends as a Parquet file does.
+    fn is_whole(&self, path: &Path) -> bool {
+        let ends = || {
+            let file = self.files.open(path)?;
+            let length = file.len();
+            if length < 12 {
+                return Ok(false);
+            }
+            Ok::<_, std::io::Error>(file.read(0..4)? == "PAR1" && file.read(length - 4..length)? == "PAR1")
+        };
+        // What cannot be read is not thrown away either.
+        path.extension().is_some_and(|extension| extension == "parquet") && ends().unwrap_or(true)
+    }
+
+    /// Removes all local files that are neither of these paths nor whole parts. Whole ones are moved to another folder: a
+    /// crash may have left them before they were published, and a catalog that is older than they are does not know them.
+    pub(crate) fn keep_only(
+        &self,
+        known: &HashSet<&str>,
+        gone: &HashSet<&str>,
+        aside: &Path,
+    ) -> Result<(), StoreError> {
+        for path in files_below(self.files.as_ref(), &self.root).map_err(failed("list", &self.root))? {
+            let name = path.strip_prefix(&self.root).ok().and_then(Path::to_str).map(str::to_owned);
+            let is_in = |names: &HashSet<&str>| name.as_deref().is_some_and(|name| names.contains(name));
+            if is_in(known) {
+                continue;
+            }
+            if is_in(gone) || !self.is_whole(&path) {
                 tracing::debug!(path = %path.display(), "removing a file that is no part, or none any more");
                 self.files.remove(&path).map_err(failed("remove", &path))?;
+                continue;
             }
+            let to = aside.join(name.as_deref().unwrap_or_default().replace('/', "_"));
+            tracing::warn!(path = %path.display(), to = %to.display(), "setting aside a part that the catalog does not know");
+            self.files.create_folder(aside).map_err(failed("make", aside))?;
+            self.files.rename(&path, &to).map_err(failed("move", &path))?;
+            self.files.sync_folder(aside).map_err(failed("sync", aside))?;
         }
         Ok(())
     }

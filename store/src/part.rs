@@ -117,11 +117,11 @@ impl Part {
     /// use, when they differ. A file of another length was rewritten on purpose, say without its index: such a one must
     /// have the same number of rows.
     pub(crate) async fn verify(&self) -> Result<bool, StoreError> {
-        let (length, crc32c) = self.objects.checksum(&self.record).await?;
-        let sound = if length == self.record.bytes {
-            crc32c == self.record.crc32c
-        } else {
-            !matches!(self.opened().await, Err(StoreError::Corrupt { .. }))
+        let sound = match self.objects.checksum(&self.record).await {
+            Ok((length, crc32c)) if length == self.record.bytes => crc32c == self.record.crc32c,
+            Ok(_) => !matches!(self.opened().await, Err(StoreError::Corrupt { .. })),
+            Err(StoreError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => false,
+            Err(error) => return Err(error),
         };
         if !sound {
             self.damaged.store(true, Ordering::Relaxed);

@@ -37,6 +37,8 @@ pub struct StoreStatus {
     pub retired_parts: usize,
     /// Parts whose checksum is wrong: their rows are out of reach, their files are left where they are.
     pub damaged_parts: Vec<String>,
+    /// Part files that the catalog did not know at the start; they are kept in `unknown-parts`.
+    pub unknown_parts: u64,
     /// Parts that retention took away since start.
     pub expired_parts: u64,
     /// Their rows.

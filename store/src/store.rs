@@ -8,7 +8,7 @@ mod recovery;
 mod sealer;
 
 use crate::catalog::Catalog;
-use crate::files::{Files, LocalFiles};
+use crate::files::{Files, LocalFiles, files_below};
 use crate::hot::{Table, join_small};
 use crate::journal::{self, Entry, Frame, JournalWriter, Position, Segments};
 use crate::objects::{Objects, Remote};
@@ -16,6 +16,7 @@ use crate::part::{OpenParts, Part, PartId};
 use crate::{Memory, MemoryBudget, Signal, SignalBatch, Snapshot, StoreConfig, StoreError, StoreStatus, TableStatus};
 use arrow::record_batch::RecordBatch;
 use parking_lot::{Mutex, RwLock};
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -30,6 +31,8 @@ const OPEN_PARTS: u64 = 512;
 const OPENED_AT_START: usize = 32;
 /// Batches of more rows than this are encoded on a thread for blocking work.
 const INLINE_ROWS: usize = 128;
+/// The folder of part files that the catalog does not know.
+const ASIDE: &str = "unknown-parts";
 
 /// Journal, hot tables, parts and catalog of one data folder.
 pub struct Store {
@@ -63,6 +66,8 @@ pub struct Store {
     expired_parts: AtomicU64,
     expired_rows: AtomicU64,
     recovery: Mutex<recovery::Recovery>,
+    /// Files that were found at start and that the catalog does not know.
+    unknown_parts: u64,
     stop: CancellationToken,
     background: Mutex<Vec<tokio::task::JoinHandle<()>>>,
     _lock: std::fs::File,
@@ -87,11 +92,18 @@ impl Store {
         clear_scratch(&root.join(compactor::SCRATCH))?;
         let remote = config.objects.as_ref().map(|objects| Remote::open(objects, &root.join("cache"))).transpose()?;
         let remote_url = remote.as_ref().map(|remote| remote.url().to_owned());
-        let catalog = Catalog::open(&root.join("catalog.db"), &objects_dir, remote_url.as_deref()).await?;
-        let contents = catalog.contents().await?;
         let objects = Objects::new(Arc::clone(&files), &objects_dir, remote.map(Arc::new));
+        let catalog_file = root.join("catalog.db");
+        if !std::fs::metadata(&catalog_file).is_ok_and(|file| file.len() > 0) {
+            Catalog::refuse_new(objects.unknown(&HashSet::new())?.len())?;
+        }
+        let catalog = Catalog::open(&catalog_file, &objects_dir, remote_url.as_deref()).await?;
+        let contents = catalog.contents().await?;
         // What was written but not published before a crash is still in the journal.
-        objects.keep_only(&contents.parts.iter().map(|part| part.path.as_str()).collect())?;
+        let known = contents.parts.iter().map(|part| part.path.as_str()).collect();
+        let aside = root.join(ASIDE);
+        objects.keep_only(&known, &contents.gone_local.iter().map(String::as_str).collect(), &aside)?;
+        let unknown_parts = files_below(files.as_ref(), &aside).map_or(0, |files| files.len() as u64);
         catalog.forget_local().await?;
 
         let open_parts = OpenParts::new(OPEN_PARTS);
@@ -134,6 +146,7 @@ impl Store {
             expired_parts: AtomicU64::new(0),
             expired_rows: AtomicU64::new(0),
             recovery: Mutex::default(),
+            unknown_parts,
             stop: CancellationToken::new(),
             background: Mutex::new(Vec::new()),
             _lock: lock,
@@ -300,6 +313,7 @@ impl Store {
             failed_merges: self.failed_merges.load(Ordering::Relaxed),
             retired_parts: self.retired.len(),
             damaged_parts: self.damaged_parts(),
+            unknown_parts: self.unknown_parts,
             expired_parts: self.expired_parts.load(Ordering::Relaxed),
             expired_rows: self.expired_rows.load(Ordering::Relaxed),
             retention: self.config.retention.to_vec(),

@@ -75,9 +75,10 @@ impl Replay {
         let last = sealed.into_iter().max().unwrap_or_default();
         let mut recovered = Recovered { last, ..Recovered::default() };
         let mut waiting: VecDeque<Segment> = VecDeque::new();
+        let head_bytes = segment::written_head_bytes()?;
         for (number, path) in Segments::list(files.as_ref(), folder)? {
             let file = files.open(&path).map_err(failed("open", &path))?;
-            match read_head(file.as_ref()).map_err(failed("read", &path))? {
+            match read_head(file.as_ref(), head_bytes).map_err(failed("read", &path))? {
                 Ok(head) => {
                     let valid = head.before;
                     for earlier in &mut waiting {
@@ -147,12 +148,13 @@ enum NoHead {
     Damaged(&'static str),
 }
 
-/// The head of a segment, or why there is none.
-fn read_head(file: &dyn RandomRead) -> std::io::Result<Result<Head, NoHead>> {
+/// The head of a segment, or why there is none. Heads have `head_bytes`.
+fn read_head(file: &dyn RandomRead, head_bytes: u64) -> std::io::Result<Result<Head, NoHead>> {
     let first = file.read(0..file.len().min(HEADER_BYTES as u64))?;
-    // Frames are written after the head is durable, so a file that ends within the head holds none.
+    // Frames are written after the head is durable, so a file that ends within the head holds none, whatever a crash left of
+    // the head.
     let Some(length) = segment::head_length(&first) else {
-        let damaged = first.len() >= HEADER_BYTES && !first.iter().all(|byte| *byte == 0);
+        let damaged = file.len() > head_bytes && !first.iter().all(|byte| *byte == 0);
         return Ok(Err(if damaged { NoHead::Damaged("segment does not start with its magic") } else { NoHead::Torn }));
     };
     if file.len() < length as u64 {

@@ -99,6 +99,11 @@ fn head(before: (u64, u64)) -> Result<Vec<u8>, StoreError> {
     Ok(head)
 }
 
+/// Bytes of the heads that are written now: a file that is no longer holds no frame.
+pub(crate) fn written_head_bytes() -> Result<u64, StoreError> {
+    Ok(head((0, 0))?.len() as u64)
+}
+
 /// Bytes of the whole head, from its first ones; `None` when these are not the start of a head.
 pub(crate) fn head_length(first: &[u8]) -> Option<usize> {
     let first = first.get(..FIXED_HEAD_BYTES).filter(|first| &first[..8] == MAGIC)?;

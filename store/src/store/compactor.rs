@@ -121,7 +121,11 @@ impl Store {
             let parts = self.parts(signal);
             for part in parts {
                 self.verified.lock().insert(part.id());
-                if !part.verify().await? {
+                let sound = part.verify().await.unwrap_or_else(|error| {
+                    tracing::error!(path = part.path(), %error, "a part could not be compared with its checksum");
+                    false
+                });
+                if !sound {
                     damaged.push(part.path().to_owned());
                 }
             }
@@ -130,18 +134,26 @@ impl Store {
     }
 
     /// Makes the indexes of all parts anew from their rows and gives how many that were. Damaged parts stay as they are.
+    ///
+    /// # Errors
+    /// When parts could not be read or written; those that could are done all the same.
     pub async fn reindex(&self) -> Result<u64, StoreError> {
         let _one_at_a_time = self.merging.lock().await;
-        let mut count = 0;
+        let (mut count, mut failed) = (0, Vec::new());
         for signal in Signal::ALL {
             let parts = self.parts(signal);
             for part in parts.into_iter().filter(|part| !part.is_damaged()) {
-                self.replace(signal, vec![(part, None)], Indexing::Anew).await?;
-                count += 1;
+                let path = part.path().to_owned();
+                match self.replace(signal, vec![(part, None)], Indexing::Anew).await {
+                    Ok(()) => count += 1,
+                    Err(error) => failed.push((path, error)),
+                }
             }
         }
         self.remove_retired().await?;
-        Ok(count)
+        let Some((path, error)) = failed.first() else { return Ok(count) };
+        let reason = format!("{} parts could not be indexed anew, {count} were; of the first: {error}", failed.len());
+        Err(StoreError::Corrupt { path: path.clone(), reason })
     }
 
     /// The parts that retention takes away when it looks next.

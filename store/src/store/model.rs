@@ -21,6 +21,8 @@ use std::time::Duration;
 #[path = "../../tests/rows/mod.rs"]
 mod rows;
 
+/// How often a store is opened until it must be open: only the first time calls fail.
+const MAX_OPENS: usize = 4;
 /// Histories of a run that is not told otherwise.
 const HISTORIES: u64 = 100;
 /// Things that happen in a history.
@@ -134,7 +136,7 @@ impl History {
 
     /// Opens the store; while calls fail it may take several tries, each of which may do a part of the work.
     async fn open(&mut self) {
-        loop {
+        for _ in 0..MAX_OPENS {
             match Store::open_on(Arc::new(self.disk.clone()), config(self.folder.path())).await {
                 Ok(store) => {
                     self.store = Some(store);
@@ -150,6 +152,7 @@ impl History {
                 }
             }
         }
+        panic!("the store does not open, though the disk works");
     }
 
     async fn append(&mut self) {

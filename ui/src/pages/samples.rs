@@ -373,6 +373,7 @@ fn status_screen() -> Screen {
         failed_merges: 0,
         retired_parts: 3,
         damaged_parts: Vec::new(),
+        unknown_parts: 0,
         expired_parts: 12,
         expired_rows: 3_200_000,
         retention: vec![mangru_store::Retention::default(); 3],

@@ -112,6 +112,7 @@ fn keeping(store: &StoreStatus) -> AnyView {
         .collect();
     let damaged_class = if store.damaged_parts.is_empty() { "num" } else { "bad" };
     let damaged = if store.damaged_parts.is_empty() { "0".to_owned() } else { store.damaged_parts.join(", ") };
+    let unknown_class = if store.unknown_parts > 0 { "num bad" } else { "num" };
     let failed_class = if store.failed_merges > 0 { "num bad" } else { "num" };
     view! {
         <table class="dense facts-table"><tbody>
@@ -120,6 +121,7 @@ fn keeping(store: &StoreStatus) -> AnyView {
             <tr><th scope="row">"Parts merged into others since start"</th><td class="num">{format::count(store.merged_parts)}</td></tr>
             <tr><th scope="row">"Merges that failed (each is tried again)"</th><td class=failed_class>{format::count(store.failed_merges)}</td></tr>
             <tr><th scope="row">"Damaged parts (their checksum is wrong, their rows are out of reach)"</th><td class=damaged_class>{damaged}</td></tr>
+            <tr><th scope="row">"Part files that the catalog did not know at start (kept in unknown-parts)"</th><td class=unknown_class>{format::count(store.unknown_parts)}</td></tr>
             <tr><th scope="row">"Replaced parts whose files wait for their last reader"</th><td class="num">{format::count(store.retired_parts as u64)}</td></tr>
         </tbody></table>
     }
