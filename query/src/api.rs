@@ -8,6 +8,7 @@ mod export;
 mod jaeger;
 mod map;
 mod openapi;
+mod prometheus;
 mod rows;
 mod slow;
 mod sql;
@@ -50,6 +51,7 @@ pub fn router(service: Arc<QueryService>) -> Router {
         .route("/api/v1/export", get(export::export))
         .route("/api/v1/openapi.json", get(openapi::document))
         .merge(jaeger::router())
+        .merge(prometheus::router())
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&service), slow::log))
         .with_state(service)
 }

@@ -5,7 +5,9 @@
 //! and pages are left out; everything is checked again by DataFusion. `search('logs', '…')` and `trace('…')` stand for the rows
 //! that a search finds and the spans of a trace.
 
+mod bounded;
 mod functions;
+mod guard;
 mod memory;
 mod provider;
 mod tables;
@@ -22,6 +24,7 @@ use arrow::record_batch::RecordBatch;
 use datafusion::error::DataFusionError;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::StreamExt as _;
 use mangru_store::{Signal, TimeRange};
@@ -30,9 +33,13 @@ use serde::Serialize;
 use serde_json::Value as Json;
 use std::sync::Arc;
 use std::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
 /// Queries longer than this are refused.
-const MAX_SQL_BYTES: usize = 64 << 10;
+const MAX_SQL_BYTES: usize = 16 << 10;
+
+/// Bytes of a slow statement that are logged.
+const MAX_LOGGED: usize = 2_000;
 
 /// A question in SQL.
 #[derive(Clone, Debug)]
@@ -101,7 +108,7 @@ impl QueryService {
         if request.sql.len() > MAX_SQL_BYTES {
             return Err(QueryError::invalid("sql", format!("statement is longer than {MAX_SQL_BYTES} bytes")));
         }
-        let (control, _guard) = self.control();
+        let (control, _cancel) = self.control();
         let _turn = self.turn().await?;
         let runtime = RuntimeEnvBuilder::new()
             .with_memory_pool(Arc::new(memory::Pool::new(control.memory())))
@@ -109,6 +116,7 @@ impl QueryService {
             .map_err(error)?;
         let config = SessionConfig::new().with_target_partitions(2).with_information_schema(true);
         let session = SessionContext::new_with_config_rt(config, runtime);
+        bounded::bound(&session);
         functions::register(&session);
         let seen = Arc::new(Mutex::new(Seen::default()));
         let mut known = Vec::new();
@@ -121,9 +129,12 @@ impl QueryService {
         tables::register(&session, &known);
         let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
         let mut held = control.held();
-        let run = async {
-            let frame = session.sql_with_options(&request.sql, options).await?;
-            let mut stream = frame.execute_stream().await?;
+        let (running, sql) = (control.clone(), request.sql.clone());
+        let run = async move {
+            let frame = session.sql_with_options(&sql, options).await?;
+            let context = Arc::new(frame.task_ctx());
+            let plan = guard::guarded(frame.create_physical_plan().await?, &running)?;
+            let mut stream = execute_stream(plan, context)?;
             let schema = stream.schema();
             let (mut batches, mut rows, mut more) = (Vec::new(), 0, false);
             while let Some(batch) = stream.next().await {
@@ -140,9 +151,17 @@ impl QueryService {
             }
             Ok::<_, DataFusionError>((schema, batches, rows, more))
         };
-        let result = tokio::time::timeout(self.settings().deadline, run).await;
+        // On threads of its own, which stop when nobody waits any more: at the next batch, or when this is dropped.
+        let task = AbortOnDropHandle::new(guard::threads()?.spawn(run));
+        let result = tokio::time::timeout(self.settings().deadline, task).await;
+        if started.elapsed() >= self.settings().slow {
+            let milliseconds = started.elapsed().as_millis() as u64;
+            let sql = &request.sql[..request.sql.floor_char_boundary(MAX_LOGGED)];
+            tracing::warn!(sql, milliseconds, "slow query");
+        }
         let (schema, batches, rows, more) = match result {
-            Ok(result) => result.map_err(error)?,
+            Ok(Ok(result)) => result.map_err(error)?,
+            Ok(Err(stopped)) => return Err(QueryError::internal(format!("the statement stopped: {stopped}"))),
             Err(_) => {
                 control.check()?;
                 return Err(QueryError::new(ErrorCode::DeadlineExceeded, "query took longer than its deadline"));
@@ -172,6 +191,11 @@ fn error(error: DataFusionError) -> QueryError {
         DataFusionError::ResourcesExhausted(message) => QueryError::new(ErrorCode::ResourceExhausted, message.clone()),
         DataFusionError::External(inner) if inner.downcast_ref::<QueryError>().is_some() => {
             inner.downcast_ref::<QueryError>().cloned().unwrap_or_else(|| QueryError::internal(&error))
+        }
+        // Those of functions: an expression that is too large, say.
+        DataFusionError::External(inner) => QueryError::invalid("sql", inner.to_string()),
+        DataFusionError::Internal(message) if message.contains("Regular expression did not compile") => {
+            QueryError::invalid("sql", message.split(".\n").next().unwrap_or_default())
         }
         DataFusionError::NotImplemented(message) => {
             QueryError { field: Some("sql"), ..QueryError::new(ErrorCode::Unsupported, message.clone()) }

@@ -10,6 +10,7 @@ use mangru_query::{QueryService, QuerySettings, SqlRequest, router};
 use mangru_store::{Store, TimeRange, TraceId};
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tower::ServiceExt as _;
 
 fn spans() -> Vec<Span> {
@@ -186,4 +187,75 @@ async fn an_explanation_says_what_is_left_out_and_by_what() {
     let far = TimeRange { start: 0, end: 5 };
     let explained = service.explain(mangru_store::Signal::Spans, "*", far).await.expect("explained");
     assert_eq!((explained.left_out_parts, explained.left_out_rows, explained.parts.len()), (2, 120, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_statement_that_would_run_for_ever_ends_in_time_and_holds_up_nobody() {
+    let folder = tempfile::tempdir().expect("folder");
+    let settings = QuerySettings { deadline: Duration::from_secs(2), ..QuerySettings::default() };
+    let service = QueryService::new(half_sealed(folder.path()).await, settings);
+    let endless = [
+        "SELECT count(*) FROM generate_series(1,200000) a CROSS JOIN generate_series(1,200000) b CROSS JOIN generate_series(1,200000) c",
+        "SELECT count(*) FROM spans a CROSS JOIN spans b CROSS JOIN spans c CROSS JOIN spans d CROSS JOIN spans e",
+        "SELECT sum(value) FROM generate_series(1, 100000000000)",
+    ];
+    for sql in endless {
+        let request = SqlRequest { sql: sql.to_owned(), range: TimeRange::ALL, limit: 10 };
+        let started = Instant::now();
+        let other = async {
+            // Meanwhile others are answered.
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            let asked = Instant::now();
+            ask(&service, "SELECT count(*) FROM spans").await;
+            asked.elapsed()
+        };
+        let (endless, other) = tokio::join!(service.sql(&request), other);
+        let error = endless.expect_err(sql);
+        assert_eq!(error.code, mangru_query::ErrorCode::DeadlineExceeded, "{sql}: {error}");
+        assert!(started.elapsed() < Duration::from_secs(20), "{sql} took {:?}", started.elapsed());
+        assert!(other < Duration::from_secs(10), "{sql} held up another for {other:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_statement_makes_texts_of_any_length() {
+    let folder = tempfile::tempdir().expect("folder");
+    let service = QueryService::new(half_sealed(folder.path()).await, QuerySettings::default());
+    let mut doubled = "SELECT name AS b FROM spans".to_owned();
+    for _ in 0..60 {
+        doubled = format!("SELECT b || b AS b FROM ({doubled})");
+    }
+    let too_long = [
+        "SELECT repeat(name, 100000) FROM spans".to_owned(),
+        "SELECT lpad('a', 2147483647, 'b')".to_owned(),
+        "SELECT rpad('a', 2147483647, 'b')".to_owned(),
+        "SELECT array_repeat(1, 2000000000)".to_owned(),
+        "SELECT array_repeat(array_repeat(1, 30000), 30000)".to_owned(),
+        "SELECT generate_series(1, 1000000000)".to_owned(),
+        "SELECT * FROM unnest(range(0, 100000000))".to_owned(),
+        format!("SELECT replace(name, '', '{}') FROM spans", "x".repeat(300)),
+        format!("SELECT regexp_replace(name, '', '{}', 'g') FROM spans", "x".repeat(300)),
+        doubled,
+    ];
+    for sql in too_long {
+        let request = SqlRequest { sql: sql.clone(), range: TimeRange::ALL, limit: 10 };
+        let error = service.sql(&request).await.expect_err(&sql);
+        assert_ne!(error.code, mangru_query::ErrorCode::Internal, "{sql}: {error}");
+        assert_ne!(error.code, mangru_query::ErrorCode::DeadlineExceeded, "{sql}: {error}");
+    }
+    // As deep as a statement of this length can nest: it is answered or refused, and the server goes on.
+    let sum = format!("SELECT {}1", "1+".repeat(8_000));
+    let nested = format!("SELECT {}1{}", "(".repeat(8_000), ")".repeat(8_000));
+    for sql in [sum, nested] {
+        let _ = service.sql(&SqlRequest { sql, range: TimeRange::ALL, limit: 10 }).await;
+    }
+    let rows = ask(&service, "SELECT replace('a-b', '-', '+'), regexp_replace('a12b', '[0-9]+', '#')").await;
+    assert_eq!(rows, [[json!("a+b"), json!("a#b")]]);
+    let too_large = SqlRequest {
+        sql: "SELECT regexp_like(name, 'a{1000}{1000}{100}') FROM spans LIMIT 1".to_owned(),
+        range: TimeRange::ALL,
+        limit: 10,
+    };
+    let error = service.sql(&too_large).await.expect_err("too large an expression");
+    assert_eq!(error.code, mangru_query::ErrorCode::InvalidArgument, "{error}");
 }

@@ -55,7 +55,8 @@ pub(crate) async fn run(flags: QueryFlags) -> anyhow::Result<()> {
     let newest = ask(format!("/api/v1/spans?{range}&limit=1")).await?;
     let trace = newest["rows"][0]["trace_id"].as_str().context("no span")?.to_owned();
     let order = ask(format!("/api/v1/logs?{range}&limit=1&query=order.id:*")).await?;
-    let rare = order["rows"][0]["attributes"]["order.id"].as_str().context("no order")?.replace('-', " ");
+    let order = order["rows"][0]["attributes"]["order.id"].as_str().context("no order")?.to_owned();
+    let rare = order.replace('-', " ");
     let rare = rare.split(' ').next_back().unwrap_or_default().to_owned();
 
     // Slow is what one in ten spans of the service is.
@@ -79,7 +80,15 @@ pub(crate) async fn run(flags: QueryFlags) -> anyhow::Result<()> {
             "20 slow traces of a service",
             format!("/api/v1/traces?{range}&query=service:checkout%20duration%3E{slow}ns&limit=20"),
         ),
+        ("percentiles of a service over time", format!("/api/v1/spans/stats?{range}&query=service:checkout&step=60s")),
+        (
+            "20 traces with an error below a service",
+            format!("/api/v1/traces?{range}&query=%7Bservice:checkout%7D%20%3E%3E%20%7Bstatus:error%7D&limit=20"),
+        ),
+        ("story of an order", format!("/api/v1/story/{order}")),
+        ("patterns of all logs", format!("/api/v1/logs/patterns?{range}")),
         ("services with rate, errors, durations", format!("/api/v1/services?{range}")),
+        ("map of all services", format!("/api/v1/map?{range}")),
     ];
     let mut warm = Vec::new();
     for (name, path) in &queries {

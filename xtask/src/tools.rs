@@ -13,6 +13,7 @@ pub(crate) struct Tools {
     python: Option<PathBuf>,
     node_modules: Option<PathBuf>,
     chromium: Option<PathBuf>,
+    prometheus: Option<PathBuf>,
     /// What is passed over, and why.
     pub(crate) missing: Vec<String>,
 }
@@ -24,6 +25,7 @@ impl Tools {
             ("MANGRU_TEST_PYTHON", &self.python),
             ("MANGRU_TEST_NODE_MODULES", &self.node_modules),
             ("MANGRU_TEST_CHROMIUM", &self.chromium),
+            ("MANGRU_TEST_PROMETHEUS", &self.prometheus),
         ] {
             if let Some(path) = path {
                 command.env(name, path);
@@ -52,6 +54,10 @@ pub(crate) fn install(root: &Path) -> Tools {
     match chromium() {
         Ok(path) => tools.chromium = Some(path),
         Err(error) => tools.missing.push(format!("browser tests: {error}")),
+    }
+    match prometheus(&folder) {
+        Ok(path) => tools.prometheus = Some(path),
+        Err(error) => tools.missing.push(format!("tests beside Prometheus: {error}")),
     }
     tools
 }
@@ -163,4 +169,40 @@ fn chromium() -> Result<PathBuf, String> {
     let path = Path::new("/usr/bin/chromium");
     program("chromium", &["chromium"], || path.exists())?;
     Ok(path.to_path_buf())
+}
+
+/// Debian's Prometheus and promtool, unpacked and not installed: nothing is started, and no other version is replaced.
+fn prometheus(folder: &Path) -> Result<PathBuf, String> {
+    let place = folder.join("prometheus");
+    let programs = place.join("usr/bin");
+    let works = || runs(&programs.join("prometheus").display().to_string(), &["--version"]);
+    if works() {
+        return Ok(programs);
+    }
+    println!("unpacking Debian's prometheus into {}", place.display());
+    fs::create_dir_all(&place).map_err(|error| error.to_string())?;
+    let apt = |arguments: &[&str]| {
+        twice(|| {
+            let mut command = Command::new("apt-get");
+            command.current_dir(&place).args(arguments);
+            command
+        })
+    };
+    // Lists of packages are fetched when there are none.
+    if apt(&["download", "-q", "prometheus"]).is_err() {
+        apt(&["update", "-q"])?;
+        apt(&["download", "-q", "prometheus"])?;
+    }
+    let packages = fs::read_dir(&place).map_err(|error| error.to_string())?;
+    let package = packages
+        .flatten()
+        .map(|entry| entry.path())
+        .find(|path| path.extension().is_some_and(|extension| extension == "deb"))
+        .ok_or("apt-get downloaded no package")?;
+    twice(|| {
+        let mut command = Command::new("dpkg-deb");
+        command.arg("-x").arg(&package).arg(&place);
+        command
+    })?;
+    if works() { Ok(programs) } else { Err("prometheus does not run, though its package is unpacked".to_owned()) }
 }

@@ -16,7 +16,8 @@ pub(super) async fn log(State(service): State<Arc<QueryService>>, request: Reque
     let asked = request.uri().clone();
     let response = next.run(request).await;
     let took = started.elapsed();
-    if took >= service.settings().slow {
+    // A statement of SQL is logged where it is run.
+    if took >= service.settings().slow && asked.path() != "/api/v1/sql" {
         let query = asked.query().unwrap_or_default();
         let query = &query[..query.floor_char_boundary(MAX_LOGGED)];
         let milliseconds = took.as_millis() as u64;

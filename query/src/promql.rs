@@ -1,0 +1,227 @@
+//! PromQL over metric points, as Prometheus 3 evaluates it.
+//!
+//! Points become series as the [compatibility
+//! specification](https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/) says: names and units by its rules, attributes as labels,
+//! `job` and `instance` from the resource, histograms as `_bucket`, `_sum` and `_count`. Text is parsed by `promql-parser`; an expression is evaluated
+//! at all steps at once, series by series. What is not supported is an error.
+
+// PromQL compares numbers exactly.
+#![allow(clippy::float_cmp)]
+
+mod aggregate;
+mod binary;
+mod eval;
+mod functions;
+mod histogram;
+mod labels;
+mod metadata;
+mod names;
+mod over_time;
+mod select;
+mod series;
+
+use crate::scan;
+use crate::{Coverage, ErrorCode, QueryError, QueryService};
+use eval::{Evaluation, invalid, unwrapped};
+use hashbrown::HashMap;
+pub(crate) use labels::Labels;
+use promql_parser::label::Matcher;
+use promql_parser::parser::{self, Expr};
+use series::{Grid, Value, is_absent};
+use std::time::Instant;
+
+/// How far back a sample counts that is the newest one, in milliseconds.
+const LOOKBACK: i64 = 300_000;
+/// Steps of an answer, as Prometheus allows them.
+const MAX_STEPS: i64 = 11_000;
+/// The step of subqueries that do not say one: Prometheus' default evaluation interval.
+const DEFAULT_STEP: i64 = 60_000;
+/// Queries longer than this are refused.
+const MAX_QUERY_BYTES: usize = 32 << 10;
+
+/// A question in PromQL; times and durations are milliseconds.
+#[derive(Clone, Debug)]
+pub struct PromQlRequest {
+    /// The expression.
+    pub query: String,
+    /// The first moment.
+    pub start: i64,
+    /// The last moment.
+    pub end: i64,
+    /// The time between moments; none for an instant query at `end`.
+    pub step: Option<i64>,
+    /// How far back a sample counts; five minutes without it.
+    pub lookback: Option<i64>,
+}
+
+/// An answer.
+#[derive(Clone, Debug)]
+pub struct PromQlAnswer {
+    /// The values.
+    pub value: PromQlValue,
+    /// What was looked at.
+    pub coverage: Coverage,
+}
+
+/// Labels with samples: time in milliseconds, and value.
+pub type PromQlSeries = (serde_json::Value, Vec<(i64, f64)>);
+
+/// The values of an answer.
+#[derive(Clone, Debug)]
+pub enum PromQlValue {
+    /// One number at the moment of an instant query.
+    Scalar(i64, f64),
+    /// A text at the moment of an instant query.
+    Text(i64, String),
+    /// One sample a series.
+    Vector(Vec<PromQlSeries>),
+    /// Several samples a series.
+    Matrix(Vec<PromQlSeries>),
+}
+
+/// A number as Prometheus writes it.
+pub(crate) fn number_text(value: f64) -> String {
+    if value.is_nan() {
+        return "NaN".to_owned();
+    }
+    if value.is_infinite() {
+        return if value > 0.0 { "+Inf".to_owned() } else { "-Inf".to_owned() };
+    }
+    let size = value.abs();
+    if size != 0.0 && !(1e-6..1e21).contains(&size) {
+        let text = format!("{value:e}");
+        let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+        let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |exponent| ('-', exponent));
+        return format!("{digits}e{sign}{exponent:0>2}");
+    }
+    value.to_string()
+}
+
+/// Reads an expression.
+pub(crate) fn parse(query: &str) -> Result<Expr, QueryError> {
+    if query.len() > MAX_QUERY_BYTES {
+        return Err(invalid(format!("the query is longer than {MAX_QUERY_BYTES} bytes")));
+    }
+    parser::parse(query).map_err(|error| invalid(format!("parse error: {error}")))
+}
+
+/// Reads a selector such as `http_requests_total{job="web"}`.
+pub(crate) fn parse_selector(text: &str) -> Result<Vec<Matcher>, QueryError> {
+    match parse(text)? {
+        Expr::VectorSelector(selector) => eval::matchers(&selector),
+        _ => Err(QueryError::invalid("match[]", format!("`{text}` is not a selector"))),
+    }
+}
+
+impl QueryService {
+    /// Evaluates PromQL at a moment, or at each step of a range.
+    pub async fn promql(&self, request: &PromQlRequest) -> Result<PromQlAnswer, QueryError> {
+        let started = Instant::now();
+        let expr = parse(&request.query)?;
+        let grid = match request.step {
+            None => Grid { start: request.end, step: 1, count: 1 },
+            Some(step) if step <= 0 => {
+                return Err(QueryError::invalid(
+                    "step",
+                    "zero or negative query resolution step widths are not accepted",
+                ));
+            }
+            Some(_) if request.end < request.start => {
+                return Err(QueryError::invalid("end", "end timestamp must not be before start time"));
+            }
+            Some(step) if (request.end - request.start) / step > MAX_STEPS => {
+                let message =
+                    format!("exceeded maximum resolution of {MAX_STEPS} points per timeseries: take a longer step");
+                return Err(QueryError::invalid("step", message));
+            }
+            Some(step) => Grid::new(request.start, request.end, step),
+        };
+        let lookback = request.lookback.filter(|lookback| *lookback > 0).unwrap_or(LOOKBACK);
+        let mut needed = HashMap::new();
+        let ends = (grid.start, request.end);
+        eval::needs(&expr, (grid.start, grid.end()), ends, lookback, 0, &mut needed)?;
+        let (control, _guard) = self.control();
+        let _turn = self.turn().await?;
+        let mut data = HashMap::new();
+        let mut coverage = Coverage { matched_is_exact: true, complete: true, ..Coverage::default() };
+        for (key, (selector, from, to)) in needed {
+            let found = select::select(self.store(), &eval::matchers(&selector)?, from, to, &control).await?;
+            coverage.rows_in_range += found.coverage.rows_in_range;
+            coverage.matched += found.coverage.matched;
+            coverage.unreadable(&found.coverage.unreadable_parts);
+            data.insert(key, found);
+        }
+        let is_range = request.step.is_some();
+        let running = control.clone();
+        let value = scan::blocking(move || {
+            let evaluation =
+                Evaluation { data: &data, control: &running, query: ends, lookback, default_step: DEFAULT_STEP };
+            if is_range { over_range(&evaluation, &expr, grid) } else { at_moment(&evaluation, &expr, grid) }
+        })
+        .await?;
+        coverage.elapsed_ms = crate::request::elapsed_ms(started);
+        Ok(PromQlAnswer { value, coverage })
+    }
+
+    /// The label sets of the series that match any of these selectors, or of all series, within a range in milliseconds.
+    pub(crate) async fn promql_series(
+        &self,
+        selectors: &[Vec<Matcher>],
+        start: i64,
+        end: i64,
+    ) -> Result<(Vec<Labels>, Coverage), QueryError> {
+        let (control, _guard) = self.control();
+        let _turn = self.turn().await?;
+        let mut coverage = Coverage { matched_is_exact: true, complete: true, ..Coverage::default() };
+        let mut all = std::collections::BTreeSet::new();
+        let any = [Vec::new()];
+        for matchers in if selectors.is_empty() { &any[..] } else { selectors } {
+            let found = select::select(self.store(), matchers, start, end, &control).await?;
+            coverage.unreadable(&found.coverage.unreadable_parts);
+            all.extend(found.series.into_iter().map(|samples| samples.labels));
+        }
+        Ok((all.into_iter().collect(), coverage))
+    }
+}
+
+fn at_moment(evaluation: &Evaluation<'_>, expr: &Expr, grid: Grid) -> Result<PromQlValue, QueryError> {
+    if matches!(unwrapped(expr), Expr::MatrixSelector(_) | Expr::Subquery(_)) {
+        let all = evaluation.matrix(expr, grid)?.into_iter();
+        return Ok(PromQlValue::Matrix(
+            all.map(|samples| (samples.labels.json(), samples.times.into_iter().zip(samples.values).collect()))
+                .collect(),
+        ));
+    }
+    Ok(match evaluation.eval(expr, grid)? {
+        Value::Scalar(values) => PromQlValue::Scalar(grid.start, values.first().copied().unwrap_or(f64::NAN)),
+        Value::Text(text) => PromQlValue::Text(grid.start, text),
+        Value::Vector(series) => PromQlValue::Vector(
+            series
+                .into_iter()
+                .filter(|one| one.values.first().is_some_and(|value| !is_absent(*value)))
+                .map(|one| (one.labels.json(), vec![(grid.start, one.values[0])]))
+                .collect(),
+        ),
+    })
+}
+
+fn over_range(evaluation: &Evaluation<'_>, expr: &Expr, grid: Grid) -> Result<PromQlValue, QueryError> {
+    let mut series = match evaluation.eval(expr, grid)? {
+        Value::Vector(series) => series,
+        Value::Scalar(values) => vec![series::Series { labels: Labels::default(), values }],
+        Value::Text(_) => {
+            return Err(QueryError {
+                field: Some("query"),
+                ..QueryError::new(
+                    ErrorCode::InvalidArgument,
+                    "a range query is of an instant vector or a scalar, not of a text",
+                )
+            });
+        }
+    };
+    series.sort_by(|left, right| left.labels.cmp(&right.labels));
+    let points =
+        |values: Vec<f64>| grid.times().zip(values).filter(|(_, value)| !is_absent(*value)).collect::<Vec<_>>();
+    let all = series.into_iter().map(|one| (one.labels.json(), points(one.values)));
+    Ok(PromQlValue::Matrix(all.filter(|(_, points)| !points.is_empty()).collect()))
+}

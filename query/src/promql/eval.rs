@@ -1,0 +1,399 @@
+//! Evaluating an expression at all steps of a query at once.
+
+use super::aggregate;
+use super::binary;
+use super::functions;
+use super::over_time::{self, OverTime, Window};
+use super::select::Selected;
+use super::series::{ABSENT, Grid, Samples, Series, Value, is_absent};
+use crate::scan::Control;
+use crate::{ErrorCode, QueryError};
+use hashbrown::{HashMap, HashSet};
+use promql_parser::label::Matcher;
+use promql_parser::parser::{AtModifier, Call, Expr, Offset, SubqueryExpr, VectorSelector};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// How deep expressions may nest.
+const MAX_DEPTH: usize = 100;
+/// Steps of a subquery, over all of the query.
+const MAX_SUBQUERY_STEPS: usize = 1_000_000;
+
+/// What every part of an evaluation knows.
+pub(super) struct Evaluation<'a> {
+    /// What selectors found, by [`key`].
+    pub(super) data: &'a HashMap<String, Selected>,
+    pub(super) control: &'a Control,
+    /// The whole query's first and last moment, for `@ start()` and `@ end()`.
+    pub(super) query: (i64, i64),
+    /// How far back a sample counts, in milliseconds.
+    pub(super) lookback: i64,
+    /// The step of subqueries that do not say one, in milliseconds.
+    pub(super) default_step: i64,
+}
+
+pub(super) fn invalid(message: impl Into<String>) -> QueryError {
+    QueryError::invalid("query", message.into())
+}
+
+pub(super) fn unsupported(message: impl Into<String>) -> QueryError {
+    QueryError { field: Some("query"), ..QueryError::new(ErrorCode::Unsupported, message.into()) }
+}
+
+/// All that a selector asks of labels, its name included.
+pub(super) fn matchers(selector: &VectorSelector) -> Result<Vec<Matcher>, QueryError> {
+    if !selector.matchers.or_matchers.is_empty() {
+        return Err(unsupported("`or` between matchers is not PromQL"));
+    }
+    let mut all = selector.matchers.matchers.clone();
+    if let Some(name) = &selector.name {
+        all.push(Matcher::new(promql_parser::label::MatchOp::Equal, super::labels::NAME, name));
+    }
+    Ok(all)
+}
+
+/// What selectors with the same data have in common.
+pub(super) fn key(selector: &VectorSelector) -> String {
+    let plain = VectorSelector { offset: None, at: None, ..selector.clone() };
+    plain.to_string()
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn offset_of(offset: Option<&Offset>) -> i64 {
+    match offset {
+        None => 0,
+        Some(Offset::Pos(duration)) => millis(*duration),
+        Some(Offset::Neg(duration)) => -millis(*duration),
+    }
+}
+
+fn at_of(at: Option<&AtModifier>, query: (i64, i64)) -> Option<i64> {
+    Some(match at? {
+        AtModifier::Start => query.0,
+        AtModifier::End => query.1,
+        AtModifier::At(time) => unix_millis(*time),
+    })
+}
+
+fn unix_millis(time: SystemTime) -> i64 {
+    match time.duration_since(UNIX_EPOCH) {
+        Ok(since) => millis(since),
+        Err(before) => -millis(before.duration()),
+    }
+}
+
+/// The selectors of an expression with the times between which they need samples, by [`key`].
+pub(super) fn needs(
+    expr: &Expr,
+    grid: (i64, i64),
+    query: (i64, i64),
+    lookback: i64,
+    depth: usize,
+    found: &mut HashMap<String, (VectorSelector, i64, i64)>,
+) -> Result<(), QueryError> {
+    if depth > MAX_DEPTH {
+        return Err(invalid(format!("the expression nests deeper than {MAX_DEPTH}")));
+    }
+    let mut selector = |selector: &VectorSelector, range: i64| {
+        let (start, end) = at_of(selector.at.as_ref(), query).map_or(grid, |at| (at, at));
+        let offset = offset_of(selector.offset.as_ref());
+        let (start, end) = (start.saturating_sub(offset).saturating_sub(range), end.saturating_sub(offset));
+        let known = found.entry(key(selector)).or_insert_with(|| (selector.clone(), start, end));
+        known.1 = known.1.min(start);
+        known.2 = known.2.max(end);
+    };
+    match expr {
+        Expr::VectorSelector(vector) => selector(vector, lookback),
+        Expr::MatrixSelector(matrix) => selector(&matrix.vs, millis(matrix.range)),
+        Expr::Subquery(subquery) => {
+            let (start, end) = at_of(subquery.at.as_ref(), query).map_or(grid, |at| (at, at));
+            let offset = offset_of(subquery.offset.as_ref());
+            let start = start.saturating_sub(offset).saturating_sub(millis(subquery.range));
+            let inner = (start, end.saturating_sub(offset));
+            needs(&subquery.expr, inner, query, lookback, depth + 1, found)?;
+        }
+        Expr::Paren(paren) => needs(&paren.expr, grid, query, lookback, depth + 1, found)?,
+        Expr::Unary(unary) => needs(&unary.expr, grid, query, lookback, depth + 1, found)?,
+        Expr::Binary(binary) => {
+            needs(&binary.lhs, grid, query, lookback, depth + 1, found)?;
+            needs(&binary.rhs, grid, query, lookback, depth + 1, found)?;
+        }
+        Expr::Aggregate(aggregate) => {
+            needs(&aggregate.expr, grid, query, lookback, depth + 1, found)?;
+            if let Some(parameter) = &aggregate.param {
+                needs(parameter, grid, query, lookback, depth + 1, found)?;
+            }
+        }
+        Expr::Call(call) => {
+            for argument in &call.args.args {
+                needs(argument, grid, query, lookback, depth + 1, found)?;
+            }
+        }
+        Expr::NumberLiteral(_) | Expr::StringLiteral(_) => {}
+        Expr::Extension(_) => return Err(unsupported("this expression is not PromQL")),
+    }
+    Ok(())
+}
+
+/// Samples with the window of each step.
+struct Ranges {
+    samples: Vec<Samples>,
+    windows: Vec<Window>,
+}
+
+impl Evaluation<'_> {
+    /// The value of an expression at each step.
+    pub(super) fn eval(&self, expr: &Expr, grid: Grid) -> Result<Value, QueryError> {
+        self.control.check()?;
+        match expr {
+            Expr::NumberLiteral(number) => Ok(Value::Scalar(vec![number.val; grid.count])),
+            Expr::StringLiteral(text) => Ok(Value::Text(text.val.clone())),
+            Expr::Paren(paren) => self.eval(&paren.expr, grid),
+            Expr::VectorSelector(selector) => self.selector(selector, grid, false).map(Value::Vector),
+            Expr::MatrixSelector(_) | Expr::Subquery(_) => Err(invalid(
+                "a range vector stands as the argument of a function such as rate, or alone in an instant query",
+            )),
+            Expr::Unary(unary) => match self.eval(&unary.expr, grid)? {
+                Value::Scalar(values) => Ok(Value::Scalar(values.into_iter().map(|value| -value).collect())),
+                Value::Vector(series) => Ok(Value::Vector(unique(
+                    series
+                        .into_iter()
+                        .map(|one| {
+                            let labels = one.labels.without_name();
+                            Series { labels, ..one.map(|_, value| -value) }
+                        })
+                        .collect(),
+                )?)),
+                Value::Text(_) => Err(invalid("a text has no sign")),
+            },
+            Expr::Binary(binary) => {
+                let (left, right) = (self.eval(&binary.lhs, grid)?, self.eval(&binary.rhs, grid)?);
+                match binary::apply(binary.op.id(), left, right, binary.modifier.as_ref())? {
+                    Value::Vector(series) => unique(series).map(Value::Vector),
+                    other => Ok(other),
+                }
+            }
+            Expr::Aggregate(aggregate) => {
+                let Value::Vector(series) = self.eval(&aggregate.expr, grid)? else {
+                    return Err(invalid("aggregations take an instant vector"));
+                };
+                let modifier = aggregate.modifier.as_ref();
+                let parameter = aggregate.param.as_ref().map(|parameter| self.eval(parameter, grid)).transpose()?;
+                let name = aggregate.op.to_string();
+                Ok(Value::Vector(match (name.as_str(), parameter) {
+                    ("count_values", Some(Value::Text(label))) => aggregate::count_values(&label, &series, modifier),
+                    ("topk" | "bottomk", Some(Value::Scalar(counts))) => {
+                        if counts.iter().any(|count| count.is_nan()) {
+                            return Err(invalid("parameter value is NaN"));
+                        }
+                        aggregate::top(name == "topk", series, modifier, &counts)
+                    }
+                    (_, Some(Value::Scalar(parameter))) => {
+                        aggregate::aggregate(&name, series, modifier, Some(&parameter))?
+                    }
+                    (_, None) => aggregate::aggregate(&name, series, modifier, None)?,
+                    _ => return Err(invalid(format!("the parameter of {name} is of the wrong type"))),
+                }))
+            }
+            Expr::Call(call) => self.call(call, grid),
+            Expr::Extension(_) => Err(unsupported("this expression is not PromQL")),
+        }
+    }
+
+    /// The series of a selector: at each step the newest sample that is not too old, or its time.
+    pub(super) fn selector(
+        &self,
+        selector: &VectorSelector,
+        grid: Grid,
+        gives_times: bool,
+    ) -> Result<Vec<Series>, QueryError> {
+        let found = self.data.get(&key(selector)).ok_or_else(|| QueryError::internal("a selector was not read"))?;
+        let offset = offset_of(selector.offset.as_ref());
+        let at = at_of(selector.at.as_ref(), self.query);
+        let mut out = Vec::new();
+        for samples in &found.series {
+            self.control.check()?;
+            let mut behind = 0;
+            let mut values = Vec::with_capacity(grid.count);
+            for time in grid.times() {
+                let time = at.unwrap_or(time).saturating_sub(offset);
+                while behind < samples.times.len() && samples.times[behind] <= time {
+                    behind += 1;
+                }
+                let newest =
+                    behind.checked_sub(1).filter(|place| samples.times[*place] > time.saturating_sub(self.lookback));
+                values.push(match newest {
+                    Some(place) if gives_times && !is_absent(samples.values[place]) => {
+                        samples.times[place] as f64 / 1000.0
+                    }
+                    Some(place) => samples.values[place],
+                    None => ABSENT,
+                });
+            }
+            out.push(Series { labels: samples.labels.clone(), values });
+        }
+        out.retain(Series::has_any);
+        Ok(out)
+    }
+
+    fn call(&self, call: &Call, grid: Grid) -> Result<Value, QueryError> {
+        let name = call.func.name;
+        let arguments: Vec<&Expr> = call.args.args.iter().map(|argument| unwrapped(argument)).collect();
+        if name == "absent_over_time" {
+            let ranges = self.ranges(arguments.first().copied(), grid)?;
+            let mut is_there = vec![false; grid.count];
+            for samples in &ranges.samples {
+                let counts = windowed(OverTime::Count, samples, &ranges.windows, grid, None);
+                is_there.iter_mut().zip(counts).for_each(|(there, count)| *there |= !is_absent(count));
+            }
+            return Ok(Value::Vector(functions::absent(arguments[0], &is_there)));
+        }
+        if let Some(function) = OverTime::of(name)? {
+            let (range, parameter) = match (function, arguments.as_slice()) {
+                (OverTime::Quantile, [parameter, range]) | (OverTime::Predict, [range, parameter]) => {
+                    let Value::Scalar(parameter) = self.eval(parameter, grid)? else {
+                        return Err(invalid(format!("the parameter of {name} is a scalar")));
+                    };
+                    (*range, Some(parameter))
+                }
+                (_, [range]) => (*range, None),
+                _ => return Err(invalid(format!("{name} takes a range vector"))),
+            };
+            let ranges = self.ranges(Some(range), grid)?;
+            let mut out = Vec::with_capacity(ranges.samples.len());
+            for samples in &ranges.samples {
+                self.control.check()?;
+                let values = windowed(function, samples, &ranges.windows, grid, parameter.as_deref());
+                let labels = if function.keeps_name() { samples.labels.clone() } else { samples.labels.without_name() };
+                out.push(Series { labels, values });
+            }
+            out.retain(Series::has_any);
+            return unique(out).map(Value::Vector);
+        }
+        if name == "timestamp"
+            && let [Expr::VectorSelector(selector)] = arguments.as_slice()
+        {
+            let series = self.selector(selector, grid, true)?;
+            let without = series.into_iter().map(|one| Series { labels: one.labels.without_name(), ..one }).collect();
+            return unique(without).map(Value::Vector);
+        }
+        let values = arguments.iter().map(|argument| self.eval(argument, grid)).collect::<Result<Vec<_>, _>>()?;
+        match functions::call(name, &arguments, &values, grid)? {
+            Value::Vector(series) => unique(series).map(Value::Vector),
+            other => Ok(other),
+        }
+    }
+
+    /// The samples of a range vector, with a window for each step.
+    fn ranges(&self, expr: Option<&Expr>, grid: Grid) -> Result<Ranges, QueryError> {
+        match expr.map(unwrapped) {
+            Some(Expr::MatrixSelector(matrix)) => {
+                let selector = &matrix.vs;
+                let found =
+                    self.data.get(&key(selector)).ok_or_else(|| QueryError::internal("a selector was not read"))?;
+                let windows = self.windows(grid, selector.at.as_ref(), selector.offset.as_ref(), matrix.range);
+                Ok(Ranges { samples: found.series.clone(), windows })
+            }
+            Some(Expr::Subquery(subquery)) => self.subquery(subquery, grid),
+            _ => Err(invalid("a range vector such as metric[5m] is expected here")),
+        }
+    }
+
+    fn windows(&self, grid: Grid, at: Option<&AtModifier>, offset: Option<&Offset>, range: Duration) -> Vec<Window> {
+        let (at, offset, range) = (at_of(at, self.query), offset_of(offset), millis(range));
+        let window = |time: i64| {
+            let end = at.unwrap_or(time).saturating_sub(offset);
+            Window { start: end.saturating_sub(range), end }
+        };
+        grid.times().map(window).collect()
+    }
+
+    /// Evaluates the inner expression at whole steps within the windows, and takes the values for samples.
+    fn subquery(&self, subquery: &SubqueryExpr, grid: Grid) -> Result<Ranges, QueryError> {
+        let windows = self.windows(grid, subquery.at.as_ref(), subquery.offset.as_ref(), subquery.range);
+        let step = subquery.step.map_or(self.default_step, millis).max(1);
+        let first = windows.iter().map(|window| window.start).min().unwrap_or_default();
+        let end = windows.iter().map(|window| window.end).max().unwrap_or_default();
+        // The first whole step behind the start.
+        let start = first.div_euclid(step).saturating_add(1).saturating_mul(step);
+        let inner = Grid::new(start, end, step);
+        if inner.count > MAX_SUBQUERY_STEPS {
+            return Err(invalid(format!("the subquery has {} steps, allowed are {MAX_SUBQUERY_STEPS}", inner.count)));
+        }
+        let series = match self.eval(&subquery.expr, inner)? {
+            Value::Vector(series) => series,
+            Value::Scalar(values) => vec![Series { labels: super::labels::Labels::default(), values }],
+            Value::Text(_) => return Err(invalid("a subquery is of an instant vector")),
+        };
+        let samples = series
+            .into_iter()
+            .map(|one| {
+                let present = inner.times().zip(one.values).filter(|(_, value)| !is_absent(*value));
+                let (times, values) = present.unzip();
+                Samples { labels: one.labels, times, values }
+            })
+            .collect();
+        Ok(Ranges { samples, windows })
+    }
+
+    /// The samples of a range vector that stands alone in an instant query.
+    pub(super) fn matrix(&self, expr: &Expr, grid: Grid) -> Result<Vec<Samples>, QueryError> {
+        let ranges = self.ranges(Some(expr), grid)?;
+        let Some(window) = ranges.windows.first() else { return Ok(Vec::new()) };
+        let inside = |samples: Samples| {
+            let pairs = samples.times.into_iter().zip(samples.values);
+            let (times, values) =
+                pairs.filter(|(time, value)| *time > window.start && *time <= window.end && !is_absent(*value)).unzip();
+            Samples { labels: samples.labels, times, values }
+        };
+        Ok(ranges.samples.into_iter().map(inside).filter(|samples| !samples.times.is_empty()).collect())
+    }
+}
+
+fn windowed(
+    function: OverTime,
+    samples: &Samples,
+    windows: &[Window],
+    grid: Grid,
+    parameter: Option<&[f64]>,
+) -> Vec<f64> {
+    over_time::apply(function, samples, windows.iter().copied(), grid.times(), parameter)
+}
+
+/// An expression without the parentheses around it.
+pub(super) fn unwrapped(expr: &Expr) -> &Expr {
+    match expr {
+        Expr::Paren(paren) => unwrapped(&paren.expr),
+        other => other,
+    }
+}
+
+/// Series of the same labels are put together when they have values at different steps; that two have one at the same is an
+/// error.
+fn unique(series: Vec<Series>) -> Result<Vec<Series>, QueryError> {
+    let distinct = series.iter().map(|one| &one.labels).collect::<HashSet<_>>().len();
+    if distinct == series.len() {
+        return Ok(series);
+    }
+    let mut places: HashMap<super::labels::Labels, usize> = HashMap::new();
+    let mut out: Vec<Series> = Vec::new();
+    for one in series {
+        let Some(place) = places.get(&one.labels) else {
+            places.insert(one.labels.clone(), out.len());
+            out.push(one);
+            continue;
+        };
+        for (into, value) in out[*place].values.iter_mut().zip(one.values) {
+            if is_absent(value) {
+                continue;
+            }
+            if !is_absent(*into) {
+                return Err(invalid("vector cannot contain metrics with the same labelset"));
+            }
+            *into = value;
+        }
+    }
+    Ok(out)
+}

@@ -1,0 +1,243 @@
+//! Functions of instant vectors, scalars and texts.
+
+use super::eval::{invalid, unsupported};
+use super::histogram;
+use super::labels::{Labels, NAME};
+use super::series::{ABSENT, Grid, Series, Value, is_absent, order};
+use crate::QueryError;
+use chrono::{DateTime, Datelike as _, Timelike as _, Utc};
+use promql_parser::label::MatchOp;
+use promql_parser::parser::Expr;
+
+/// Calls a function.
+pub(super) fn call(name: &str, expressions: &[&Expr], arguments: &[Value], grid: Grid) -> Result<Value, QueryError> {
+    let scalar = |place: usize| match arguments.get(place) {
+        Some(Value::Scalar(values)) => Ok(values.clone()),
+        _ => Err(invalid(format!("argument {} of {name} is not a scalar", place + 1))),
+    };
+    let text = |place: usize| match arguments.get(place) {
+        Some(Value::Text(text)) => Ok(text.as_str()),
+        _ => Err(invalid(format!("argument {} of {name} is not a text", place + 1))),
+    };
+    let vector = |place: usize| match arguments.get(place) {
+        Some(Value::Vector(series)) => Ok(series.clone()),
+        _ => Err(invalid(format!("argument {} of {name} is not an instant vector", place + 1))),
+    };
+    if let Some(change) = of_number(name) {
+        return Ok(Value::Vector(changed(vector(0)?, |_, value| change(value))));
+    }
+    if let Some(part) = of_date(name) {
+        let series = match arguments.first() {
+            None => vec![Series {
+                labels: Labels::default(),
+                values: grid.times().map(|time| time as f64 / 1000.0).collect(),
+            }],
+            Some(_) => vector(0)?,
+        };
+        return Ok(Value::Vector(changed(series, |_, value| date(value).map_or(f64::NAN, part))));
+    }
+    Ok(match name {
+        "time" => Value::Scalar(grid.times().map(|time| time as f64 / 1000.0).collect()),
+        "pi" => Value::Scalar(vec![std::f64::consts::PI; grid.count]),
+        "vector" => Value::Vector(vec![Series { labels: Labels::default(), values: scalar(0)? }]),
+        "scalar" => Value::Scalar(only_value(&vector(0)?, grid)),
+        "timestamp" => {
+            let times: Vec<f64> = grid.times().map(|time| time as f64 / 1000.0).collect();
+            Value::Vector(changed(vector(0)?, |step, _| times[step]))
+        }
+        "clamp" => {
+            let (low, high) = (scalar(1)?, scalar(2)?);
+            let clamp = |step: usize, value: f64| {
+                if low[step] > high[step] { ABSENT } else { at_most(at_least(value, low[step]), high[step]) }
+            };
+            Value::Vector(kept(changed(vector(0)?, clamp)))
+        }
+        "clamp_min" => {
+            let low = scalar(1)?;
+            Value::Vector(changed(vector(0)?, |step, value| at_least(value, low[step])))
+        }
+        "clamp_max" => {
+            let high = scalar(1)?;
+            Value::Vector(changed(vector(0)?, |step, value| at_most(value, high[step])))
+        }
+        "round" => {
+            let to = if arguments.len() > 1 { scalar(1)? } else { vec![1.0; grid.count] };
+            // Halves are rounded up.
+            let round = |step: usize, value: f64| {
+                let inverse = 1.0 / to[step];
+                (value * inverse + 0.5).floor() / inverse
+            };
+            Value::Vector(changed(vector(0)?, round))
+        }
+        "histogram_quantile" => Value::Vector(kept(histogram::quantile(&scalar(0)?, vector(1)?))),
+        "sort" | "sort_desc" => {
+            let mut series = vector(0)?;
+            if grid.count == 1 {
+                series.sort_by(|left, right| by_value(left.values[0], right.values[0], name == "sort_desc"));
+            }
+            Value::Vector(series)
+        }
+        "absent" => {
+            let mut is_there = vec![false; grid.count];
+            for one in vector(0)? {
+                is_there.iter_mut().zip(&one.values).for_each(|(there, value)| *there |= !is_absent(*value));
+            }
+            Value::Vector(absent(expressions[0], &is_there))
+        }
+        "label_replace" => {
+            let texts = [text(1)?, text(2)?, text(3)?, text(4)?];
+            Value::Vector(label_replace(vector(0)?, texts)?)
+        }
+        "label_join" => {
+            let (into, separator) = (label_name(text(1)?)?, text(2)?);
+            let sources =
+                (3..arguments.len()).map(|place| text(place).and_then(label_name)).collect::<Result<Vec<_>, _>>()?;
+            let join = |one: Series| {
+                let values: Vec<&str> = sources.iter().map(|source| one.labels.get(source)).collect();
+                let labels = one.labels.with(into, &values.join(separator));
+                Series { labels, ..one }
+            };
+            Value::Vector(vector(0)?.into_iter().map(join).collect())
+        }
+        other => return Err(unsupported(format!("the function {other} is not supported"))),
+    })
+}
+
+fn changed(series: Vec<Series>, change: impl Fn(usize, f64) -> f64) -> Vec<Series> {
+    series
+        .into_iter()
+        .map(|one| {
+            let labels = one.labels.without_name();
+            Series { labels, ..one.map(&change) }
+        })
+        .collect()
+}
+
+fn kept(mut series: Vec<Series>) -> Vec<Series> {
+    series.retain(Series::has_any);
+    series
+}
+
+fn at_least(value: f64, low: f64) -> f64 {
+    if value.is_nan() || low.is_nan() { f64::NAN } else { value.max(low) }
+}
+
+fn at_most(value: f64, high: f64) -> f64 {
+    if value.is_nan() || high.is_nan() { f64::NAN } else { value.min(high) }
+}
+
+fn by_value(left: f64, right: f64, falling: bool) -> std::cmp::Ordering {
+    match (left.is_nan(), right.is_nan()) {
+        (false, false) if falling => order(&right, &left),
+        (false, false) => order(&left, &right),
+        (left, right) => left.cmp(&right),
+    }
+}
+
+/// The value of the only series at each step; NaN when there is none or more than one.
+fn only_value(series: &[Series], grid: Grid) -> Vec<f64> {
+    (0..grid.count)
+        .map(|step| {
+            let mut present = series.iter().map(|one| one.values[step]).filter(|value| !is_absent(*value));
+            present.next().filter(|_| present.next().is_none()).unwrap_or(f64::NAN)
+        })
+        .collect()
+}
+
+/// A series with the value 1 where nothing is, with the labels that the expression asks for exactly.
+pub(super) fn absent(expr: &Expr, is_there: &[bool]) -> Vec<Series> {
+    let selector = match expr {
+        Expr::VectorSelector(selector) => Some(selector),
+        Expr::MatrixSelector(matrix) => Some(&matrix.vs),
+        _ => None,
+    };
+    let mut labels = Labels::default();
+    for matcher in selector.into_iter().flat_map(|selector| &selector.matchers.matchers) {
+        let asked = selector
+            .map_or(0, |selector| selector.matchers.matchers.iter().filter(|other| other.name == matcher.name).count());
+        if matcher.name != NAME && matcher.op == MatchOp::Equal && asked == 1 {
+            labels = labels.with(&matcher.name, &matcher.value);
+        }
+    }
+    let values = is_there.iter().map(|there| if *there { ABSENT } else { 1.0 }).collect();
+    kept(vec![Series { labels, values }])
+}
+
+fn label_name(name: &str) -> Result<&str, QueryError> {
+    if name.is_empty() { Err(invalid("a label's name is empty")) } else { Ok(name) }
+}
+
+/// `label_replace(v, to, replacement, from, regex)`.
+fn label_replace(series: Vec<Series>, [to, replacement, from, regex]: [&str; 4]) -> Result<Vec<Series>, QueryError> {
+    let to = label_name(to)?;
+    let regex = regex::Regex::new(&format!("^(?s:{regex})$"))
+        .map_err(|error| invalid(format!("invalid regular expression in label_replace(): {error}")))?;
+    // `$1` may be followed by letters without being another name.
+    let replacement = regex::Regex::new(r"\$(\d+)")
+        .map_or_else(|_| replacement.to_owned(), |numbers| numbers.replace_all(replacement, "$${$1}").into_owned());
+    Ok(series
+        .into_iter()
+        .map(|one| {
+            let Some(found) = regex.captures(one.labels.get(from)) else { return one };
+            let mut value = String::new();
+            found.expand(&replacement, &mut value);
+            let labels = one.labels.with(to, &value);
+            Series { labels, ..one }
+        })
+        .collect())
+}
+
+fn of_number(name: &str) -> Option<fn(f64) -> f64> {
+    Some(match name {
+        "abs" => f64::abs,
+        "ceil" => f64::ceil,
+        "floor" => f64::floor,
+        "exp" => f64::exp,
+        "ln" => f64::ln,
+        "log2" => f64::log2,
+        "log10" => f64::log10,
+        "sqrt" => f64::sqrt,
+        "sgn" => |value| {
+            if value > 0.0 {
+                1.0
+            } else if value < 0.0 {
+                -1.0
+            } else {
+                value
+            }
+        },
+        "sin" => f64::sin,
+        "cos" => f64::cos,
+        "tan" => f64::tan,
+        "asin" => f64::asin,
+        "acos" => f64::acos,
+        "atan" => f64::atan,
+        "sinh" => f64::sinh,
+        "cosh" => f64::cosh,
+        "tanh" => f64::tanh,
+        "asinh" => f64::asinh,
+        "acosh" => f64::acosh,
+        "atanh" => f64::atanh,
+        "deg" => f64::to_degrees,
+        "rad" => f64::to_radians,
+        _ => return None,
+    })
+}
+
+fn date(seconds: f64) -> Option<DateTime<Utc>> {
+    if seconds.is_finite() { DateTime::from_timestamp(seconds as i64, 0) } else { None }
+}
+
+fn of_date(name: &str) -> Option<fn(DateTime<Utc>) -> f64> {
+    Some(match name {
+        "minute" => |date| f64::from(date.minute()),
+        "hour" => |date| f64::from(date.hour()),
+        "day_of_month" => |date| f64::from(date.day()),
+        "day_of_week" => |date| f64::from(date.weekday().num_days_from_sunday()),
+        "day_of_year" => |date| f64::from(date.ordinal()),
+        "month" => |date| f64::from(date.month()),
+        "year" => |date| f64::from(date.year()),
+        "days_in_month" => |date| f64::from(date.num_days_in_month()),
+        _ => return None,
+    })
+}
