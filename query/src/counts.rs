@@ -126,6 +126,7 @@ impl QueryService {
     /// Counts rows that match, per bucket of time and value of a field.
     pub async fn counts(&self, signal: Signal, request: &CountRequest) -> Result<Counts, QueryError> {
         let started = Instant::now();
+        let top_groups = self.checked_limit(request.top.max(1))?;
         let filter = crate::language::parse(&request.query, signal)?;
         let buckets = Buckets::new(request.range, request.step)?;
         let (control, _guard) = self.control();
@@ -165,7 +166,7 @@ impl QueryService {
             }
         }
         let mut coverage = Coverage::of_scan(&scan, started);
-        let series = top(all, request.top.max(1), buckets.count, &mut coverage);
+        let series = top(all, top_groups, buckets.count, &mut coverage);
         coverage.elapsed_ms = crate::request::elapsed_ms(started);
         Ok(Counts { start: buckets.start, step_ns: buckets.step, buckets: buckets.count, series, coverage })
     }

@@ -1,9 +1,12 @@
 //! Deleting rows by query: what a person has a right to be forgotten is found by the same searches.
 
 use crate::scan::{self, Control};
-use crate::{QueryError, QueryService};
-use mangru_store::{Signal, TimeRange};
+use crate::{ErrorCode, QueryError, QueryService};
+use mangru_store::{Part, Signal, TimeRange};
+use parking_lot::Mutex;
+use roaring::RoaringBitmap;
 use serde::Serialize;
+use std::sync::Arc;
 
 /// What to delete.
 #[derive(Clone, Debug)]
@@ -25,6 +28,8 @@ pub struct Deleted {
     pub matched: u64,
     /// Whether they are deleted now.
     pub deleted: bool,
+    /// Parts that could not be read: rows in them are not deleted, nor counted.
+    pub unreadable_parts: Vec<String>,
 }
 
 impl QueryService {
@@ -43,6 +48,19 @@ impl QueryService {
         // Rewriting takes as long as it takes; a caller that goes away ends it between two parts.
         let (control, _guard) = Control::unlimited(self.memory(), self.fairness());
         let mut matched = 0;
+        let unreadable: Mutex<Vec<String>> = Mutex::default();
+        // Rows that cannot be read cannot be looked at; those of other parts go all the same.
+        let find = async |part: Arc<Part>| {
+            let path = part.path().to_owned();
+            match scan::matching_rows(part, &filter, request.range, &control).await {
+                Err(error) if error.code == ErrorCode::Internal => {
+                    tracing::error!(path, %error, "rows of a part that could not be read are not deleted");
+                    unreadable.lock().push(path);
+                    Ok(RoaringBitmap::new())
+                }
+                found => found,
+            }
+        };
         if request.dry_run {
             let snapshot = self.store().snapshot(request.signal);
             for batch in &snapshot.hot {
@@ -50,15 +68,11 @@ impl QueryService {
                 matched += rows.num_rows() as u64;
             }
             for part in snapshot.parts {
-                matched += scan::matching_rows(part, &filter, request.range, &control).await?.len();
+                matched += find(part).await?.len();
             }
         } else {
-            let (filter, control) = (&filter, &control);
-            matched = self
-                .store()
-                .remove_rows(request.signal, |part| scan::matching_rows(part, filter, request.range, control))
-                .await?;
+            matched = self.store().remove_rows(request.signal, &find).await?;
         }
-        Ok(Deleted { matched, deleted: !request.dry_run })
+        Ok(Deleted { matched, deleted: !request.dry_run, unreadable_parts: unreadable.into_inner() })
     }
 }

@@ -3,7 +3,7 @@
 use crate::cells::Cells;
 use crate::language::{self, Expr};
 use crate::scan::{self, Control, Cursor};
-use crate::{QueryError, QueryService, logs, otlp_json, spans};
+use crate::{ErrorCode, QueryError, QueryService, logs, otlp_json, spans};
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use futures::Stream;
@@ -50,8 +50,8 @@ pub struct ExportRequest {
 }
 
 impl QueryService {
-    /// Gives all rows that match, part by part, the oldest parts first. A part that cannot be read ends the stream with
-    /// an error: what came before is not all.
+    /// Gives all rows that match, part by part, the oldest parts first. When a part cannot be read the others follow, and the
+    /// stream ends with an error that names it: what came is not all.
     pub fn export(
         &self,
         request: &ExportRequest,
@@ -87,18 +87,39 @@ async fn send_all(
     let columns: Vec<&'static str> =
         schema.fields().iter().filter_map(|field| crate::columns::static_name(field.name())).collect();
     let mut encoder = Encoder::new(signal, format)?;
+    let mut unreadable = Vec::new();
     for part in snapshot.parts.into_iter().rev() {
-        let Some(mut rows) = scan::open_part(part, signal, &filter, range, &columns, &control).await? else { continue };
+        let path = part.path().to_owned();
+        let mut rows = match scan::open_part(part, signal, &filter, range, &columns, &control).await {
+            Ok(Some(rows)) => rows,
+            Ok(None) => continue,
+            Err(error) if error.code == ErrorCode::Internal => {
+                tracing::error!(path, %error, "an export is without a part that could not be read");
+                unreadable.push(path);
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         let out = out.clone();
-        encoder = scan::blocking(move || {
+        let failed;
+        (encoder, failed) = scan::blocking(move || {
             while let Some(batch) = rows.next_batch() {
-                if !send(&out, encoder.write(&batch?)?) {
-                    return Err(QueryError::new(crate::ErrorCode::Cancelled, "the reader went away"));
+                let batch = match batch {
+                    Ok(batch) => batch,
+                    Err(error) if error.code == ErrorCode::Internal => return Ok((encoder, Some(error))),
+                    Err(error) => return Err(error),
+                };
+                if !send(&out, encoder.write(&batch)?) {
+                    return Err(QueryError::new(ErrorCode::Cancelled, "the reader went away"));
                 }
             }
-            Ok(encoder)
+            Ok((encoder, None))
         })
         .await?;
+        if let Some(error) = failed {
+            tracing::error!(path, %error, "an export is without rows of a part that could not be read");
+            unreadable.push(path);
+        }
     }
     let out = out.clone();
     scan::blocking(move || {
@@ -109,7 +130,10 @@ async fn send_all(
             }
         }
         send(&out, encoder.finish()?);
-        Ok(())
+        if unreadable.is_empty() {
+            return Ok(());
+        }
+        Err(QueryError::internal(format!("{} parts could not be read: {}", unreadable.len(), unreadable.join(", "))))
     })
     .await
 }

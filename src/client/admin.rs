@@ -1,7 +1,7 @@
 //! What is kept, and deleting by query.
 
 use super::answer;
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::{Value as Json, json};
 use std::io::Write as _;
@@ -87,6 +87,11 @@ pub(crate) async fn delete(flags: DeleteFlags) -> anyhow::Result<()> {
         println!("{matched} rows deleted");
     } else {
         println!("{matched} rows match; --yes deletes them");
+    }
+    let unreadable: Vec<&str> =
+        found["unreadable_parts"].as_array().into_iter().flatten().filter_map(|path| path.as_str()).collect();
+    if !unreadable.is_empty() {
+        bail!("{} parts could not be read, rows in them stay: {}", unreadable.len(), unreadable.join(", "));
     }
     Ok(())
 }

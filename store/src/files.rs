@@ -49,6 +49,8 @@ pub(crate) trait NewFile: io::Write + Send + std::fmt::Debug {
     fn sync(&mut self) -> io::Result<()>;
     /// Cuts the file to this length; what is written next stands behind it.
     fn cut(&mut self, length: u64) -> io::Result<()>;
+    /// Whether it still has a name: without one it is gone when it is closed.
+    fn has_name(&self) -> io::Result<bool>;
 }
 
 /// Bytes that can be read in any order, by several threads at once.
@@ -121,6 +123,10 @@ impl NewFile for File {
 
     fn cut(&mut self, length: u64) -> io::Result<()> {
         self.set_len(length)
+    }
+
+    fn has_name(&self) -> io::Result<bool> {
+        Ok(std::os::unix::fs::MetadataExt::nlink(&self.metadata()?) > 0)
     }
 }
 

@@ -122,3 +122,18 @@ async fn a_part_whose_file_is_gone_is_damaged_and_the_others_are_looked_at_all_t
     assert_eq!(damaged.len(), 2, "{damaged:?}");
     assert_eq!(store.status().damaged_parts.len(), 2);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_are_not_acknowledged_once_the_journal_was_removed() {
+    let folder = tempfile::tempdir().expect("folder");
+    let store = open(folder.path()).await;
+    let row = || logs(&[Log { time: 1, body: "row".to_owned(), ..Log::default() }]);
+    store.append(row()).await.expect("append");
+    std::fs::remove_dir_all(folder.path().join("journal")).expect("removed");
+    for _ in 0..2 {
+        let error = store.append(row()).await.expect_err("nothing keeps the row");
+        assert!(error.is_retryable(), "{error}");
+    }
+    std::fs::create_dir(folder.path().join("journal")).expect("made again");
+    store.append(row()).await.expect("there is a journal again");
+}

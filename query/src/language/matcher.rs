@@ -99,7 +99,8 @@ pub(crate) fn number(text: &str) -> Option<f64> {
     if !(first.is_ascii_digit() || matches!(first, b'-' | b'+' | b'.')) {
         return None;
     }
-    text.parse().ok().filter(|number: &f64| number.is_finite())
+    // Beyond the largest double a number is still one.
+    text.parse().ok().map(|number: f64| number.clamp(f64::MIN, f64::MAX))
 }
 
 fn inside(low: Option<(Ordering, bool)>, high: Option<(Ordering, bool)>) -> bool {

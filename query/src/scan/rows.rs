@@ -43,7 +43,7 @@ pub(crate) async fn open_part(
     if plan.len() == 0 {
         return Ok(None);
     }
-    if columns.is_empty() && plan.is_exact() {
+    if columns.is_empty() && plan.is_exact() && !plan.part.is_damaged() {
         let source = Source::Counted(plan.len());
         return Ok(Some(PartRows { source, signal, filter: None, range: None, columns: Vec::new() }));
     }

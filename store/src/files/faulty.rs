@@ -221,6 +221,10 @@ impl NewFile for FaultyFile {
         checked
     }
 
+    fn has_name(&self) -> io::Result<bool> {
+        Ok(true)
+    }
+
     fn cut(&mut self, length: u64) -> io::Result<()> {
         let mut disk = self.disk.lock();
         disk.check()?;

@@ -173,7 +173,13 @@ impl Segments {
             self.active = Some(self.create()?);
         }
         let Some(active) = self.active.as_mut() else { return Err(StoreError::Closing) };
-        let written = active.file.write_all(bytes).and_then(|()| active.file.sync());
+        let is_kept = |active: &Active| {
+            if active.file.has_name()? {
+                return Ok(());
+            }
+            Err(std::io::Error::other("the journal's file was removed"))
+        };
+        let written = active.file.write_all(bytes).and_then(|()| active.file.sync()).and_then(|()| is_kept(active));
         if let Err(error) = written {
             // Where even that fails, the next segment's head says that these bytes do not count.
             self.is_uncut = active.file.cut(active.bytes).and_then(|()| active.file.sync()).is_err();
