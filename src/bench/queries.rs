@@ -20,7 +20,7 @@ const REST: Duration = Duration::from_secs(3);
 /// How much there is to search.
 #[derive(Args, Clone)]
 pub(crate) struct QueryFlags {
-    /// Logs, and spans, to search.
+    /// Logs to search, and as many spans and metric points.
     #[arg(long, default_value_t = 1_000_000)]
     events: usize,
     /// How often each query is asked, after once to warm up.
@@ -35,7 +35,8 @@ pub(crate) async fn run(flags: QueryFlags) -> anyhow::Result<()> {
     let now = mangru_query::now_ns() as u64;
     let requests = (flags.events / BATCH).max(1) as u64;
     let start = LOADS[0].start(now, requests * BATCH as u64);
-    for load in &LOADS[..2] {
+    let metrics_start = LOADS[2].start(now, requests * BATCH as u64);
+    for (load, start) in LOADS.iter().zip([start, start, metrics_start]) {
         // In pieces, so that the requests of a large load need not fit into memory at once.
         for first in (0..requests).step_by(PIECE) {
             let piece = encode(load, first..requests.min(first + PIECE as u64), BATCH, start);
@@ -66,6 +67,12 @@ pub(crate) async fn run(flags: QueryFlags) -> anyhow::Result<()> {
     durations.sort_unstable();
     let slow = durations.get(durations.len() * 9 / 10).context("no span of the service")?;
 
+    let promql = |query: &str| {
+        let (start, end) = (metrics_start / 1_000_000_000, now / 1_000_000_000);
+        let path = format!("http://localhost/api/v1/query_range?start={start}&end={end}&step=60");
+        let url = reqwest::Url::parse_with_params(&path, [("query", query)])?;
+        anyhow::Ok(format!("{}?{}", url.path(), url.query().unwrap_or_default()))
+    };
     let queries = [
         ("logs: a rare word", format!("/api/v1/logs?{range}&query={rare}")),
         ("logs: 100 newest of a word of many rows", format!("/api/v1/logs?{range}&query=api&limit=100")),
@@ -89,6 +96,16 @@ pub(crate) async fn run(flags: QueryFlags) -> anyhow::Result<()> {
         ("patterns of all logs", format!("/api/v1/logs/patterns?{range}")),
         ("services with rate, errors, durations", format!("/api/v1/services?{range}")),
         ("map of all services", format!("/api/v1/map?{range}")),
+        (
+            "PromQL: rate by service of 120 series",
+            promql("sum by (service_name) (rate(http_server_requests_8_total[5m]))")?,
+        ),
+        (
+            "PromQL: quantile of 120 histograms by service",
+            promql(
+                "histogram_quantile(0.95, sum by (le, service_name) (rate(http_server_duration_17_seconds_bucket[5m])))",
+            )?,
+        ),
     ];
     let mut warm = Vec::new();
     for (name, path) in &queries {
