@@ -21,7 +21,7 @@ mod select;
 mod series;
 
 use crate::scan;
-use crate::{Coverage, ErrorCode, QueryError, QueryService};
+use crate::{Coverage, QueryError, QueryService};
 use eval::{Evaluation, invalid, unwrapped};
 use hashbrown::HashMap;
 pub(crate) use labels::Labels;
@@ -102,7 +102,11 @@ pub(crate) fn parse(query: &str) -> Result<Expr, QueryError> {
     if query.len() > MAX_QUERY_BYTES {
         return Err(invalid(format!("the query is longer than {MAX_QUERY_BYTES} bytes")));
     }
-    parser::parse(query).map_err(|error| invalid(format!("parse error: {error}")))
+    // The parser panics where a number of seconds is no duration.
+    match std::panic::catch_unwind(|| parser::parse(query)) {
+        Ok(parsed) => parsed.map_err(|error| invalid(format!("parse error: {error}"))),
+        Err(_) => Err(invalid("parse error: a duration is too long or not a number")),
+    }
 }
 
 /// Reads a selector such as `http_requests_total{job="web"}`.
@@ -210,13 +214,7 @@ fn over_range(evaluation: &Evaluation<'_>, expr: &Expr, grid: Grid) -> Result<Pr
         Value::Vector(series) => series,
         Value::Scalar(values) => vec![series::Series { labels: Labels::default(), values }],
         Value::Text(_) => {
-            return Err(QueryError {
-                field: Some("query"),
-                ..QueryError::new(
-                    ErrorCode::InvalidArgument,
-                    "a range query is of an instant vector or a scalar, not of a text",
-                )
-            });
+            return Err(invalid("a range query is of an instant vector or a scalar, not of a text"));
         }
     };
     series.sort_by(|left, right| left.labels.cmp(&right.labels));
@@ -224,4 +222,18 @@ fn over_range(evaluation: &Evaluation<'_>, expr: &Expr, grid: Grid) -> Result<Pr
         |values: Vec<f64>| grid.times().zip(values).filter(|(_, value)| !is_absent(*value)).collect::<Vec<_>>();
     let all = series.into_iter().map(|one| (one.labels.json(), points(one.values)));
     Ok(PromQlValue::Matrix(all.filter(|(_, points)| !points.is_empty()).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    #[test]
+    fn durations_that_are_none_are_refused_and_no_panic() {
+        for query in ["x[1e30]", "x[inf]", "x[NaN]", "x offset 1e30", "x[5m:1e30]", "x @ 1e400"] {
+            let error = parse(query).expect_err(query);
+            assert!(error.message.starts_with("parse error"), "{query}: {error}");
+        }
+        parse("rate(x[5m] offset 1h)").expect("fine");
+    }
 }

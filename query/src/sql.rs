@@ -38,9 +38,6 @@ use tokio_util::task::AbortOnDropHandle;
 /// Queries longer than this are refused.
 const MAX_SQL_BYTES: usize = 16 << 10;
 
-/// Bytes of a slow statement that are logged.
-const MAX_LOGGED: usize = 2_000;
-
 /// A question in SQL.
 #[derive(Clone, Debug)]
 pub struct SqlRequest {
@@ -154,11 +151,6 @@ impl QueryService {
         // On threads of its own, which stop when nobody waits any more: at the next batch, or when this is dropped.
         let task = AbortOnDropHandle::new(guard::threads()?.spawn(run));
         let result = tokio::time::timeout(self.settings().deadline, task).await;
-        if started.elapsed() >= self.settings().slow {
-            let milliseconds = started.elapsed().as_millis() as u64;
-            let sql = &request.sql[..request.sql.floor_char_boundary(MAX_LOGGED)];
-            tracing::warn!(sql, milliseconds, "slow query");
-        }
         let (schema, batches, rows, more) = match result {
             Ok(Ok(result)) => result.map_err(error)?,
             Ok(Err(stopped)) => return Err(QueryError::internal(format!("the statement stopped: {stopped}"))),

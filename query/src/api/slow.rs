@@ -1,27 +1,47 @@
 //! The log of slow queries.
 
 use crate::QueryService;
+use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
+use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use std::sync::Arc;
 use std::time::Instant;
 
 /// Bytes of what was asked that are logged.
 const MAX_LOGGED: usize = 2_000;
+/// The longest body of a question, as the handlers take it.
+const MAX_BODY_BYTES: usize = 2 << 20;
 
-/// Logs a request whose answer took long to make, with what it asked. Downloads and tails count until they begin.
+/// Logs a request whose answer took long to make, with what it asked in its address and its body. Downloads and tails
+/// count until they begin.
 pub(super) async fn log(State(service): State<Arc<QueryService>>, request: Request, next: Next) -> Response {
     let started = Instant::now();
     let asked = request.uri().clone();
+    let (request, body) = match with_body(request).await {
+        Ok(read) => read,
+        Err(status) => return (status, "the body of the request is too long or was cut off").into_response(),
+    };
     let response = next.run(request).await;
     let took = started.elapsed();
-    // A statement of SQL is logged where it is run.
-    if took >= service.settings().slow && asked.path() != "/api/v1/sql" {
+    if took >= service.settings().slow {
+        let body = String::from_utf8_lossy(&body[..body.len().min(MAX_LOGGED)]);
         let query = asked.query().unwrap_or_default();
         let query = &query[..query.floor_char_boundary(MAX_LOGGED)];
         let milliseconds = took.as_millis() as u64;
-        tracing::warn!(path = asked.path(), query, status = response.status().as_u16(), milliseconds, "slow query");
+        let status = response.status().as_u16();
+        tracing::warn!(path = asked.path(), query, %body, status, milliseconds, "slow query");
     }
     response
+}
+
+/// The request with its body read, where it has one.
+async fn with_body(request: Request) -> Result<(Request, Bytes), StatusCode> {
+    if request.method() == Method::GET {
+        return Ok((request, Bytes::new()));
+    }
+    let (parts, body) = request.into_parts();
+    let body = to_bytes(body, MAX_BODY_BYTES).await.map_err(|_| StatusCode::PAYLOAD_TOO_LARGE)?;
+    Ok((Request::from_parts(parts, Body::from(body.clone())), body))
 }

@@ -4,7 +4,6 @@ use super::fairness::{Age, Fairness};
 use crate::{ErrorCode, QueryError};
 use arrow::record_batch::RecordBatch;
 use mangru_store::{MemoryBudget, MemoryPermit, PartReader};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -15,7 +14,7 @@ pub(crate) struct Control {
     limit: Duration,
     cancel: CancellationToken,
     memory: MemoryBudget,
-    age: Arc<Age>,
+    age: Age,
 }
 
 impl Control {
@@ -23,14 +22,14 @@ impl Control {
     pub(crate) fn new(limit: Duration, memory: MemoryBudget, fairness: &Fairness) -> (Self, DropGuard) {
         let cancel = CancellationToken::new();
         let deadline = Some(Instant::now() + limit);
-        let control = Self { deadline, limit, cancel: cancel.clone(), memory, age: Arc::new(fairness.begin()) };
+        let control = Self { deadline, limit, cancel: cancel.clone(), memory, age: fairness.begin() };
         (control, cancel.drop_guard())
     }
 
     /// A control without a deadline.
     pub(crate) fn unlimited(memory: MemoryBudget, fairness: &Fairness) -> (Self, DropGuard) {
         let cancel = CancellationToken::new();
-        let age = Arc::new(fairness.begin());
+        let age = fairness.begin();
         let control = Self { deadline: None, limit: Duration::MAX, cancel: cancel.clone(), memory, age };
         (control, cancel.drop_guard())
     }

@@ -3,35 +3,43 @@
 //! A query is young for its first [`YOUTH`]; most end within it. One that goes on lets others pass between its batches while
 //! young ones run, but never stands still: it reads a batch at least every [`MAX_WAIT`].
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use parking_lot::Mutex;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 /// How long a query is young.
-pub(super) const YOUTH: Duration = Duration::from_millis(300);
+const YOUTH: Duration = Duration::from_millis(300);
 /// How long an old query waits before a batch.
 const MAX_WAIT: Duration = Duration::from_millis(40);
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
-/// The young queries of a service.
+/// The queries of a service by when they began; those that ended or are old are forgotten.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Fairness {
-    young: Arc<AtomicUsize>,
-}
+pub(crate) struct Fairness(Arc<Mutex<Vec<Weak<Instant>>>>);
 
-/// One query; counted as young until it is told that it is not, or ends.
-#[derive(Debug)]
+/// One query, until it ends.
+#[derive(Clone, Debug)]
 pub(super) struct Age {
     fairness: Fairness,
-    since: Instant,
-    is_young: std::sync::atomic::AtomicBool,
+    since: Arc<Instant>,
 }
 
 impl Fairness {
     /// A query that begins.
     pub(super) fn begin(&self) -> Age {
-        self.young.fetch_add(1, Ordering::Relaxed);
-        Age { fairness: self.clone(), since: Instant::now(), is_young: true.into() }
+        let since = Arc::new(Instant::now());
+        let mut begun = self.0.lock();
+        begun.retain(|since| since.strong_count() > 0);
+        begun.push(Arc::downgrade(&since));
+        drop(begun);
+        Age { fairness: self.clone(), since }
+    }
+
+    /// Whether any query is young.
+    fn has_young(&self) -> bool {
+        let mut begun = self.0.lock();
+        begun.retain(|since| since.upgrade().is_some_and(|since| since.elapsed() < YOUTH));
+        !begun.is_empty()
     }
 }
 
@@ -41,23 +49,10 @@ impl Age {
         if self.since.elapsed() < YOUTH {
             return;
         }
-        self.grow_old();
         let waits_since = Instant::now();
-        while self.fairness.young.load(Ordering::Relaxed) > 0 && waits_since.elapsed() < MAX_WAIT {
+        while self.fairness.has_young() && waits_since.elapsed() < MAX_WAIT {
             std::thread::sleep(LOOK_EVERY);
         }
-    }
-
-    fn grow_old(&self) {
-        if self.is_young.swap(false, Ordering::Relaxed) {
-            self.fairness.young.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-}
-
-impl Drop for Age {
-    fn drop(&mut self) {
-        self.grow_old();
     }
 }
 
@@ -71,14 +66,18 @@ mod tests {
         let old = fairness.begin();
         std::thread::sleep(YOUTH + Duration::from_millis(10));
         old.make_way();
-        assert_eq!(fairness.young.load(Ordering::Relaxed), 0, "it is old, and nobody else is there");
+        assert!(!fairness.has_young(), "it is old, and nobody else is there");
         let young = fairness.begin();
         let started = Instant::now();
         old.make_way();
         assert!(started.elapsed() >= MAX_WAIT, "it waited");
         drop(young);
-        assert_eq!(fairness.young.load(Ordering::Relaxed), 0);
+        let silent = fairness.begin();
+        std::thread::sleep(YOUTH + Duration::from_millis(10));
+        assert!(!fairness.has_young(), "one that never reads a batch grows old as well");
+        drop(silent);
+        assert!(!fairness.has_young());
         drop(old);
-        assert_eq!(fairness.young.load(Ordering::Relaxed), 0, "nothing is counted twice");
+        assert!(!fairness.has_young(), "nothing is counted twice");
     }
 }
