@@ -115,8 +115,12 @@ fn duration(pairs: &[(String, String)], name: &'static str) -> Result<Option<i64
     Ok(Some(all))
 }
 
+fn missing(name: &'static str) -> QueryError {
+    QueryError::invalid(name, format!("the parameter {name} is missing"))
+}
+
 fn required<'a>(pairs: &'a [(String, String)], name: &'static str) -> Result<&'a str, QueryError> {
-    one(pairs, name).ok_or_else(|| QueryError::invalid(name, format!("the parameter {name} is missing")))
+    one(pairs, name).ok_or_else(|| missing(name))
 }
 
 /// Seconds, whole ones as such.
@@ -165,34 +169,30 @@ fn limit(pairs: &[(String, String)]) -> Result<usize, QueryError> {
     })
 }
 
-async fn query(State(service): Service, Form(pairs): Pairs) -> Result<Json<Value>, Fault> {
-    let time = moment(&pairs, "time")?.unwrap_or_else(|| now_ns().div_euclid(1_000_000));
-    let request = PromQlRequest {
-        query: required(&pairs, "query")?.to_owned(),
-        start: time,
-        end: time,
-        step: None,
-        lookback: duration(&pairs, "lookback_delta")?,
-    };
-    let limit = limit(&pairs)?;
+/// Evaluates the query of these parameters.
+async fn evaluate(
+    service: &QueryService,
+    pairs: &[(String, String)],
+    (start, end): (i64, i64),
+    step: Option<i64>,
+) -> Result<Json<Value>, Fault> {
+    let query = required(pairs, "query")?.to_owned();
+    let request = PromQlRequest { query, start, end, step, lookback: duration(pairs, "lookback_delta")? };
+    let limit = limit(pairs)?;
     let answer = service.promql(&request).await?;
     Ok(success(result(answer.value, limit), answer.coverage.limit_hit.as_deref()))
 }
 
+async fn query(State(service): Service, Form(pairs): Pairs) -> Result<Json<Value>, Fault> {
+    let time = moment(&pairs, "time")?.unwrap_or_else(|| now_ns().div_euclid(1_000_000));
+    evaluate(&service, &pairs, (time, time), None).await
+}
+
 async fn query_range(State(service): Service, Form(pairs): Pairs) -> Result<Json<Value>, Fault> {
-    required(&pairs, "start")?;
-    required(&pairs, "end")?;
-    required(&pairs, "step")?;
-    let request = PromQlRequest {
-        query: required(&pairs, "query")?.to_owned(),
-        start: moment(&pairs, "start")?.unwrap_or_default(),
-        end: moment(&pairs, "end")?.unwrap_or_default(),
-        step: duration(&pairs, "step")?,
-        lookback: duration(&pairs, "lookback_delta")?,
-    };
-    let limit = limit(&pairs)?;
-    let answer = service.promql(&request).await?;
-    Ok(success(result(answer.value, limit), answer.coverage.limit_hit.as_deref()))
+    let start = moment(&pairs, "start")?.ok_or_else(|| missing("start"))?;
+    let end = moment(&pairs, "end")?.ok_or_else(|| missing("end"))?;
+    let step = duration(&pairs, "step")?.ok_or_else(|| missing("step"))?;
+    evaluate(&service, &pairs, (start, end), Some(step)).await
 }
 
 /// The range and the selectors of a question for series or labels.

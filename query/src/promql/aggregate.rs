@@ -1,7 +1,7 @@
 //! Aggregations: many series become one for each group.
 
 use super::labels::{Labels, NAME};
-use super::series::{ABSENT, Series, is_absent, mean, order, quantile, sum, variance};
+use super::series::{ABSENT, Series, by_value, is_absent, least, mean, most, order, quantile, sum, variance};
 use crate::{ErrorCode, QueryError};
 use hashbrown::HashMap;
 use promql_parser::parser::LabelModifier;
@@ -52,14 +52,8 @@ fn one_value(name: &str, values: &mut [f64], parameter: f64) -> Result<f64, Quer
         "sum" => sum(values.iter().copied()),
         "avg" => mean(values),
         "count" => values.len() as f64,
-        "min" => values
-            .iter()
-            .copied()
-            .fold(f64::NAN, |least, value| if least.is_nan() || value < least { value } else { least }),
-        "max" => values
-            .iter()
-            .copied()
-            .fold(f64::NAN, |most, value| if most.is_nan() || value > most { value } else { most }),
+        "min" => least(values),
+        "max" => most(values),
         "group" => 1.0,
         "stddev" => variance(values).sqrt(),
         "stdvar" => variance(values),
@@ -86,11 +80,7 @@ pub(super) fn top(is_top: bool, series: Vec<Series>, modifier: Option<&LabelModi
                 .filter(|(value, _)| !is_absent(*value))
                 .collect();
             // NaN is never among the first, whichever way.
-            present.sort_by(|(left, _), (right, _)| match (left.is_nan(), right.is_nan()) {
-                (false, false) if is_top => order(right, left),
-                (false, false) => order(left, right),
-                (left, right) => left.cmp(&right),
-            });
+            present.sort_by(|(left, _), (right, _)| by_value(*left, *right, is_top));
             let count = if *count >= 1.0 { *count as usize } else { 0 };
             for (value, place) in present.into_iter().take(count) {
                 kept[place][step] = value;

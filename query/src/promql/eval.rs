@@ -11,6 +11,7 @@ use crate::{ErrorCode, QueryError};
 use hashbrown::{HashMap, HashSet};
 use promql_parser::label::Matcher;
 use promql_parser::parser::{AtModifier, Call, Expr, Offset, SubqueryExpr, VectorSelector};
+use std::borrow::Cow;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How deep expressions may nest.
@@ -138,8 +139,9 @@ pub(super) fn needs(
 }
 
 /// Samples with the window of each step.
-struct Ranges {
-    samples: Vec<Samples>,
+struct Ranges<'a> {
+    /// Without what says that a series has ended.
+    samples: Vec<Cow<'a, Samples>>,
     windows: Vec<Window>,
 }
 
@@ -287,14 +289,14 @@ impl Evaluation<'_> {
     }
 
     /// The samples of a range vector, with a window for each step.
-    fn ranges(&self, expr: Option<&Expr>, grid: Grid) -> Result<Ranges, QueryError> {
+    fn ranges(&self, expr: Option<&Expr>, grid: Grid) -> Result<Ranges<'_>, QueryError> {
         match expr.map(unwrapped) {
             Some(Expr::MatrixSelector(matrix)) => {
                 let selector = &matrix.vs;
                 let found =
                     self.data.get(&key(selector)).ok_or_else(|| QueryError::internal("a selector was not read"))?;
                 let windows = self.windows(grid, selector.at.as_ref(), selector.offset.as_ref(), matrix.range);
-                Ok(Ranges { samples: found.series.clone(), windows })
+                Ok(Ranges { samples: found.series.iter().map(Samples::present).collect(), windows })
             }
             Some(Expr::Subquery(subquery)) => self.subquery(subquery, grid),
             _ => Err(invalid("a range vector such as metric[5m] is expected here")),
@@ -311,7 +313,7 @@ impl Evaluation<'_> {
     }
 
     /// Evaluates the inner expression at whole steps within the windows, and takes the values for samples.
-    fn subquery(&self, subquery: &SubqueryExpr, grid: Grid) -> Result<Ranges, QueryError> {
+    fn subquery(&self, subquery: &SubqueryExpr, grid: Grid) -> Result<Ranges<'_>, QueryError> {
         let windows = self.windows(grid, subquery.at.as_ref(), subquery.offset.as_ref(), subquery.range);
         let step = subquery.step.map_or(self.default_step, millis).max(1);
         let first = windows.iter().map(|window| window.start).min().unwrap_or_default();
@@ -332,7 +334,7 @@ impl Evaluation<'_> {
             .map(|one| {
                 let present = inner.times().zip(one.values).filter(|(_, value)| !is_absent(*value));
                 let (times, values) = present.unzip();
-                Samples { labels: one.labels, times, values }
+                Cow::Owned(Samples { labels: one.labels, times, values })
             })
             .collect();
         Ok(Ranges { samples, windows })
@@ -342,11 +344,10 @@ impl Evaluation<'_> {
     pub(super) fn matrix(&self, expr: &Expr, grid: Grid) -> Result<Vec<Samples>, QueryError> {
         let ranges = self.ranges(Some(expr), grid)?;
         let Some(window) = ranges.windows.first() else { return Ok(Vec::new()) };
-        let inside = |samples: Samples| {
-            let pairs = samples.times.into_iter().zip(samples.values);
-            let (times, values) =
-                pairs.filter(|(time, value)| *time > window.start && *time <= window.end && !is_absent(*value)).unzip();
-            Samples { labels: samples.labels, times, values }
+        let inside = |samples: Cow<'_, Samples>| {
+            let pairs = samples.times.iter().copied().zip(samples.values.iter().copied());
+            let (times, values) = pairs.filter(|(time, _)| *time > window.start && *time <= window.end).unzip();
+            Samples { labels: samples.labels.clone(), times, values }
         };
         Ok(ranges.samples.into_iter().map(inside).filter(|samples| !samples.times.is_empty()).collect())
     }

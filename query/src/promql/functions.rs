@@ -3,7 +3,7 @@
 use super::eval::{invalid, unsupported};
 use super::histogram;
 use super::labels::{Labels, NAME};
-use super::series::{ABSENT, Grid, Series, Value, is_absent, order};
+use super::series::{ABSENT, Grid, Series, Value, by_value, is_absent};
 use crate::QueryError;
 use chrono::{DateTime, Datelike as _, Timelike as _, Utc};
 use promql_parser::label::MatchOp;
@@ -124,14 +124,6 @@ fn at_least(value: f64, low: f64) -> f64 {
 
 fn at_most(value: f64, high: f64) -> f64 {
     if value.is_nan() || high.is_nan() { f64::NAN } else { value.min(high) }
-}
-
-fn by_value(left: f64, right: f64, falling: bool) -> std::cmp::Ordering {
-    match (left.is_nan(), right.is_nan()) {
-        (false, false) if falling => order(&right, &left),
-        (false, false) => order(&left, &right),
-        (left, right) => left.cmp(&right),
-    }
 }
 
 /// The value of the only series at each step; NaN when there is none or more than one.

@@ -1,6 +1,6 @@
 //! Functions of the samples within a range.
 
-use super::series::{ABSENT, Samples, Sum, is_absent, mean, quantile, sum, variance};
+use super::series::{ABSENT, Samples, Sum, least, mean, most, quantile, sum, variance};
 use crate::{ErrorCode, QueryError};
 
 /// A function of a window.
@@ -92,18 +92,6 @@ pub(super) fn apply(
             }
             let parameter = parameter.map_or(0.0, |all| all[place]);
             let (times, values) = (&samples.times[first..behind], &samples.values[first..behind]);
-            if values.iter().any(|value| is_absent(*value)) {
-                // What says that a series has ended is no sample.
-                let kept: Samples = times.iter().zip(values).filter(|(_, value)| !is_absent(**value)).fold(
-                    Samples::default(),
-                    |mut kept, (time, value)| {
-                        kept.times.push(*time);
-                        kept.values.push(*value);
-                        kept
-                    },
-                );
-                return one(function, &kept.times, &kept.values, window, time, parameter, &mut room);
-            }
             one(function, times, values, window, time, parameter, &mut room)
         })
         .collect()
@@ -138,14 +126,8 @@ fn one(
         OverTime::Average => mean(values),
         OverTime::Sum => sum(values.iter().copied()),
         OverTime::Count => count as f64,
-        OverTime::Min => values
-            .iter()
-            .copied()
-            .fold(f64::NAN, |least, value| if least.is_nan() || value < least { value } else { least }),
-        OverTime::Max => values
-            .iter()
-            .copied()
-            .fold(f64::NAN, |most, value| if most.is_nan() || value > most { value } else { most }),
+        OverTime::Min => least(values),
+        OverTime::Max => most(values),
         OverTime::Last => last,
         OverTime::Present => 1.0,
         OverTime::Stddev => variance(values).sqrt(),

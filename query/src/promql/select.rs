@@ -21,34 +21,24 @@ const NO_RECORDED_VALUE: u32 = 1;
 /// Aggregation temporality of sums that begin anew with each point.
 const DELTA: i32 = 1;
 
-/// What is read of a metric's points.
+/// What is read of a metric's points beside their values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[allow(clippy::struct_excessive_bools)] // each is a column or two
 struct Wanted {
-    values: bool,
     counts: bool,
     sums: bool,
     buckets: bool,
 }
 
 impl Wanted {
-    const ALL: Self = Self { values: true, counts: true, sums: true, buckets: true };
+    const ALL: Self = Self { counts: true, sums: true, buckets: true };
 
     /// By the ending of a series' name.
     fn of(name: &str) -> Self {
-        Self {
-            values: true,
-            counts: name.ends_with("_count"),
-            sums: name.ends_with("_sum"),
-            buckets: name.ends_with("_bucket"),
-        }
+        Self { counts: name.ends_with("_count"), sums: name.ends_with("_sum"), buckets: name.ends_with("_bucket") }
     }
 
     fn columns(self) -> Vec<&'static str> {
-        let mut columns = Vec::new();
-        if self.values {
-            columns.extend(["value_int", "value_double", "quantiles", "quantile_values"]);
-        }
+        let mut columns = vec!["value_int", "value_double", "quantiles", "quantile_values"];
         if self.counts || self.buckets {
             columns.push("count");
         }
@@ -79,7 +69,6 @@ fn series_columns() -> Vec<&'static str> {
         "scope_version",
     ];
     columns.extend(PROMOTED_RESOURCE.iter().map(|promoted| promoted.column));
-    columns.dedup();
     columns
 }
 
@@ -210,20 +199,15 @@ impl Read {
         let or_none = |value: f64| if has_none { ABSENT } else { value };
         let value = at(columns.value_double, row).or_else(|| at(columns.value_int, row).map(|value| value as f64));
         let count = at(columns.count, row);
-        if self.wanted.values {
-            // A number's point without a value says by its flag that the series ended.
-            if let Some(value) = value.or_else(|| (has_none && count.is_none()).then_some(ABSENT)) {
-                self.sample(known, "", 0, || None, time, or_none(value));
-            }
-            if let (Some(quantiles), Some(values)) =
-                (items(columns.quantiles, row), items(columns.quantile_values, row))
-            {
-                let (quantiles, values) =
-                    (quantiles.as_primitive::<Float64Type>(), values.as_primitive::<Float64Type>());
-                for (quantile, value) in quantiles.values().iter().zip(values.values()) {
-                    let label = || Some(("quantile", number(*quantile)));
-                    self.sample(known, "", quantile.to_bits(), label, time, or_none(*value));
-                }
+        // A number's point without a value says by its flag that the series ended.
+        if let Some(value) = value.or_else(|| (has_none && count.is_none()).then_some(ABSENT)) {
+            self.sample(known, "", 0, || None, time, or_none(value));
+        }
+        if let (Some(quantiles), Some(values)) = (items(columns.quantiles, row), items(columns.quantile_values, row)) {
+            let (quantiles, values) = (quantiles.as_primitive::<Float64Type>(), values.as_primitive::<Float64Type>());
+            for (quantile, value) in quantiles.values().iter().zip(values.values()) {
+                let label = || Some(("quantile", number(*quantile)));
+                self.sample(known, "", quantile.to_bits(), label, time, or_none(*value));
             }
         }
         if self.wanted.counts

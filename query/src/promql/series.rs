@@ -1,6 +1,7 @@
 //! Values over the steps of a query, and the samples they come from.
 
 use super::labels::Labels;
+use std::borrow::Cow;
 
 /// Where a series has no value; the same bits as Prometheus' marker of a series that has ended.
 pub(super) const ABSENT: f64 = f64::from_bits(0x7ff0_0000_0000_0002);
@@ -69,6 +70,18 @@ pub(super) struct Samples {
     /// Milliseconds since the Unix epoch, rising.
     pub(super) times: Vec<i64>,
     pub(super) values: Vec<f64>,
+}
+
+impl Samples {
+    /// Without what says that the series has ended.
+    pub(super) fn present(&self) -> Cow<'_, Self> {
+        if !self.values.iter().any(|value| is_absent(*value)) {
+            return Cow::Borrowed(self);
+        }
+        let pairs = self.times.iter().copied().zip(self.values.iter().copied());
+        let (times, values) = pairs.filter(|(_, value)| !is_absent(*value)).unzip();
+        Cow::Owned(Self { labels: self.labels.clone(), times, values })
+    }
 }
 
 /// What an expression gives.
@@ -158,4 +171,23 @@ pub(super) fn quantile(q: f64, values: &mut [f64]) -> f64 {
 #[allow(clippy::trivially_copy_pass_by_ref)] // is given to `sort_by`
 pub(super) fn order(left: &f64, right: &f64) -> std::cmp::Ordering {
     left.partial_cmp(right).unwrap_or_else(|| right.is_nan().cmp(&left.is_nan()))
+}
+
+/// The order by value, NaN last whichever way.
+pub(super) fn by_value(left: f64, right: f64, falling: bool) -> std::cmp::Ordering {
+    match (left.is_nan(), right.is_nan()) {
+        (false, false) if falling => order(&right, &left),
+        (false, false) => order(&left, &right),
+        (left, right) => left.cmp(&right),
+    }
+}
+
+/// The smallest number; NaN only when there is nothing else.
+pub(super) fn least(values: &[f64]) -> f64 {
+    values.iter().copied().fold(f64::NAN, |least, value| if least.is_nan() || value < least { value } else { least })
+}
+
+/// The largest number; NaN only when there is nothing else.
+pub(super) fn most(values: &[f64]) -> f64 {
+    values.iter().copied().fold(f64::NAN, |most, value| if most.is_nan() || value > most { value } else { most })
 }
