@@ -2,7 +2,8 @@
 
 use crate::machine::{Evidence, Labels, Sample};
 use crate::rules::{Change, Condition, Measure, Search, Test};
-use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, StreamExt as _};
 use mangru_query::{
     CountRequest, ExtraSeries, Figures, GroupsRequest, LogRow, PromQl, QueryService, RowsRequest, SpanRow, SqlRequest,
 };
@@ -88,15 +89,19 @@ impl Asker {
         }
         let round = Round::default();
         let others = questions.iter().enumerate().filter(|(_, one)| !matches!(one.condition, Condition::PromQl { .. }));
-        let asked = others.map(|(place, question)| {
-            let round = &round;
-            async move { (place, self.one(question, round).await) }
-        });
+        let mut asked: Vec<BoxFuture<'_, (usize, Answer)>> = Vec::new();
+        for (place, question) in others {
+            asked.push(self.placed(place, question, &round).boxed());
+        }
         let found: Vec<(usize, Answer)> = futures::stream::iter(asked).buffer_unordered(PARALLEL).collect().await;
         for (place, answer) in found {
             answers[place] = Some(answer);
         }
         answers.into_iter().map(|answer| answer.unwrap_or_else(|| Err("was not asked".to_owned()))).collect()
+    }
+
+    async fn placed(&self, place: usize, question: &Question<'_>, round: &Round) -> (usize, Answer) {
+        (place, self.one(question, round).await)
     }
 
     async fn one(&self, question: &Question<'_>, round: &Round) -> Answer {

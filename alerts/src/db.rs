@@ -1,18 +1,19 @@
 //! What must survive: states of alerts, transitions, what was told, and the outbox. One SQLite database in the data folder;
 //! everything that a moment brought is written in one transaction.
 
-use crate::machine::{Active, Alert, Transition};
+use crate::machine::{Active, Alert, Labels, Transition};
 use crate::notify::{Decision, Told};
 use serde::Serialize;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Row as _, SqlitePool};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::time::Duration;
 
 const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS alert (rule TEXT, fingerprint TEXT, body TEXT NOT NULL, PRIMARY KEY (rule, fingerprint));
 CREATE TABLE IF NOT EXISTS evaluated (grp TEXT PRIMARY KEY, time_ms INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS series (rule TEXT, labels TEXT, PRIMARY KEY (rule, labels));
 CREATE TABLE IF NOT EXISTS transition (id INTEGER PRIMARY KEY AUTOINCREMENT, time_ms INTEGER NOT NULL, rule TEXT NOT NULL, name TEXT NOT NULL, body TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS transition_time ON transition (time_ms);
 CREATE INDEX IF NOT EXISTS transition_rule ON transition (rule, time_ms);
@@ -40,6 +41,8 @@ pub(crate) struct Changes {
     pub(crate) alerts: Vec<(String, u64, Option<Alert>)>,
     /// When groups were evaluated.
     pub(crate) evaluated: Vec<(String, i64)>,
+    /// Series that a recording rule began to write, or ended.
+    pub(crate) series: Vec<(String, Labels, bool)>,
     pub(crate) transitions: Vec<Transition>,
     pub(crate) told: Vec<(String, Option<Told>)>,
     pub(crate) decisions: Vec<Decision>,
@@ -49,6 +52,7 @@ impl Changes {
     pub(crate) fn is_empty(&self) -> bool {
         self.alerts.is_empty()
             && self.evaluated.is_empty()
+            && self.series.is_empty()
             && self.transitions.is_empty()
             && self.told.is_empty()
             && self.decisions.is_empty()
@@ -60,6 +64,7 @@ impl Changes {
 pub(crate) struct Remembered {
     pub(crate) active: HashMap<String, Active>,
     pub(crate) evaluated: HashMap<String, i64>,
+    pub(crate) written: HashMap<String, BTreeSet<Labels>>,
     pub(crate) told: BTreeMap<String, Told>,
 }
 
@@ -144,6 +149,14 @@ impl Db {
                 .execute(&mut *connection)
                 .await?;
         }
+        for (rule, labels, is_there) in &changes.series {
+            let text = if *is_there {
+                "INSERT OR IGNORE INTO series (rule, labels) VALUES (?, ?)"
+            } else {
+                "DELETE FROM series WHERE rule = ? AND labels = ?"
+            };
+            sqlx::query(text).bind(rule).bind(json(labels)?).execute(&mut *connection).await?;
+        }
         for transition in &changes.transitions {
             sqlx::query("INSERT INTO transition (time_ms, rule, name, body) VALUES (?, ?, ?, ?)")
                 .bind(transition.time_ms)
@@ -195,6 +208,9 @@ impl Db {
         }
         for row in sqlx::query("SELECT grp, time_ms FROM evaluated").fetch_all(&self.pool).await? {
             all.evaluated.insert(row.try_get(0)?, row.try_get(1)?);
+        }
+        for row in sqlx::query("SELECT rule, labels FROM series").fetch_all(&self.pool).await? {
+            all.written.entry(row.try_get(0)?).or_default().insert(read(&row.try_get::<String, _>(1)?)?);
         }
         for row in sqlx::query("SELECT key, body FROM told").fetch_all(&self.pool).await? {
             all.told.insert(row.try_get(0)?, read(&row.try_get::<String, _>(1)?)?);

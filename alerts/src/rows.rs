@@ -1,10 +1,10 @@
 //! Rows of the store's tables from named values: the series that rules record, and the fixtures of tests.
 
+use arrow::array::Float64Builder;
 use arrow::array::{
     ArrayRef, FixedSizeBinaryBuilder, Int32Builder, Int64Builder, MapBuilder, MapFieldNames, StringBuilder,
     StringDictionaryBuilder, TimestampNanosecondArray, UInt32Builder, UInt64Builder, new_null_array,
 };
-use arrow::array::{BooleanBuilder, Float64Builder};
 use arrow::datatypes::{DataType, Int32Type};
 use arrow::record_batch::RecordBatch;
 use mangru_store::value::{AnyValue, write_object};
@@ -18,7 +18,6 @@ pub(crate) enum Cell {
     Text(String),
     Integer(i64),
     Float(f64),
-    Bool(bool),
     Bytes(Vec<u8>),
 }
 
@@ -119,16 +118,6 @@ fn column(kind: &DataType, cells: &[Option<&Cell>]) -> ArrayRef {
         DataType::Utf8 => {
             let mut builder = StringBuilder::new();
             cells.iter().for_each(|cell| builder.append_option(text(cell)));
-            Arc::new(builder.finish())
-        }
-        DataType::Boolean => {
-            let mut builder = BooleanBuilder::new();
-            cells.iter().for_each(|cell| {
-                builder.append_option(match cell {
-                    Some(Cell::Bool(flag)) => Some(*flag),
-                    _ => None,
-                })
-            });
             Arc::new(builder.finish())
         }
         DataType::FixedSizeBinary(width) => {

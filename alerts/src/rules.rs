@@ -10,6 +10,7 @@ mod set;
 mod slo;
 
 pub use condition::{Change, Comparison, Condition, Measure, Operator, Search, Test};
+pub(crate) use file::Text as PlainText;
 pub use read::read;
 pub(crate) use set::files;
 pub use set::{Fault, RuleSet};
@@ -32,6 +33,8 @@ pub struct Group {
     pub limit: usize,
     /// The rules in their order.
     pub rules: Vec<Arc<Rule>>,
+    /// For each rule, after how many others it comes whose series it asks for: those of the same number can be asked together.
+    pub levels: Vec<usize>,
 }
 
 impl Group {

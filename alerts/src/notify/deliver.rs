@@ -11,7 +11,9 @@ use rand::RngExt as _;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 /// Attempts that fail in a row before a breaker opens.
 const FAILURES: u32 = 5;
@@ -65,10 +67,17 @@ pub(crate) struct Deliverer {
     pub(crate) db: Db,
     pub(crate) external_url: String,
     pub(crate) breakers: parking_lot::Mutex<BTreeMap<String, Breaker>>,
+    /// Ways that are sending now.
+    pub(crate) busy: parking_lot::Mutex<HashSet<String>>,
+    /// What is sending.
+    pub(crate) sending: TaskTracker,
+    /// Something may have to be delivered.
+    pub(crate) wake: Notify,
 }
 
 impl Deliverer {
-    /// Tries everything whose time has come, each way on its own, and says when to look again.
+    /// Begins to send everything whose time has come, each way on its own, so that a slow receiver holds up no other; says when
+    /// to look again.
     pub(crate) async fn round(
         self: &Arc<Self>,
         config: &Arc<NotifyConfig>,
@@ -99,13 +108,17 @@ impl Deliverer {
                 next_ms = next_ms.min(now_ms + 1_000);
             }
         }
-        let mut tasks = tokio::task::JoinSet::new();
         for (lane, parcels) in lanes {
-            next_ms = now_ms;
+            if !self.busy.lock().insert(lane.clone()) {
+                continue;
+            }
             let (deliverer, config, stop) = (Arc::clone(self), Arc::clone(config), stop.clone());
-            tasks.spawn(async move { deliverer.lane(&lane, parcels, &config, &stop).await });
+            self.sending.spawn(async move {
+                deliverer.lane(&lane, parcels, &config, &stop).await;
+                deliverer.busy.lock().remove(&lane);
+                deliverer.wake.notify_one();
+            });
         }
-        while tasks.join_next().await.is_some() {}
         next_ms
     }
 

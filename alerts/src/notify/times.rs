@@ -14,7 +14,7 @@ pub(super) struct Named {
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct IntervalFields {
+pub(crate) struct IntervalFields {
     #[serde(default)]
     times: Vec<TimesFields>,
     #[serde(default)]
@@ -37,7 +37,7 @@ struct TimesFields {
 
 /// An interval: a moment lies in it that lies in one range of each kind that is given.
 #[derive(Clone, Debug)]
-pub(super) struct Interval {
+pub(crate) struct Interval {
     /// Minutes of the day; the end is not in it.
     times: Vec<(i32, i32)>,
     /// 0 is Sunday.

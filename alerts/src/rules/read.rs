@@ -56,6 +56,38 @@ struct Reader {
 
 type Field = Option<Spanned<Text>>;
 
+/// The series that a rule makes.
+fn made(rule: &Rule) -> Vec<&str> {
+    if rule.kind == Kind::Record { vec![rule.name.as_str()] } else { vec!["ALERTS", "ALERTS_FOR_STATE"] }
+}
+
+/// How many rules before each one must have been evaluated, one after the other, for its series to be there.
+fn levels(rules: &[Rule]) -> Vec<usize> {
+    let mut by_name: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut highest = 0;
+    let mut levels = Vec::with_capacity(rules.len());
+    for rule in rules {
+        let level = match &rule.condition {
+            Condition::PromQl { expr, .. } => {
+                let selections = expr.selections().unwrap_or_default();
+                let after = |name: &Option<String>| match name {
+                    Some(name) => by_name.get(name.as_str()).copied().unwrap_or(0),
+                    None => highest,
+                };
+                selections.iter().map(|(name, _)| after(name)).max().unwrap_or(0)
+            }
+            _ => 0,
+        };
+        for name in made(rule) {
+            let known = by_name.entry(name).or_default();
+            *known = (*known).max(level + 1);
+        }
+        highest = highest.max(level + 1);
+        levels.push(level);
+    }
+    levels
+}
+
 fn line<T>(value: &Spanned<T>) -> u64 {
     value.referenced.line()
 }
@@ -90,14 +122,9 @@ impl Reader {
             self.rule(fields, rule, &mut rules);
         }
         let file = Arc::clone(&self.file);
-        Group {
-            file,
-            name,
-            interval_ms,
-            offset_ms,
-            limit: fields.limit,
-            rules: rules.into_iter().map(Arc::new).collect(),
-        }
+        let levels = levels(&rules);
+        let rules = rules.into_iter().map(Arc::new).collect();
+        Group { file, name, interval_ms, offset_ms, limit: fields.limit, rules, levels }
     }
 
     fn rule(&mut self, group: &GroupFields, spanned: &Spanned<RuleFields>, rules: &mut Vec<Rule>) {

@@ -87,6 +87,20 @@ impl RuleSet {
         Self { groups: groups.into_iter().map(Arc::new).collect(), files: Vec::new() }
     }
 
+    /// The groups with a rule, from its group up to the rule itself: what it asks for may be recorded before it.
+    pub fn only(&self, id: &str) -> Self {
+        let of = |group: &Arc<Group>| {
+            let place = group.rules.iter().position(|rule| rule.id == id)?;
+            let mut group = group.as_ref().clone();
+            let is_kept = |at: usize, rule: &Rule| at == place || rule.kind == super::Kind::Record;
+            let kept: Vec<usize> = (0..=place).filter(|at| is_kept(*at, &group.rules[*at])).collect();
+            group.rules = kept.iter().map(|at| Arc::clone(&group.rules[*at])).collect();
+            group.levels = kept.iter().map(|at| group.levels[*at]).collect();
+            Some(Arc::new(group))
+        };
+        Self { groups: self.groups.iter().filter_map(of).collect(), files: Vec::new() }
+    }
+
     /// Every rule with its group.
     pub fn rules(&self) -> impl Iterator<Item = (&Arc<Group>, &Arc<Rule>)> {
         self.groups.iter().flat_map(|group| group.rules.iter().map(move |rule| (group, rule)))

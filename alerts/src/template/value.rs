@@ -202,7 +202,7 @@ pub(super) fn printf(format: &str, arguments: &[Value]) -> String {
         while let Some(flag) = chars.next_if(|c| "-+# 0".contains(*c)) {
             flags.push(flag);
         }
-        let mut digits = |chars: &mut std::iter::Peekable<std::str::Chars<'_>>| {
+        let digits = |chars: &mut std::iter::Peekable<std::str::Chars<'_>>| {
             let mut text = String::new();
             while let Some(digit) = chars.next_if(char::is_ascii_digit) {
                 text.push(digit);

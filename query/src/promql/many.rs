@@ -48,6 +48,17 @@ impl PromQl {
         matches!(self.expr.value_type(), ValueType::Vector | ValueType::Scalar)
     }
 
+    /// The labels of the series that it names, when it is a name with labels and nothing else.
+    pub fn series(&self) -> Option<BTreeMap<String, String>> {
+        let Expr::VectorSelector(selector) = eval::unwrapped(&self.expr) else { return None };
+        if selector.offset.is_some() || selector.at.is_some() {
+            return None;
+        }
+        let matchers = eval::matchers(selector).ok()?;
+        let pair = |matcher: Matcher| (matcher.op == MatchOp::Equal).then_some((matcher.name, matcher.value));
+        matchers.into_iter().map(pair).collect()
+    }
+
     /// The names that its selectors ask for, and how far back each looks in milliseconds; none as name when a selector
     /// says no name.
     pub fn selections(&self) -> Result<Vec<(Option<String>, i64)>, QueryError> {

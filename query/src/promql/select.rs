@@ -18,6 +18,8 @@ use std::sync::Arc;
 
 /// The bit of a point that says that there is no value.
 const NO_RECORDED_VALUE: u32 = 1;
+/// The size of the expression that names are looked for by.
+const MAX_FILTER_BYTES: usize = 64 << 20;
 /// Aggregation temporality of sums that begin anew with each point.
 const DELTA: i32 = 1;
 
@@ -89,11 +91,20 @@ pub(super) fn name_of(matchers: &[Matcher]) -> Option<&str> {
         .map(|found| found.value.as_str())
 }
 
-fn filter(matchers: &[Matcher]) -> Result<Expr, QueryError> {
-    let Some(name) = name_of(matchers) else { return Ok(Expr::All) };
-    let sources = names::sources(name);
-    let regex = regex::Regex::new(&sources)
-        .map_err(|error| QueryError::invalid("query", format!("the metric's name is too long to look for: {error}")))?;
+/// The rows that any of the selectors could want: one expression over all of their names, so that each name is looked at once.
+fn filter(selectors: &[Vec<Matcher>]) -> Result<Expr, QueryError> {
+    let mut sources: Vec<String> = Vec::new();
+    for matchers in selectors {
+        let Some(name) = name_of(matchers) else { return Ok(Expr::All) };
+        sources.push(format!("(?:{})", names::sources(name)));
+    }
+    sources.sort();
+    sources.dedup();
+    let most = if sources.len() > 1 { MAX_FILTER_BYTES } else { MAX_FILTER_BYTES / 8 };
+    let mut regex = regex::RegexBuilder::new(&sources.join("|"));
+    let regex = regex.size_limit(most).dfa_size_limit(most).build().map_err(|error| {
+        QueryError::invalid("query", format!("the metrics' names are too long to look for: {error}"))
+    })?;
     Ok(Expr::Field(FieldRef::Column("metric_name"), FieldMatcher::Regex(regex)))
 }
 
@@ -431,12 +442,7 @@ pub(super) async fn select_raw(
     columns.extend(wanted.columns());
     let range =
         TimeRange { start: from.saturating_mul(1_000_000), end: to.saturating_add(1).saturating_mul(1_000_000) };
-    let mut filters = selectors.iter().map(|one| filter(one)).collect::<Result<Vec<_>, _>>()?;
-    let filter = match filters.len() {
-        1 => filters.remove(0),
-        _ if filters.iter().any(|one| matches!(one, Expr::All)) => Expr::All,
-        _ => Expr::Or(filters),
-    };
+    let filter = filter(&selectors)?;
     let scan = ScanRequest { signal: Signal::MetricPoints, filter, range, columns };
     let (selectors, nothing) = (Arc::new(selectors), control.clone());
     let init = move || Read {
