@@ -1,7 +1,8 @@
 //! Incidents: alerts that fire together on services that call each other, with the likely origin first.
 //!
 //! The reasoning is plain and is told: a fault goes from the called to the caller. So among services that fire and are connected by
-//! calls, the one that calls no other one that fires is the likely origin; of several, the one that fired first.
+//! calls, the one that calls no other one that fires is the likely origin; of several, the one that fired first, and of those that
+//! fired within the same minute the one whose callers see the most calls fail.
 
 use crate::service::AlertView;
 use mangru_query::{MapRequest, NodeKind, QueryError, QueryService, ServiceMap};
@@ -13,6 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 const MAP_MS: i64 = 900_000;
 /// Spans that are joined for the map.
 const MAX_SPANS: usize = 300_000;
+/// What fires within this time fires together, in milliseconds.
+const TOGETHER_MS: i64 = 60_000;
 /// Beyond this share of errors, calls to what sends no spans are told of.
 const BAD_RATIO: f64 = 0.05;
 
@@ -132,7 +135,19 @@ fn grouped(firing: &[AlertView], calls: &Calls) -> Vec<Incident> {
 fn ordered(mut members: Vec<IncidentService>, calls: &Calls) -> Incident {
     let names: Vec<String> = members.iter().map(|member| member.name.clone()).collect();
     let called = |name: &str| names.iter().filter(|other| *other != name && calls.calls(name, other).is_some()).count();
-    members.sort_by_key(|member| (called(&member.name), member.since_ms, member.name.clone()));
+    // The share of calls to it that fail, in thousandths.
+    let failing = |name: &str| {
+        let ratios = names.iter().filter_map(|other| calls.calls(other, name));
+        (ratios.fold(0.0, f64::max) * 1000.0) as i64
+    };
+    let fewest = members.iter().map(|member| called(&member.name)).min().unwrap_or_default();
+    let leaves = members.iter().filter(|member| called(&member.name) == fewest);
+    let first_ms = leaves.map(|member| member.since_ms).min().unwrap_or_default();
+    members.sort_by_key(|member| {
+        let is_later = member.since_ms - first_ms > TOGETHER_MS;
+        let by_calls = std::cmp::Reverse(failing(&member.name));
+        (called(&member.name), is_later, by_calls, member.since_ms, member.name.clone())
+    });
     let since_ms = members.iter().map(|member| member.since_ms).min().unwrap_or_default();
     let time = |ms: i64| crate::notify::silence::rfc3339(ms);
     let mut explanation = Vec::new();
@@ -151,7 +166,10 @@ fn ordered(mut members: Vec<IncidentService>, calls: &Calls) -> Incident {
                 (false, true) => "the calls between these go round, and it fired first",
                 (false, false) => "the calls between these go round, and it calls the fewest of them",
             };
-            explanation.push(format!("{shown} is the likely origin: {why} ({})", time(origin.since_ms)));
+            let failing = failing(&origin.name) as f64 / 10.0;
+            let most =
+                if failing > 0.0 { format!("; up to {failing:.1} % of the calls to it fail") } else { String::new() };
+            explanation.push(format!("{shown} is the likely origin: {why} ({}){most}", time(origin.since_ms)));
         }
         for member in members.iter().skip(1) {
             let to: Vec<String> = names

@@ -3,12 +3,13 @@
 The first argument is how many mails it answers with a temporary failure before it takes any.
 """
 
+import asyncio
 import email
+import email.policy
 import json
 import sys
-import time
 
-from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP
 
 
 class Mailbox:
@@ -32,8 +33,11 @@ class Mailbox:
         return "250 kept"
 
 
-controller = Controller(Mailbox(int(sys.argv[1])), hostname="127.0.0.1", port=0)
-controller.start()
-print(controller.server.sockets[0].getsockname()[1], flush=True)
-while True:
-    time.sleep(3600)
+async def serve():
+    mailbox = Mailbox(int(sys.argv[1]))
+    server = await asyncio.get_running_loop().create_server(lambda: SMTP(mailbox), "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+
+asyncio.run(serve())

@@ -56,6 +56,11 @@ struct Reader {
 
 type Field = Option<Spanned<Text>>;
 
+/// A share of bad requests, without the last digits of floating point.
+fn share_of(factor: f64, budget: f64) -> f64 {
+    (factor * budget * 1e9).round() / 1e9
+}
+
 /// The series that a rule makes.
 fn made(rule: &Rule) -> Vec<&str> {
     if rule.kind == Kind::Record { vec![rule.name.as_str()] } else { vec!["ALERTS", "ALERTS_FOR_STATE"] }
@@ -509,7 +514,7 @@ impl Reader {
                     bad: bad.clone(),
                     by: by.clone(),
                     windows_ms: (burn.long_ms, burn.short_ms),
-                    share: burn.factor * budget,
+                    share: share_of(burn.factor, budget),
                 };
                 (condition, burn)
             };
@@ -524,7 +529,7 @@ impl Reader {
         for burn in burns {
             let share = |window_ms: i64| {
                 let of = |given: &Spanned<Text>| given.value.0.replace("$window", &duration::text(window_ms));
-                format!("(({}) / ({})) > {}", of(errors), of(total), burn.factor * budget)
+                format!("(({}) / ({})) > {}", of(errors), of(total), share_of(burn.factor, budget))
             };
             let text = format!("{} and {}", share(burn.long_ms), share(burn.short_ms));
             for (key, given) in [("errors", errors), ("total", total)] {

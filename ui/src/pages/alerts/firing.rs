@@ -21,19 +21,23 @@ pub(super) fn labels(labels: &Labels, without: &[&str]) -> AnyView {
     view! { <span class="labels">{shown}</span> }.into_any()
 }
 
-/// Pieces of evidence, each with the way to its trace.
-pub(super) fn evidence(all: &[Evidence]) -> Option<AnyView> {
+/// Some pieces of evidence, each in a line with the way to its trace.
+pub(super) fn evidence(all: &[Evidence], most: usize) -> Option<AnyView> {
+    /// Characters of a piece.
+    const CHARS: usize = 160;
     if all.is_empty() {
         return None;
     }
     let rows: Vec<_> = all
         .iter()
+        .take(most)
         .map(|one| {
+            let line = format::clipped(one.text.lines().next().unwrap_or_default(), CHARS);
             let trace = (!one.trace_id.is_empty()).then(|| {
                 let address = format!("/traces/{}", crate::params::encoded(&one.trace_id));
                 view! { " "<a href=address>"trace"</a> }
             });
-            view! { <li>{time_view(one.time_ns, Show::Clock)}" "{parts::service(&one.service)}" "<span class="mono">{one.text.clone()}</span>{trace}</li> }
+            view! { <li>{time_view(one.time_ns, Show::Clock)}" "{parts::service(&one.service)}" "<span class="mono">{line}</span>{trace}</li> }
         })
         .collect();
     Some(view! { <ul class="evidence">{rows}</ul> }.into_any())
@@ -157,7 +161,7 @@ fn row(request: &PageRequest, view: &AlertView) -> AnyView {
                 {summary.map(|text| view! { <span>{text}</span><br /> })}
                 {description.map(|text| view! { <span class="quiet">{text}</span><br /> })}
                 {labels(&alert.labels, &["alertname", "service_name", "severity"])}
-                {evidence(&alert.evidence)}
+                {evidence(&alert.evidence, 2)}
             </td>
             <td class="num">{format::short(alert.value)}</td>
             <td>{time_view(since_ms * 1_000_000, Show::Row)}</td>

@@ -90,7 +90,7 @@ pub(crate) fn screen(request: &PageRequest, shown: &Shown) -> Screen {
             view! {
                 <tr class=if is_wanted { "is-open" } else { "" } aria-current=is_wanted.then_some("true")>
                     <td>{tables::state_view(alert.state)}</td>
-                    <td>{super::firing::labels(&alert.labels, &["alertname"])}{summary.map(|text| view! { <br /><span>{text}</span> })}{super::firing::evidence(&alert.evidence)}</td>
+                    <td>{super::firing::labels(&alert.labels, &["alertname"])}{summary.map(|text| view! { <br /><span>{text}</span> })}{super::firing::evidence(&alert.evidence, 5)}</td>
                     <td class="num">{format::short(alert.value)}</td>
                     <td>{time_view(since_ms * 1_000_000, Show::Row)}</td>
                     <td class="goto">{super::silences::quick_form(request, &alert.labels)}</td>
@@ -162,7 +162,7 @@ fn picture(request: &PageRequest, drawn: &Drawn) -> AnyView {
         .enumerate()
         .map(|(place, (label, points))| Line {
             label: label.clone(),
-            class: format!("series-{}", place % 8),
+            class: format!("svc-{}", place % 8),
             points: points.iter().map(|(time, value)| (time * 1_000_000, *value)).collect(),
         })
         .collect();
