@@ -1,12 +1,12 @@
 //! How long queries take.
 
 use super::ingest::{encode, send};
-use super::load::LOADS;
+use super::load::{LOADS, Load};
 use super::process::Server;
 use anyhow::Context as _;
 use clap::Args;
 use serde_json::Value as Json;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -14,8 +14,14 @@ use std::time::{Duration, Instant};
 const BATCH: usize = 1000;
 /// Requests that are made before they are sent.
 const PIECE: usize = 500;
+/// The file that says when a folder was filled.
+const NOTE: &str = "bench.txt";
 /// How long the server is left alone before it is asked.
 const REST: Duration = Duration::from_secs(3);
+/// How long a server that has started opens the newest parts.
+const START: Duration = Duration::from_secs(1);
+/// Stories that are asked for, one after the other, by a process that has just started.
+const STORIES: u64 = 20;
 
 /// How much there is to search.
 #[derive(Args, Clone)]
@@ -26,24 +32,36 @@ pub(crate) struct QueryFlags {
     /// How often each query is asked, after once to warm up.
     #[arg(long, default_value_t = 11)]
     times: usize,
+    /// A folder to keep the data in. One that an earlier run filled is only asked.
+    #[arg(long)]
+    data_dir: Option<PathBuf>,
 }
 
 /// `mangru bench query`.
 pub(crate) async fn run(flags: QueryFlags) -> anyhow::Result<()> {
-    let folder = tempfile::tempdir()?;
-    let server = Server::start(folder.path()).await?;
-    let now = mangru_query::now_ns() as u64;
+    let temporary = tempfile::tempdir()?;
+    let folder = flags.data_dir.as_deref().unwrap_or(temporary.path());
+    let note = folder.join(NOTE);
+    let noted = std::fs::read_to_string(&note).ok();
+    let filled = noted.as_deref().map(|noted| noted.trim().parse::<u64>().context("when the folder was filled"));
+    let now = filled.transpose()?.unwrap_or_else(|| mangru_query::now_ns() as u64);
+    let server = Server::start(folder).await?;
     let requests = (flags.events / BATCH).max(1) as u64;
     let start = LOADS[0].start(now, requests * BATCH as u64);
     let metrics_start = LOADS[2].start(now, requests * BATCH as u64);
-    for (load, start) in LOADS.iter().zip([start, start, metrics_start]) {
-        // In pieces, so that the requests of a large load need not fit into memory at once.
-        for first in (0..requests).step_by(PIECE) {
-            let piece = encode(load, first..requests.min(first + PIECE as u64), BATCH, start);
-            send(&server.grpc, load.method, piece, 4, None).await?;
+    if noted.is_none() {
+        for (load, start) in LOADS.iter().zip([start, start, metrics_start]) {
+            fill(&server, load, requests, start).await?;
+            let used = server.usage()?;
+            println!(
+                "{} sent, {:.0} CPU-seconds and a peak of {:.0} MiB so far",
+                load.name, used.cpu_seconds, used.peak_mib
+            );
         }
+        server.flush().await?;
+        println!("{:.1} MB of parts", server.part_bytes().await? as f64 / 1e6);
+        std::fs::write(&note, now.to_string())?;
     }
-    server.flush().await?;
     // What came in is merged, and the server at rest.
     tokio::time::sleep(REST).await;
     let ui = server.ui.clone();
@@ -55,8 +73,14 @@ pub(crate) async fn run(flags: QueryFlags) -> anyhow::Result<()> {
     let log_trace = newest["rows"][0]["trace_id"].as_str().context("no log with a trace")?.to_owned();
     let newest = ask(format!("/api/v1/spans?{range}&limit=1")).await?;
     let trace = newest["rows"][0]["trace_id"].as_str().context("no span")?.to_owned();
-    let order = ask(format!("/api/v1/logs?{range}&limit=1&query=order.id:*")).await?;
-    let order = order["rows"][0]["attributes"]["order.id"].as_str().context("no order")?.to_owned();
+    // Orders of the whole time.
+    let mut orders = Vec::new();
+    for number in 1..=STORIES {
+        let end = start + (now - start) / STORIES * number;
+        let found = ask(format!("/api/v1/logs?start={start}&end={end}&limit=1&query=order.id:*")).await?;
+        orders.push(found["rows"][0]["attributes"]["order.id"].as_str().context("no order")?.to_owned());
+    }
+    let order = orders.last().context("no order")?.clone();
     let rare = order.replace('-', " ");
     let rare = rare.split(' ').next_back().unwrap_or_default().to_owned();
 
@@ -108,25 +132,57 @@ pub(crate) async fn run(flags: QueryFlags) -> anyhow::Result<()> {
         ),
     ];
     let mut warm = Vec::new();
-    for (name, path) in &queries {
-        ask(path.clone()).await.with_context(|| (*name).to_owned())?;
-        let mut took = Vec::new();
-        for _ in 0..flags.times.max(1) {
-            let started = Instant::now();
-            ask(path.clone()).await?;
-            took.push(started.elapsed().as_secs_f64() * 1000.0);
-        }
-        took.sort_by(f64::total_cmp);
-        warm.push(took);
+    for (_, path) in &queries {
+        warm.push(repeat(flags.times.max(1), || ask(path.clone())).await);
     }
     server.stop().await?;
     println!("query                                               median      min      max     cold");
     for ((name, path), took) in queries.iter().zip(warm) {
-        let cold = cold(&client, folder.path(), path).await?;
+        // A query that needs more than it may have does not end the others.
+        let took = match took {
+            Ok(took) => took,
+            Err(error) => {
+                println!("{name:<48} {error:#}");
+                continue;
+            }
+        };
+        let cold = cold(&client, folder, std::slice::from_ref(path)).await?.map(|took| took[0]);
         print!("{name:<48} {:>6.1}ms {:>6.1}ms {:>6.1}ms", took[took.len() / 2], took[0], took[took.len() - 1]);
         println!(" {}", cold.map_or_else(|| "      –".to_owned(), |cold| format!("{cold:>6.1}ms")));
     }
+    let stories: Vec<String> = orders.iter().map(|order| format!("/api/v1/story/{order}")).collect();
+    if let Some(mut took) = cold(&client, folder, &stories).await? {
+        took.sort_by(f64::total_cmp);
+        let (median, slowest) = (took[took.len() / 2], took[took.len() - 1]);
+        println!("{STORIES} stories after a start: median {median:.1} ms, slowest {slowest:.1} ms");
+    }
     Ok(())
+}
+
+/// Sends so many requests of a load.
+async fn fill(server: &Server, load: &Load, requests: u64, start: u64) -> anyhow::Result<()> {
+    // In pieces, so that the requests of a large load need not fit into memory at once.
+    for first in (0..requests).step_by(PIECE) {
+        let piece = encode(load, first..requests.min(first + PIECE as u64), BATCH, start);
+        send(&server.grpc, load.method, piece, 4, None).await?;
+    }
+    Ok(())
+}
+
+/// Asks once to warm up and then so many times: milliseconds, rising.
+async fn repeat<F: Future<Output = anyhow::Result<Json>>>(
+    times: usize,
+    ask: impl Fn() -> F,
+) -> anyhow::Result<Vec<f64>> {
+    ask().await?;
+    let mut took = Vec::new();
+    for _ in 0..times {
+        let started = Instant::now();
+        ask().await?;
+        took.push(started.elapsed().as_secs_f64() * 1000.0);
+    }
+    took.sort_by(f64::total_cmp);
+    Ok(took)
 }
 
 async fn ask(client: &reqwest::Client, ui: &str, path: String) -> anyhow::Result<Json> {
@@ -134,16 +190,20 @@ async fn ask(client: &reqwest::Client, ui: &str, path: String) -> anyhow::Result
     Ok(response.error_for_status()?.json().await?)
 }
 
-/// How many milliseconds a query takes that is the first one of a new process, when none of the data is in the system's memory;
-/// `None` where that cannot be arranged.
-async fn cold(client: &reqwest::Client, folder: &Path, path: &str) -> anyhow::Result<Option<f64>> {
+/// How many milliseconds queries take, one after the other, that are the first ones of a process that has just started, when none of the data
+/// but what a start reads is in the system's memory; `None` where that cannot be arranged.
+async fn cold(client: &reqwest::Client, folder: &Path, paths: &[String]) -> anyhow::Result<Option<Vec<f64>>> {
     if !forget_pages(folder)? {
         return Ok(None);
     }
     let server = Server::start(folder).await?;
-    let started = Instant::now();
-    ask(client, &server.ui, path.to_owned()).await?;
-    let took = started.elapsed().as_secs_f64() * 1000.0;
+    tokio::time::sleep(START).await;
+    let mut took = Vec::new();
+    for path in paths {
+        let started = Instant::now();
+        ask(client, &server.ui, path.to_owned()).await?;
+        took.push(started.elapsed().as_secs_f64() * 1000.0);
+    }
     server.stop().await?;
     Ok(Some(took))
 }

@@ -41,7 +41,7 @@ pub mod words;
 pub use config::{ObjectsConfig, StoreConfig};
 pub use error::StoreError;
 pub use id::{SpanId, TraceId};
-pub use index::{Candidates, PartIndex};
+pub use index::{Candidates, PartIndex, ResourceRows};
 pub use journal::Position;
 pub use memory::{Memory, MemoryBudget, MemoryPermit};
 pub use part::{Part, PartId, PartReader};
