@@ -14,6 +14,7 @@ mod eval;
 mod functions;
 mod histogram;
 mod labels;
+mod many;
 mod metadata;
 mod names;
 mod over_time;
@@ -25,9 +26,11 @@ use crate::{Coverage, QueryError, QueryService};
 use eval::{Evaluation, invalid, unwrapped};
 use hashbrown::HashMap;
 pub(crate) use labels::Labels;
+pub use many::{ExtraSeries, PromQl, PromQlSample};
 use promql_parser::label::Matcher;
 use promql_parser::parser::{self, Expr};
 use series::{Grid, Value, is_absent};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// How far back a sample counts that is the newest one, in milliseconds.
@@ -80,7 +83,7 @@ pub enum PromQlValue {
 }
 
 /// A number as Prometheus writes it.
-pub(crate) fn number_text(value: f64) -> String {
+pub fn number_text(value: f64) -> String {
     if value.is_nan() {
         return "NaN".to_owned();
     }
@@ -153,7 +156,7 @@ impl QueryService {
             coverage.rows_in_range += found.coverage.rows_in_range;
             coverage.matched += found.coverage.matched;
             coverage.unreadable(&found.coverage.unreadable_parts);
-            data.insert(key, found);
+            data.insert(key, Arc::new(found));
         }
         let is_range = request.step.is_some();
         let running = control.clone();
