@@ -85,7 +85,7 @@ async fn take(State(heard): State<Heard>, request: Request) -> (StatusCode, Stri
 
 /// Waits until something is so.
 async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     loop {
         if let Some(found) = look().await {
             return found;
