@@ -85,7 +85,7 @@ async fn take(State(heard): State<Heard>, request: Request) -> (StatusCode, Stri
 
 /// Waits until something is so.
 async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     loop {
         if let Some(found) = look().await {
             return found;
@@ -438,4 +438,35 @@ tests:
     let (is_fine, text) = run(&[&arguments[..], &[&path("rules.yml")]].concat());
     assert!(is_fine && text.contains("inactive → firing") && text.contains('█'), "{text}");
     server.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unit_tests_end_as_they_do_with_promtool() {
+    let Some(programs) = harness::tool("MANGRU_TEST_PROMETHEUS") else { return };
+    let folder = tempfile::tempdir().expect("folder");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/promtool");
+    std::fs::copy(source.join("rules.yml"), folder.path().join("rules.yml")).expect("copied");
+    let test = std::fs::read_to_string(source.join("test.yml")).expect("read");
+    let path = folder.path().join("test.yml");
+    let mut outcomes = Vec::new();
+    // The expectations as they are, and each kind of them changed.
+    for (what, with) in [
+        ("", ""),
+        ("share: '50% are up'", "share: '51% are up'"),
+        ("eval_time: 9m, alertname: InstanceDown", "eval_time: 11m, alertname: InstanceDown"),
+        ("job=\"web\"}', value: 0.5", "job=\"web\"}', value: 0.6"),
+        ("value: 300", "value: 360"),
+        ("eval_time: 12m, alertname: AnythingFires", "eval_time: 1m, alertname: AnythingFires"),
+    ] {
+        assert!(test.contains(what), "{what}");
+        std::fs::write(&path, if what.is_empty() { test.clone() } else { test.replace(what, with) }).expect("written");
+        let theirs =
+            Command::new(programs.join("promtool")).args(["test", "rules"]).arg(&path).output().expect("it runs");
+        let ours =
+            Command::new(env!("CARGO_BIN_EXE_mangru")).args(["alerts", "test"]).arg(&path).output().expect("it runs");
+        let said = String::from_utf8_lossy(&ours.stdout).into_owned();
+        assert_eq!(theirs.status.success(), ours.status.success(), "`{what}` changed: {said}");
+        outcomes.push(ours.status.success());
+    }
+    assert_eq!(outcomes, [true, false, false, false, false, false]);
 }

@@ -90,7 +90,7 @@ async fn a_person_walks_through_the_screens() {
     std::fs::write(rules.join("shop.yml"), RULES).expect("written");
     let server = Server::start(folder.path(), &[]);
     fill(&server).await;
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_mins(1);
     while server.get("/api/v2/alerts", &[]).await[0].is_null() {
         assert!(std::time::Instant::now() < deadline, "no alert fires");
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;

@@ -91,6 +91,7 @@ pub struct Alert {
 mod number {
     use serde::{Deserialize, Deserializer, Serialize as _, Serializer};
 
+    #[allow(clippy::trivially_copy_pass_by_ref)] // serde asks for it
     pub(super) fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
         mangru_query::number_text(*value).serialize(serializer)
     }

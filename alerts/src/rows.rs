@@ -98,7 +98,7 @@ fn column(kind: &DataType, cells: &[Option<&Cell>]) -> ArrayRef {
             Arc::new(builder.finish())
         }};
     }
-    let text = |cell: &Option<&Cell>| match cell {
+    let text = |cell: Option<&Cell>| match cell {
         Some(Cell::Text(text)) => Some(text.clone()),
         _ => None,
     };
@@ -112,12 +112,16 @@ fn column(kind: &DataType, cells: &[Option<&Cell>]) -> ArrayRef {
         }
         DataType::Dictionary(..) => {
             let mut builder = StringDictionaryBuilder::<Int32Type>::new();
-            cells.iter().for_each(|cell| builder.append_option(text(cell)));
+            for cell in cells {
+                builder.append_option(text(*cell));
+            }
             Arc::new(builder.finish())
         }
         DataType::Utf8 => {
             let mut builder = StringBuilder::new();
-            cells.iter().for_each(|cell| builder.append_option(text(cell)));
+            for cell in cells {
+                builder.append_option(text(*cell));
+            }
             Arc::new(builder.finish())
         }
         DataType::FixedSizeBinary(width) => {

@@ -134,9 +134,8 @@ pub fn costs(rules: &RuleSet) -> Vec<Cost> {
             }
             Condition::Search(search) => {
                 let back = match &search.test {
-                    Test::Is(_) => search.window_ms,
                     Test::Absent { seen_ms } if !search.by.is_empty() => search.window_ms + seen_ms,
-                    Test::Absent { .. } => search.window_ms,
+                    Test::Is(_) | Test::Absent { .. } => search.window_ms,
                     Test::Changed(_) => search.window_ms * 2,
                 };
                 (format!("{}: {}", search.signal.table(), search.query), back)

@@ -151,13 +151,13 @@ impl Deliverer {
             }
             match outcome {
                 Outcome::Delivered => {
-                    parcel.state = "delivered".to_owned();
+                    "delivered".clone_into(&mut parcel.state);
                     parcel.ended_ms = Some(now_ms);
                     parcel.last_error = None;
                 }
                 Outcome::Never(error) => {
                     tracing::warn!(receiver = lane, error, "a notification was refused");
-                    parcel.state = "failed".to_owned();
+                    "failed".clone_into(&mut parcel.state);
                     parcel.ended_ms = Some(now_ms);
                     parcel.last_error = Some(error);
                 }
@@ -171,7 +171,7 @@ impl Deliverer {
                     let after_ms = after.map_or(0, |after| (after.as_millis() as i64).min(3_600_000));
                     parcel.next_ms = now_ms + wait_ms(parcel.attempts - 1).max(after_ms);
                     if now_ms - parcel.decision.time_ms > GIVEN_UP_MS {
-                        parcel.state = "failed".to_owned();
+                        "failed".clone_into(&mut parcel.state);
                         parcel.ended_ms = Some(now_ms);
                     }
                     parcel.last_error = Some(error);

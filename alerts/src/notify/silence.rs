@@ -274,7 +274,7 @@ mod tests {
         assert!(!again.is_stale());
         let labels = Labels::from([("alertname".to_owned(), "A\"b".to_owned())]);
         let id = again.all()[0].id.clone();
-        assert_eq!(again.that_match(&labels, start), [id.clone()]);
+        assert_eq!(again.that_match(&labels, start), std::slice::from_ref(&id));
         assert!(again.that_match(&labels, start + 3_600_000).is_empty());
         assert!(again.that_match(&Labels::new(), start).is_empty());
         silences.expire(&id, start + 1000).expect("ended");

@@ -114,7 +114,7 @@ impl Run<'_> {
             Node::Range(pipeline, body, other) => return self.range(pipeline, body, other, dot),
             Node::Call(name, with) => {
                 let value = with.as_ref().map_or(Ok(Value::None), |with| self.pipeline(with, dot))?;
-                self.call(name, value)?;
+                self.call(name, &value)?;
             }
             Node::Break => return Ok(Flow::Break),
             Node::Continue => return Ok(Flow::Continue),
@@ -122,14 +122,14 @@ impl Run<'_> {
         Ok(Flow::On)
     }
 
-    fn call(&mut self, name: &str, dot: Value) -> Result<(), Failure> {
+    fn call(&mut self, name: &str, dot: &Value) -> Result<(), Failure> {
         let body = *self.defined.get(name).ok_or_else(|| wrong(format!("template {name:?} is not defined")))?;
         self.calls += 1;
         if self.calls > MAX_CALLS {
             return Err(wrong(format!("templates call each other deeper than {MAX_CALLS}")));
         }
         let outer = std::mem::replace(&mut self.variables, vec![(String::new(), dot.clone())]);
-        self.body(body, &dot)?;
+        self.body(body, dot)?;
         self.variables = outer;
         self.calls -= 1;
         Ok(())
@@ -213,7 +213,7 @@ impl Run<'_> {
                     return Err(wrong("tmpl takes a template's name and a value"));
                 };
                 let before = std::mem::take(&mut self.out);
-                self.call(template, with.clone())?;
+                self.call(template, with)?;
                 Value::from(std::mem::replace(&mut self.out, before))
             } else {
                 functions::call(name, &arguments, self.scope)?

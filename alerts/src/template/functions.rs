@@ -73,69 +73,102 @@ pub(super) const NAMES: &[&str] = &[
     "append",
 ];
 
+/// What a function is given.
+struct Given<'a> {
+    name: &'a str,
+    all: &'a [Value],
+}
+
+impl Given<'_> {
+    fn one(&self, at: usize) -> Result<&Value, Failure> {
+        self.all.get(at).ok_or_else(|| wrong(format!("{} has too few arguments", self.name)))
+    }
+
+    fn number(&self, at: usize) -> Result<f64, Failure> {
+        self.one(at)?.number().map_err(Failure::Wrong)
+    }
+
+    fn string(&self, at: usize) -> Result<String, Failure> {
+        self.one(at).map(text)
+    }
+
+    fn takes(&self, count: usize) -> Result<(), Failure> {
+        if self.all.len() == count {
+            return Ok(());
+        }
+        Err(wrong(format!("{} takes {count} arguments, {} are given", self.name, self.all.len())))
+    }
+}
+
 /// Calls a function.
 pub(super) fn call(name: &str, arguments: &[Value], scope: &Scope<'_>) -> Result<Value, Failure> {
-    let number = |at: usize| -> Result<f64, Failure> {
-        arguments.get(at).ok_or_else(|| wrong(format!("{name} takes a number")))?.number().map_err(Failure::Wrong)
-    };
-    let one = |at: usize| arguments.get(at).ok_or_else(|| wrong(format!("{name} has too few arguments")));
-    let string = |at: usize| one(at).map(text);
-    let takes = |count: usize| {
-        if arguments.len() == count {
-            Ok(())
-        } else {
-            Err(wrong(format!("{name} takes {count} arguments, {} are given", arguments.len())))
+    let given = Given { name, all: arguments };
+    for part in [logic, samples, numbers, texts] {
+        if let Some(value) = part(&given, scope)? {
+            return Ok(value);
         }
-    };
-    Ok(match name {
-        "not" => Value::Bool(!one(0)?.is_true()),
+    }
+    Err(wrong(format!("function {name:?} not defined")))
+}
+
+/// Comparisons, and what is done with lists.
+fn logic(given: &Given<'_>, _: &Scope<'_>) -> Result<Option<Value>, Failure> {
+    Ok(Some(match given.name {
+        "not" => Value::Bool(!given.one(0)?.is_true()),
         "eq" => {
-            let first = one(0)?;
-            Value::Bool(arguments[1..].iter().any(|other| compare(first, other) == Some(Ordering::Equal)))
+            let first = given.one(0)?;
+            Value::Bool(given.all[1..].iter().any(|other| compare(first, other) == Some(Ordering::Equal)))
         }
-        "ne" => Value::Bool(compare(one(0)?, one(1)?) != Some(Ordering::Equal)),
-        "lt" => Value::Bool(compare(one(0)?, one(1)?) == Some(Ordering::Less)),
-        "le" => Value::Bool(matches!(compare(one(0)?, one(1)?), Some(Ordering::Less | Ordering::Equal))),
-        "gt" => Value::Bool(compare(one(0)?, one(1)?) == Some(Ordering::Greater)),
-        "ge" => Value::Bool(matches!(compare(one(0)?, one(1)?), Some(Ordering::Greater | Ordering::Equal))),
-        "len" => Value::Integer(match one(0)? {
+        "ne" => Value::Bool(compare(given.one(0)?, given.one(1)?) != Some(Ordering::Equal)),
+        "lt" => Value::Bool(compare(given.one(0)?, given.one(1)?) == Some(Ordering::Less)),
+        "le" => Value::Bool(matches!(compare(given.one(0)?, given.one(1)?), Some(Ordering::Less | Ordering::Equal))),
+        "gt" => Value::Bool(compare(given.one(0)?, given.one(1)?) == Some(Ordering::Greater)),
+        "ge" => Value::Bool(matches!(compare(given.one(0)?, given.one(1)?), Some(Ordering::Greater | Ordering::Equal))),
+        "len" => Value::Integer(match given.one(0)? {
             Value::Text(text) => text.len(),
             Value::List(all) => all.len(),
             Value::Texts(all) => all.len(),
             other => return Err(wrong(format!("{} has no length", other.text()))),
         } as i64),
-        "index" => index(arguments)?,
-        "slice" => slice(arguments)?,
-        "print" => arguments.iter().map(text).collect::<String>().into(),
-        "println" => (arguments.iter().map(text).collect::<Vec<_>>().join(" ") + "\n").into(),
-        "printf" => printf(&string(0)?, &arguments[1..]).into(),
-        "html" => escaped(&string(0)?).into(),
-        "js" => {
-            string(0)?.replace('\\', "\\\\").replace('\'', "\\'").replace('"', "\\\"").replace('<', "\\u003C").into()
-        }
-        "urlquery" => url::form_urlencoded::byte_serialize(string(0)?.as_bytes()).collect::<String>().into(),
+        "index" => index(given.all)?,
+        "slice" => slice(given.all)?,
+        "print" => given.all.iter().map(text).collect::<String>().into(),
+        "println" => (given.all.iter().map(text).collect::<Vec<_>>().join(" ") + "\n").into(),
+        "printf" => printf(&given.string(0)?, &given.all[1..]).into(),
+        "stringSlice" | "list" => given.all.to_vec().into(),
+        "append" => match given.one(0)? {
+            Value::List(all) => all.iter().chain(&given.all[1..]).cloned().collect::<Vec<_>>().into(),
+            _ => return Err(wrong("append takes a list")),
+        },
+        _ => return Ok(None),
+    }))
+}
+
+/// Samples of queries.
+fn samples(given: &Given<'_>, scope: &Scope<'_>) -> Result<Option<Value>, Failure> {
+    Ok(Some(match given.name {
         "query" => {
-            takes(1)?;
-            let asked = string(0)?;
+            given.takes(1)?;
+            let asked = given.string(0)?;
             scope.answers.get(&asked).cloned().ok_or(Failure::Asks(asked))?
         }
-        "first" => match one(0)? {
+        "first" => match given.one(0)? {
             Value::List(all) => {
                 all.first().cloned().ok_or_else(|| wrong("first() called on vector with no elements"))?
             }
             _ => return Err(wrong("first takes the result of query")),
         },
-        "label" => field(one(1)?, "Labels").map(|labels| match labels {
-            Value::Texts(all) => all.get(&text(&arguments[0])).map_or("", String::as_str).into(),
+        "label" => field(given.one(1)?, "Labels").map(|labels| match labels {
+            Value::Texts(all) => all.get(&text(&given.all[0])).map_or("", String::as_str).into(),
             _ => Value::from(""),
         })?,
-        "value" => field(one(0)?, "Value")?,
-        "strvalue" => match field(one(0)?, "Labels")? {
+        "value" => field(given.one(0)?, "Value")?,
+        "strvalue" => match field(given.one(0)?, "Labels")? {
             Value::Texts(all) => all.get("__value__").map_or("", String::as_str).into(),
             _ => "".into(),
         },
         "sortByLabel" => {
-            let (label, Value::List(all)) = (string(0)?, one(1)?) else {
+            let (label, Value::List(all)) = (given.string(0)?, given.one(1)?) else {
                 return Err(wrong("sortByLabel takes a list"));
             };
             let key = |one: &Value| match field(one, "Labels") {
@@ -147,32 +180,58 @@ pub(super) fn call(name: &str, arguments: &[Value], scope: &Scope<'_>) -> Result
             sorted.into()
         }
         "args" => Value::record([]),
-        "humanize" => humanize(number(0)?).into(),
-        "humanize1024" => humanize_1024(number(0)?).into(),
-        "humanizeDuration" => humanize_duration(number(0)?).into(),
-        "humanizePercentage" => format!("{}%", significant(number(0)? * 100.0, 4)).into(),
-        "humanizeTimestamp" => time_text((number(0)? * 1e9) as i64).into(),
-        "toTime" => Value::Time((number(0)? * 1e9) as i64),
-        "toDuration" => humanize_duration(number(0)?).into(),
-        "parseDuration" => Value::Float(crate::duration::parse(&string(0)?).map_err(Failure::Wrong)? as f64 / 1000.0),
+        _ => return Ok(None),
+    }))
+}
+
+/// Numbers and times.
+fn numbers(given: &Given<'_>, scope: &Scope<'_>) -> Result<Option<Value>, Failure> {
+    Ok(Some(match given.name {
+        "humanize" => humanize(given.number(0)?).into(),
+        "humanize1024" => humanize_1024(given.number(0)?).into(),
+        "humanizeDuration" | "toDuration" => humanize_duration(given.number(0)?).into(),
+        "humanizePercentage" => format!("{}%", significant(given.number(0)? * 100.0, 4)).into(),
+        "humanizeTimestamp" => time_text((given.number(0)? * 1e9) as i64).into(),
+        "toTime" => Value::Time((given.number(0)? * 1e9) as i64),
+        "parseDuration" => {
+            Value::Float(crate::duration::parse(&given.string(0)?).map_err(Failure::Wrong)? as f64 / 1000.0)
+        }
         "now" => Value::Float(scope.now_ms as f64 / 1000.0),
-        "since" => match one(0)? {
+        "since" => match given.one(0)? {
             Value::Time(time) => humanize_duration(scope.now_ms as f64 / 1e3 - *time as f64 / 1e9).into(),
             _ => return Err(wrong("since takes a time")),
         },
-        "date" => match one(1)? {
+        "date" => match given.one(1)? {
             Value::Time(time) => time_text(*time).into(),
             _ => return Err(wrong("date takes a layout and a time")),
         },
-        "title" => title(&string(0)?).into(),
-        "toUpper" => string(0)?.to_uppercase().into(),
-        "toLower" => string(0)?.to_lowercase().into(),
-        "trimSpace" => string(0)?.trim().into(),
-        "match" => Value::Bool(regex(&string(0)?)?.is_match(&string(1)?)),
-        "reReplaceAll" => regex(&string(0)?)?.replace_all(&string(2)?, string(1)?.as_str()).into_owned().into(),
-        "safeHtml" | "safeUrl" => string(0)?.into(),
+        _ => return Ok(None),
+    }))
+}
+
+/// Texts.
+fn texts(given: &Given<'_>, scope: &Scope<'_>) -> Result<Option<Value>, Failure> {
+    Ok(Some(match given.name {
+        "html" => escaped(&given.string(0)?).into(),
+        "js" => given
+            .string(0)?
+            .replace('\\', "\\\\")
+            .replace('\'', "\\'")
+            .replace('"', "\\\"")
+            .replace('<', "\\u003C")
+            .into(),
+        "urlquery" => url::form_urlencoded::byte_serialize(given.string(0)?.as_bytes()).collect::<String>().into(),
+        "title" => title(&given.string(0)?).into(),
+        "toUpper" => given.string(0)?.to_uppercase().into(),
+        "toLower" => given.string(0)?.to_lowercase().into(),
+        "trimSpace" => given.string(0)?.trim().into(),
+        "match" => Value::Bool(regex(&given.string(0)?)?.is_match(&given.string(1)?)),
+        "reReplaceAll" => {
+            regex(&given.string(0)?)?.replace_all(&given.string(2)?, given.string(1)?.as_str()).into_owned().into()
+        }
+        "safeHtml" | "safeUrl" => given.string(0)?.into(),
         "urlUnescape" => {
-            let asked = format!("x={}", string(0)?);
+            let asked = format!("x={}", given.string(0)?);
             url::form_urlencoded::parse(asked.as_bytes())
                 .next()
                 .map(|(_, value)| value.into_owned())
@@ -180,11 +239,11 @@ pub(super) fn call(name: &str, arguments: &[Value], scope: &Scope<'_>) -> Result
                 .into()
         }
         "graphLink" | "tableLink" => {
-            let query: String = url::form_urlencoded::byte_serialize(string(0)?.as_bytes()).collect();
+            let query: String = url::form_urlencoded::byte_serialize(given.string(0)?.as_bytes()).collect();
             format!("/metrics/explore?q={query}").into()
         }
         "stripPort" => {
-            let host = string(0)?;
+            let host = given.string(0)?;
             host.rsplit_once(':')
                 .filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()))
                 .map_or(host.as_str(), |(host, _)| host)
@@ -192,7 +251,7 @@ pub(super) fn call(name: &str, arguments: &[Value], scope: &Scope<'_>) -> Result
                 .into()
         }
         "stripDomain" => {
-            let host = string(0)?;
+            let host = given.string(0)?;
             let (name, port) =
                 host.split_once(':').map_or((host.as_str(), String::new()), |(name, port)| (name, format!(":{port}")));
             if name.parse::<std::net::IpAddr>().is_ok() {
@@ -207,17 +266,14 @@ pub(super) fn call(name: &str, arguments: &[Value], scope: &Scope<'_>) -> Result
             .unwrap_or_default()
             .into(),
         "join" => {
-            let (between, Value::List(all)) = (string(0)?, one(1)?) else { return Err(wrong("join takes a list")) };
+            let (between, Value::List(all)) = (given.string(0)?, given.one(1)?) else {
+                return Err(wrong("join takes a list"));
+            };
             all.iter().map(text).collect::<Vec<_>>().join(&between).into()
         }
-        "stringSlice" | "list" => arguments.to_vec().into(),
-        "append" => match one(0)? {
-            Value::List(all) => all.iter().chain(&arguments[1..]).cloned().collect::<Vec<_>>().into(),
-            _ => return Err(wrong("append takes a list")),
-        },
-        "toJson" => json(one(0)?).to_string().into(),
-        _ => return Err(wrong(format!("function {name:?} not defined"))),
-    })
+        "toJson" => json(given.one(0)?).to_string().into(),
+        _ => return Ok(None),
+    }))
 }
 
 fn field(value: &Value, name: &str) -> Result<Value, Failure> {
@@ -245,13 +301,14 @@ fn json(value: &Value) -> serde_json::Value {
 
 fn compare(left: &Value, right: &Value) -> Option<Ordering> {
     match (left, right) {
-        (Value::Integer(left), Value::Integer(right)) => Some(left.cmp(right)),
+        (Value::Integer(left), Value::Integer(right)) | (Value::Time(left), Value::Time(right)) => {
+            Some(left.cmp(right))
+        }
         (Value::Integer(_) | Value::Float(_), Value::Integer(_) | Value::Float(_)) => {
             left.number().ok()?.partial_cmp(&right.number().ok()?)
         }
         (Value::Text(left), Value::Text(right)) => Some(left.cmp(right)),
         (Value::Bool(left), Value::Bool(right)) => Some(left.cmp(right)),
-        (Value::Time(left), Value::Time(right)) => Some(left.cmp(right)),
         _ => (left == right).then_some(Ordering::Equal),
     }
 }
@@ -299,9 +356,9 @@ fn title(text: &str) -> String {
     let mut out = String::new();
     for c in text.chars() {
         if starts {
-            out.extend(c.to_uppercase())
+            out.extend(c.to_uppercase());
         } else {
-            out.push(c)
+            out.push(c);
         }
         starts = !c.is_alphanumeric() && c != '\'' && c != '_';
     }

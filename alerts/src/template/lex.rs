@@ -99,7 +99,7 @@ fn tokens(text: &str) -> Result<(Vec<Token>, &str), String> {
         }
         let Some(first) = rest.chars().next() else { return Err("`}}` is missing".to_owned()) };
         let behind = &rest[first.len_utf8()..];
-        (_, rest) = match first {
+        ((), rest) = match first {
             '|' => (all.push(Token::Pipe), behind),
             '(' => (all.push(Token::Open), behind),
             ')' => (all.push(Token::Close), behind),

@@ -55,7 +55,7 @@ pub(super) struct Parsed {
 #[derive(PartialEq)]
 enum End {
     Text,
-    End,
+    Here,
     Else(Vec<Token>),
 }
 
@@ -74,7 +74,7 @@ pub(super) fn parse(text: &str) -> Result<Parsed, String> {
     let (body, end) = parser.body()?;
     match end {
         End::Text => Ok(Parsed { body, defined: parser.defined }),
-        End::End => Err("`end` without a beginning".to_owned()),
+        End::Here => Err("`end` without a beginning".to_owned()),
         End::Else(_) => Err("`else` without `if`, `with` or `range`".to_owned()),
     }
 }
@@ -102,7 +102,7 @@ impl Parser {
             match keyword.as_str() {
                 "end" => {
                     self.depth -= 1;
-                    return Ok((body, End::End));
+                    return Ok((body, End::Here));
                 }
                 "else" => {
                     self.depth -= 1;
@@ -144,9 +144,9 @@ impl Parser {
     /// What stands up to `end`, and behind an `else`.
     fn inner(&mut self) -> Result<(Body, Body), String> {
         match self.body()? {
-            (body, End::End) => Ok((body, Body::new())),
+            (body, End::Here) => Ok((body, Body::new())),
             (body, End::Else(rest)) if rest.is_empty() => match self.body()? {
-                (other, End::End) => Ok((body, other)),
+                (other, End::Here) => Ok((body, other)),
                 _ => Err("`end` is missing".to_owned()),
             },
             (body, End::Else(rest)) => {

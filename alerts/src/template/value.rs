@@ -65,10 +65,9 @@ impl Value {
             Self::Integer(number) => *number != 0,
             Self::Float(number) => *number != 0.0,
             Self::Text(text) => !text.is_empty(),
-            Self::Time(_) => true,
             Self::List(all) => !all.is_empty(),
             Self::Texts(all) => !all.is_empty(),
-            Self::Record(_) => true,
+            Self::Time(_) | Self::Record(_) => true,
         }
     }
 
@@ -132,7 +131,7 @@ fn special(number: f64) -> Option<&'static str> {
     if number.is_nan() {
         return Some("NaN");
     }
-    number.is_infinite().then(|| if number > 0.0 { "+Inf" } else { "-Inf" })
+    number.is_infinite().then_some(if number > 0.0 { "+Inf" } else { "-Inf" })
 }
 
 fn with_exponent(number: f64, digits: Option<usize>) -> String {

@@ -154,7 +154,8 @@ fn moments(at: &str, every: Option<&String>, until: Option<&String>) -> Result<V
             if every <= 0 || (until - first) / every > MAX_ROWS as i64 {
                 return Err(format!("`every` makes more than {MAX_ROWS} rows"));
             }
-            Ok((0..).map(|place| first + place * every).take_while(|time| *time <= until).collect())
+            let count = if until < first { 0 } else { (until - first) / every + 1 };
+            Ok((0..count).map(|place| first + place * every).collect())
         }
         _ => Err("`every` and `until` stand together".to_owned()),
     }

@@ -46,8 +46,9 @@ async fn run(rules: &str, series: &[SeriesFields], steps: i64, restarts: &[bool]
     let end = (steps - 1) * STEP_MS;
 
     // As a unit test.
-    let listed: String =
+    let listed: Vec<String> =
         series.iter().map(|one| format!("    - {{series: '{}', values: '{}'}}\n", one.series, one.values)).collect();
+    let listed = listed.concat();
     let test = format!(
         "rule_files: [rules.yml]\nevaluation_interval: 1m\ntests:\n- interval: 1m\n  input_series:\n{listed}  \
          promql_expr_test: [{{expr: 'vector(0)', eval_time: {}m, exp_samples: [{{value: 0}}]}}]\n",

@@ -322,7 +322,8 @@ fn transitions_differ(test: &TransitionTest, all: &[Transition]) -> Result<Optio
         return Ok(None);
     }
     let found: Vec<Transition> = found.into_iter().cloned().collect();
-    let expected =
-        test.exp_transitions.iter().map(|one| format!("\n      {} → {}", one.at, one.to)).collect::<String>();
+    let lines: Vec<String> =
+        test.exp_transitions.iter().map(|one| format!("\n      {} → {}", one.at, one.to)).collect();
+    let expected = lines.concat();
     Ok(Some(format!("transitions of {}\n    exp:{expected}\n    got:\n{}", test.alertname, listed(&found))))
 }

@@ -22,7 +22,7 @@ pub(crate) struct Told<'a> {
 }
 
 /// What all have in common.
-fn common<'a>(all: impl Iterator<Item = &'a Labels> + Clone) -> Labels {
+fn common<'a>(all: &(impl Iterator<Item = &'a Labels> + Clone)) -> Labels {
     let Some(first) = all.clone().next() else { return Labels::new() };
     let same = |(name, value): &(&String, &String)| all.clone().all(|other| other.get(*name) == Some(*value));
     first.iter().filter(same).map(|(name, value)| (name.clone(), value.clone())).collect()
@@ -52,8 +52,8 @@ fn alert(notice: &Notice) -> Value {
 
 impl<'a> Told<'a> {
     pub(crate) fn new(config: &'a NotifyConfig, decision: &'a Decision, external_url: &'a str) -> Result<Self, String> {
-        let common_labels = common(decision.alerts.iter().map(|alert| &alert.labels));
-        let common_annotations = common(decision.alerts.iter().map(|alert| &alert.annotations));
+        let common_labels = common(&decision.alerts.iter().map(|alert| &alert.labels));
+        let common_annotations = common(&decision.alerts.iter().map(|alert| &alert.annotations));
         let data = Value::record([
             ("Receiver", decision.receiver.as_str().into()),
             ("Status", decision.status().into()),

@@ -150,7 +150,7 @@ fn screen(
             {parts::copyable(yaml)}
             <form class="inline" action="/alerts/new" method="post">
                 <input type="hidden" name="yaml" value=yaml.to_owned() />
-                <label>"File name "<input name="file" value=file_name(&form.name) required pattern="[A-Za-z0-9_-]+" /></label>
+                <label>"File name "<input name="file" value=file_name(&form.name) required pattern="[A-Za-z0-9_\\-]+" /></label>
                 <button>"Write it"</button>
                 <span class="quiet">{format!("into {folder}, where it is in force at once")}</span>
             </form>

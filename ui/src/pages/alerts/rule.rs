@@ -135,22 +135,20 @@ pub(crate) fn screen(request: &PageRequest, shown: &Shown) -> Screen {
 }
 
 /// The way to the rows that the condition counts.
-fn evidence_link(request: &PageRequest, rule: &Rule) -> Option<AnyView> {
+fn evidence_link(request: &PageRequest, rule: &Rule) -> AnyView {
     let (signal, query) = match &rule.condition {
         Condition::Search(search) => (search.signal, search.query.clone()),
         Condition::Each { signal, query, .. } => (*signal, query.clone()),
         Condition::Burn { query, bad, .. } => (Signal::Spans, format!("{query} ({bad})")),
         Condition::Sql { sql, .. } => {
-            return Some(view! { " "<a href=request.search("/sql", sql)>"run it"</a> }.into_any());
+            return view! { " "<a href=request.search("/sql", sql)>"run it"</a> }.into_any();
         }
         Condition::PromQl { expr, .. } => {
-            return Some(
-                view! { " "<a href=request.search("/metrics/explore", expr.text())>"in metrics"</a> }.into_any(),
-            );
+            return view! { " "<a href=request.search("/metrics/explore", expr.text())>"in metrics"</a> }.into_any();
         }
     };
     let path = if signal == Signal::Spans { "/traces" } else { "/logs" };
-    Some(view! { " "<a href=request.search(path, &query)>"show what matches"</a> }.into_any())
+    view! { " "<a href=request.search(path, &query)>"show what matches"</a> }.into_any()
 }
 
 /// The figure over time with the line it is compared with.

@@ -1,0 +1,188 @@
+//! Rule files: what is taken, and what is said of what is not.
+
+use mangru_alerts::rules::{Condition, Kind, read};
+
+/// A file as Prometheus' documentation and its users write it.
+const PROMETHEUS: &str = r#"
+groups:
+- name: example
+  interval: 30s
+  query_offset: 10s
+  limit: 100
+  labels:
+    team: myteam
+  rules:
+  - record: job:http_inprogress_requests:sum
+    expr: sum by (job) (http_inprogress_requests)
+  - alert: HighRequestLatency
+    expr: job:request_latency_seconds:mean5m{job="myjob"} > 0.5
+    for: 10m
+    keep_firing_for: 5m
+    labels:
+      severity: page
+      tier: 1
+    annotations:
+      summary: "High request latency on {{ $labels.instance }}"
+      description: >-
+        {{ $value | humanizeDuration }} is above 0.5s;
+        {{ with printf "up{job='%s'}" $labels.job | query }}{{ . | first | value }}{{ end }}
+"#;
+
+#[test]
+fn files_of_prometheus_are_taken_unchanged() {
+    let groups = read("example.yml", PROMETHEUS, 60_000).expect("fine");
+    let group = &groups[0];
+    assert_eq!((group.interval_ms, group.offset_ms, group.limit), (30_000, Some(10_000), 100));
+    let [record, alert] = group.rules.as_slice() else { panic!("two rules") };
+    assert_eq!((record.kind, alert.kind), (Kind::Record, Kind::Alert));
+    assert_eq!((alert.for_ms, alert.keep_firing_ms, alert.line), (600_000, 300_000, 11));
+    let labels: Vec<(&str, &str)> = alert.labels.iter().map(|(name, text)| (name.as_str(), text.text())).collect();
+    assert_eq!(labels, [("team", "myteam"), ("severity", "page"), ("tier", "1")]);
+}
+
+#[test]
+fn a_rule_keeps_its_identity_when_its_expression_changes() {
+    let id = |text: &str| read("example.yml", text, 60_000).expect("fine")[0].rules[1].id.clone();
+    assert_eq!(id(PROMETHEUS), id(&PROMETHEUS.replace("> 0.5", "> 0.7")));
+    assert_ne!(id(PROMETHEUS), id(&PROMETHEUS.replace("severity: page", "severity: ticket")));
+}
+
+#[test]
+fn rules_that_need_each_others_series_come_after_each_other() {
+    let text = "
+groups:
+- name: g
+  rules:
+  - {record: a, expr: x}
+  - {record: b, expr: y}
+  - {record: c, expr: a + b}
+  - {alert: D, expr: c > 1}
+  - {alert: E, expr: z > 1}
+  - {alert: F, expr: 'ALERTS{alertname=\"D\"}'}
+";
+    let groups = read("g.yml", text, 60_000).expect("fine");
+    assert_eq!(groups[0].levels, [0, 0, 1, 2, 0, 3]);
+}
+
+#[test]
+fn an_objective_becomes_an_alert_for_each_speed_of_burning() {
+    let text = "
+groups:
+- name: g
+  rules:
+  - slo: available
+    objective: 99.9%
+    traces: 'service:shop'
+  - slo: metrics
+    objective: 99%
+    window: 30d
+    errors: sum(rate(failed_total[$window]))
+    total: sum(rate(all_total[$window]))
+    labels: {severity: loud}
+";
+    let groups = read("g.yml", text, 60_000).expect("fine");
+    let rules = &groups[0].rules;
+    assert_eq!(rules.len(), 8);
+    let Condition::Burn { windows_ms, share, .. } = &rules[0].condition else { panic!("{:?}", rules[0].condition) };
+    assert_eq!((*windows_ms, *share), ((3_600_000, 300_000), 0.0144));
+    assert_eq!(
+        rules[4].condition.text(),
+        "((sum(rate(failed_total[1h]))) / (sum(rate(all_total[1h])))) > 0.144 and \
+         ((sum(rate(failed_total[5m]))) / (sum(rate(all_total[5m])))) > 0.144"
+    );
+    let severity =
+        |place: usize| rules[place].labels.iter().find(|(name, _)| name == "severity").map(|(_, text)| text.text());
+    assert_eq!((severity(0), severity(3), severity(4)), (Some("page"), Some("ticket"), Some("loud")));
+}
+
+#[test]
+fn everything_that_is_wrong_is_told_with_its_line_and_key() {
+    let text = "
+groups:
+- name: g
+  interval: soon
+  rules:
+  - alert: A
+    expr: 'sum(up'
+  - alert: B
+    expr: up[5m]
+    for: 5 minutes
+  - alert: C
+    logs: '(level:'
+    count: 'many'
+  - alert: D
+    traces: 'kind:server'
+    latency: 'p42 > 5s'
+  - alert: E
+    logs: 'x'
+    expr: up
+  - alert: F
+    logs: 'x'
+    each: true
+    window: 5m
+  - alert: G
+    sql: 'DELETE FROM logs'
+  - record: 'not a name'
+    expr: up
+    for: 5m
+  - alert: H
+    expr: up
+    labels: {'1x': a}
+    annotations: {summary: '{{ $labels.x'}
+  - expr: up
+  - alert: I
+    expr: up
+    window: 5m
+  - slo: J
+    traces: ''
+    objective: 110%
+  - alert: K
+    logs: 'x'
+    count: '> 1'
+    absent: true
+- name: g
+";
+    let faults = read("bad.yml", text, 60_000).expect_err("faults");
+    let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    for (place, wanted) in [
+        "bad.yml:4: interval: `soon` is not a duration",
+        "bad.yml:7: expr: could not parse expression",
+        "bad.yml:9: expr: the expression gives neither an instant vector nor a scalar",
+        "bad.yml:10: for: `5 minutes` is not a duration",
+        "bad.yml:12: logs: ",
+        "bad.yml:13: count: `many` is not a comparison",
+        "bad.yml:16: latency: `p42 > 5s` does not begin with p50",
+        "bad.yml:17: rules: a rule has one of `expr`, `logs`, `traces` and `sql`",
+        "bad.yml:22: each: `window` has no meaning beside `each`",
+        "bad.yml:25: sql: the statement is not a SELECT",
+        "bad.yml:26: record: invalid recording rule name",
+        "bad.yml:28: for: invalid field 'for' in recording rule",
+        "bad.yml:31: labels.1x: invalid label name: 1x",
+        "bad.yml:32: annotations.summary: template: ",
+        "bad.yml:33: rules: a rule has one of `record`, `alert` and `slo`",
+        "bad.yml:36: window: `window` has no meaning beside `expr`",
+        "bad.yml:39: objective: `110%` is not an objective",
+        "bad.yml:41: logs: a rule has one of a comparison, `absent` and `change`",
+        "bad.yml:44: name: groupname: \"g\" is repeated in the same file",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        assert!(told.iter().any(|told| told.starts_with(wanted)), "{place}: {wanted} is not in\n{}", told.join("\n"));
+    }
+    assert_eq!(told.len(), 19, "{}", told.join("\n"));
+}
+
+#[test]
+fn unknown_fields_and_broken_yaml_are_told_with_their_line() {
+    for (text, wanted) in [
+        ("groups:\n- name: g\n  rules:\n  - alert: A\n    exrp: up\n", "x.yml:5: exrp: unknown field `exrp`"),
+        ("groups:\n- name: g\n  intervall: 5m\n", "x.yml:3: intervall: unknown field `intervall`"),
+        ("groups: [\n", "x.yml:"),
+        ("groups:\n- rules: []\n", "x.yml:2: missing field `name`"),
+    ] {
+        let faults = read("x.yml", text, 60_000).expect_err(text);
+        assert!(faults[0].to_string().starts_with(wanted), "{text}: {}", faults[0]);
+    }
+    assert!(read("x.yml", "# nothing\n", 60_000).expect("fine").is_empty());
+}
