@@ -7,6 +7,7 @@ use mangru_query::{QueryService, QuerySettings, RowsRequest};
 use mangru_store::{Signal, Store, StoreConfig, TimeRange};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::file::metadata::KeyValue;
 use rows::{Log, logs};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -74,14 +75,19 @@ fn parts(folder: &Path) -> Vec<PathBuf> {
     entries.flat_map(|path| if path.is_dir() { parts(&path) } else { vec![path] }).collect()
 }
 
-/// Writes a part anew as another program would: its rows, and nothing of its index.
-fn strip(path: &Path) {
+/// Writes a part anew as another program would: its rows, and nothing of its index, or the description of one of an earlier version.
+fn strip(path: &Path, is_described: bool) {
     let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(path).expect("part")).expect("footer");
     let schema = Arc::clone(reader.schema());
     let stripped = path.with_extension("stripped");
     let mut writer = ArrowWriter::try_new(File::create(&stripped).expect("file"), schema, None).expect("writer");
     for batch in reader.build().expect("reader") {
         writer.write(&batch.expect("rows")).expect("written");
+    }
+    if is_described {
+        let description = r#"{"version":1,"offset":4,"length":8,"crc32c":0,"files":[]}"#;
+        let entry = KeyValue::new("mangru.index".to_owned(), description.to_owned());
+        writer.append_key_value_metadata(entry);
     }
     writer.close().expect("closed");
     std::fs::rename(stripped, path).expect("in its place");
@@ -107,14 +113,14 @@ async fn answers_are_the_same_without_indexes_and_with_new_ones() {
     }
     let files = parts(&folder.path().join("objects"));
     assert_eq!(files.len(), 2);
-    for path in &files {
-        strip(path);
+    for (path, is_described) in files.iter().zip([false, true]) {
+        strip(path, is_described);
     }
 
     let store = Store::open(config(folder.path())).await.expect("open");
-    let part = store.snapshot(Signal::Logs).parts[0].clone();
-    assert!(part.index().await.expect("part opens").is_none(), "the index is gone");
-    drop(part);
+    for part in store.snapshot(Signal::Logs).parts {
+        assert!(part.index().await.expect("part opens").is_none(), "the index is gone, or of another version");
+    }
     assert_eq!(answers(&store).await, expected, "without indexes");
     assert_eq!(store.reindex().await.expect("reindexed"), 2);
     for part in store.snapshot(Signal::Logs).parts {

@@ -242,13 +242,14 @@ impl Part {
         Ok(open)
     }
 
-    /// Opens the index; `None` when the part has none, so that it must be scanned.
+    /// Opens the index; `None` when the part has none, or one of another version, so that it must be scanned.
     pub async fn index(&self) -> Result<Option<Arc<PartIndex>>, StoreError> {
         let open = self.opened().await?;
         if let Some(index) = open.index.get() {
             return Ok(Some(Arc::clone(index)));
         }
-        let Some((bytes, embedded)) = open.index_bytes(&open.bytes, &self.record)? else { return Ok(None) };
+        let found = open.index_bytes(&open.bytes, &self.record)?;
+        let Some((bytes, embedded)) = found.filter(|(_, embedded)| embedded.is_current()) else { return Ok(None) };
         let (signal, path, embedded) = (self.record.signal, self.record.path.clone(), embedded.clone());
         let index = Arc::new(self.reading(move || PartIndex::open(signal, &path, &bytes, &embedded)).await??);
         Ok(Some(Arc::clone(open.index.get_or_init(|| index))))

@@ -1,10 +1,9 @@
 //! What a search would read, and what spares it the rest.
 
-use super::control::blocking;
+use super::plan::{self, PartPlan};
 use super::{Control, ScanRequest};
 use crate::QueryError;
-use crate::language::{self, Expr, IdLookups, Lookup};
-use mangru_store::{Part, Store};
+use mangru_store::Store;
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -49,7 +48,8 @@ pub(crate) async fn explain(
     let mut parts = Vec::new();
     for part in inside {
         control.check()?;
-        parts.push(explain_part(&part, request).await?);
+        let plan = plan::plan(part, &request.filter, request.range).await?;
+        parts.extend(plan.map(|plan| explained(&plan, request)));
     }
     Ok(Explained {
         hot_rows: snapshot.hot.iter().map(|batch| batch.num_rows() as u64).sum(),
@@ -59,40 +59,16 @@ pub(crate) async fn explain(
     })
 }
 
-async fn explain_part(part: &Arc<Part>, request: &ScanRequest) -> Result<PartExplained, QueryError> {
-    let rows = u64::from(part.rows());
-    let is_inside = request.range.covers(part.min_time(), part.max_time());
-    let after_time = if is_inside { rows } else { part.rows_in(request.range).await?.len() };
-    let (mut after_bloom_filters, mut after_index) = (None, None);
-    if !matches!(request.filter, Expr::All)
-        && let Some(index) = part.index().await?
-    {
-        let mut ids = IdLookups::new();
-        for (column, id) in request.filter.span_ids() {
-            let found = part.rows_that_may_hold(column, &id).await?;
-            after_bloom_filters = Some(after_bloom_filters.unwrap_or(0) + found.len());
-            ids.insert((column, id), found);
-        }
-        let (filter, signal, total) = (request.filter.clone(), part.signal(), part.rows());
-        let found = blocking(move || {
-            let lookup = Lookup { signal, index: &index, ids: &ids, total };
-            Ok(language::candidates(&filter, &lookup)?)
-        })
-        .await?;
-        after_index = found.map(|found| found.rows.len());
-    }
-    let plan = super::plan::plan(Arc::clone(part), &request.filter, request.range).await?;
-    let to_read = plan.as_ref().map_or(0, super::PartPlan::len);
-    let is_exact = plan.is_none_or(|plan| plan.is_exact());
-    let columns = if is_exact { Vec::new() } else { request.filter.columns(request.signal) };
-    Ok(PartExplained {
-        path: part.path().to_owned(),
-        rows,
-        after_time,
-        after_bloom_filters,
-        after_index,
-        to_read,
-        is_exact,
+fn explained(plan: &PartPlan, request: &ScanRequest) -> PartExplained {
+    let columns = if plan.is_exact() { Vec::new() } else { request.filter.columns(request.signal) };
+    PartExplained {
+        path: plan.part.path().to_owned(),
+        rows: u64::from(plan.part.rows()),
+        after_time: plan.steps.time,
+        after_bloom_filters: plan.steps.bloom_filters,
+        after_index: plan.steps.index,
+        to_read: plan.len(),
+        is_exact: plan.is_exact(),
         columns: columns.into_iter().map(str::to_owned).collect(),
-    })
+    }
 }

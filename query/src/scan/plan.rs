@@ -20,6 +20,18 @@ pub(crate) struct PartPlan {
     pub(crate) filter_is_done: bool,
     /// Whether every such row lies in the time range for sure.
     pub(super) range_is_done: bool,
+    pub(super) steps: Steps,
+}
+
+/// How many rows of a part each step of planning leaves by itself.
+#[derive(Clone, Copy)]
+pub(super) struct Steps {
+    /// The statistics of its pages, of the time range.
+    pub(super) time: u64,
+    /// The bloom filters of its pages, of the ids that are searched for; none when no id is.
+    pub(super) bloom_filters: Option<u64>,
+    /// Its index; none when that cannot say.
+    pub(super) index: Option<u64>,
 }
 
 impl PartPlan {
@@ -60,11 +72,15 @@ pub(super) async fn plan(part: Arc<Part>, filter: &Expr, range: TimeRange) -> Re
     }
     let range_is_done = range.covers(part.min_time(), part.max_time());
     let mut rows = if range_is_done { None } else { Some(part.rows_in(range).await?) };
+    let time = rows.as_ref().map_or_else(|| u64::from(part.rows()), RoaringBitmap::len);
+    let mut steps = Steps { time, bloom_filters: None, index: None };
     let mut filter_is_done = matches!(filter, Expr::All);
     if !filter_is_done && let Some(index) = part.index().await? {
         let mut ids = IdLookups::new();
         for (column, id) in filter.span_ids() {
-            ids.insert((column, id), part.rows_that_may_hold(column, &id).await?);
+            let found = part.rows_that_may_hold(column, &id).await?;
+            *steps.bloom_filters.get_or_insert(0) += found.len();
+            ids.insert((column, id), found);
         }
         let (filter, signal, total) = (filter.clone(), part.signal(), part.rows());
         let found = blocking(move || {
@@ -73,6 +89,7 @@ pub(super) async fn plan(part: Arc<Part>, filter: &Expr, range: TimeRange) -> Re
         })
         .await?;
         if let Some(found) = found {
+            steps.index = Some(found.rows.len());
             filter_is_done = found.exact;
             rows = Some(match rows {
                 Some(rows) => rows & found.rows,
@@ -80,7 +97,7 @@ pub(super) async fn plan(part: Arc<Part>, filter: &Expr, range: TimeRange) -> Re
             });
         }
     }
-    Ok(Some(PartPlan { part, rows, filter_is_done, range_is_done }))
+    Ok(Some(PartPlan { part, rows, filter_is_done, range_is_done, steps }))
 }
 
 /// Which rows of a batch are in the range and match; the batch holds `time` and the filter's columns.
