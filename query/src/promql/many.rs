@@ -12,6 +12,7 @@ use promql_parser::label::{MatchOp, Matcher};
 use promql_parser::parser::token::{T_EQLC, T_GTE, T_GTR, T_LSS, T_LTE, T_NEQ};
 use promql_parser::parser::value::ValueType;
 use promql_parser::parser::{Expr, VectorSelector};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -200,8 +201,8 @@ impl QueryService {
         let mut wanted: BTreeMap<Slice, Vec<Matcher>> = BTreeMap::new();
         for (key, (selector, from, to)) in needed.iter().filter_map(|one| one.as_ref().ok()).flatten() {
             let slice = (key.clone(), *from, *to);
-            if !wanted.contains_key(&slice) {
-                wanted.insert(slice, eval::matchers(selector)?);
+            if let Entry::Vacant(place) = wanted.entry(slice) {
+                place.insert(eval::matchers(selector)?);
             }
         }
         // What lies far apart is not read as one range.
