@@ -35,7 +35,7 @@ fn files_of_prometheus_are_taken_unchanged() {
     assert_eq!((group.interval_ms, group.offset_ms, group.limit), (30_000, Some(10_000), 100));
     let [record, alert] = group.rules.as_slice() else { panic!("two rules") };
     assert_eq!((record.kind, alert.kind), (Kind::Record, Kind::Alert));
-    assert_eq!((alert.for_ms, alert.keep_firing_ms, alert.line), (600_000, 300_000, 11));
+    assert_eq!((alert.for_ms, alert.keep_firing_ms, alert.line), (600_000, 300_000, 12));
     let labels: Vec<(&str, &str)> = alert.labels.iter().map(|(name, text)| (name.as_str(), text.text())).collect();
     assert_eq!(labels, [("team", "myteam"), ("severity", "page"), ("tier", "1")]);
 }
