@@ -7,6 +7,7 @@ mod config;
 mod demo;
 mod health;
 mod http;
+mod itself;
 mod repair;
 mod stages;
 

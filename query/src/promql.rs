@@ -25,8 +25,10 @@ use crate::{Coverage, QueryError, QueryService};
 use eval::{Evaluation, invalid, unwrapped};
 use hashbrown::HashMap;
 pub(crate) use labels::Labels;
+pub(crate) use names::metric as metric_name;
 use promql_parser::label::Matcher;
 use promql_parser::parser::{self, Expr};
+pub(crate) use select::kind;
 use series::{Grid, Value, is_absent};
 use std::time::Instant;
 

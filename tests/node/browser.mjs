@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
 import path from "node:path";
+import * as explore from "./browser/explore.mjs";
 import * as handOvers from "./browser/hand_overs.mjs";
 import { alive, audit, browse } from "./browser/session.mjs";
 
@@ -18,9 +19,18 @@ const screens = {
   trace: `/traces/${traceId}`,
   span: `/traces/${traceId}?span=00f067aa0ba902b2`,
   story: `/story/${traceId}`,
+  patterns: "/logs?view=patterns",
   metrics: "/metrics/explore",
+  "metrics-query": "/metrics/explore?q=queue_depth_ratio&q=" + encodeURIComponent("rate(x["),
+  dashboards: "/dashboards",
+  dashboard: "/dashboards/service",
+  "dashboard-edit": "/dashboards/edit?name=service",
+  "dashboard-import": "/dashboards/import",
   sql: "/sql",
+  "sql-chart": "/sql?view=chart&q=" + encodeURIComponent("SELECT service_name, count(*) AS n FROM logs GROUP BY 1"),
   status: "/status",
+  fields: "/status/fields",
+  gallery: "/_gallery",
 };
 
 const violations = [];
@@ -49,7 +59,7 @@ await browse(base, {}, async (page) => {
 console.log(`looked at ${Object.keys(screens).length + 1} screens in two themes`);
 
 await browse(base, { timezoneId: "Asia/Seoul" }, async (page) => {
-  for (const [name, walk] of Object.entries(handOvers)) {
+  for (const [name, walk] of Object.entries({ ...handOvers, ...explore })) {
     try {
       await walk(page, { base, shots, traceId, otlp });
     } catch (error) {

@@ -2,8 +2,15 @@
 /**
  * @param {HTMLElement} el
  */
-export function HistogramZoom_17855039953582039405(el) {
-wasm.HistogramZoom_17855039953582039405(el);
+export function Assist_2347676511186483468(el) {
+wasm.Assist_2347676511186483468(el);
+}
+
+/**
+ * @param {HTMLElement} el
+ */
+export function HistogramZoom_11898589435609125882(el) {
+wasm.HistogramZoom_11898589435609125882(el);
 }
 
 export class IntoUnderlyingByteSource {
@@ -127,8 +134,15 @@ wasm.LiveTail_15941206434582635088(el);
 /**
  * @param {HTMLElement} el
  */
-export function PageKeys_13678919004746455387(el) {
-wasm.PageKeys_13678919004746455387(el);
+export function PageKeys_8032677972384770730(el) {
+wasm.PageKeys_8032677972384770730(el);
+}
+
+/**
+ * @param {HTMLElement} el
+ */
+export function PlotHover_8320018309464012844(el) {
+wasm.PlotHover_8320018309464012844(el);
 }
 
 /**
@@ -204,9 +218,17 @@ __wbg_altKey_423da1d67b588078: function(arg0) {
 const ret = arg0.altKey;
 return ret;
 },
+__wbg_altKey_f158b37d4bccf5ff: function(arg0) {
+const ret = arg0.altKey;
+return ret;
+},
 __wbg_blur_c2856e0bcfec2cc0: function() { return handleError(function (arg0) {
 arg0.blur();
 }, arguments); },
+__wbg_bottom_fd840749aac1de6e: function(arg0) {
+const ret = arg0.bottom;
+return ret;
+},
 __wbg_buffer_aca05a93c046db1a: function(arg0) {
 const ret = arg0.buffer;
 return ret;
@@ -246,6 +268,10 @@ __wbg_clientX_7207eed549b03753: function(arg0) {
 const ret = arg0.clientX;
 return ret;
 },
+__wbg_clientY_3371139730cd6f74: function(arg0) {
+const ret = arg0.clientY;
+return ret;
+},
 __wbg_clipboard_047ad3d952a13066: function(arg0) {
 const ret = arg0.clipboard;
 return ret;
@@ -272,6 +298,10 @@ __wbg_composedPath_99300fc960717ac7: function(arg0) {
 const ret = arg0.composedPath();
 return ret;
 },
+__wbg_contains_743aa7c94499c269: function(arg0, arg1) {
+const ret = arg0.contains(arg1);
+return ret;
+},
 __wbg_content_6fed93ca1fd29f06: function(arg0) {
 const ret = arg0.content;
 return ret;
@@ -290,6 +320,10 @@ return ret;
 }, arguments); },
 __wbg_createTextNode_2b48c3fc75dfcc67: function(arg0, arg1, arg2) {
 const ret = arg0.createTextNode(getStringFromWasm0(arg1, arg2));
+return ret;
+},
+__wbg_ctrlKey_97b77227d0599549: function(arg0) {
+const ret = arg0.ctrlKey;
 return ret;
 },
 __wbg_ctrlKey_b7978e4cf78dc62b: function(arg0) {
@@ -316,9 +350,17 @@ __wbg_document_3b5c3071b43e97ee: function(arg0) {
 const ret = arg0.document;
 return isLikeNone(ret) ? 0 : addToExternrefTable0(ret);
 },
+__wbg_encodeURIComponent_e0d7769acee2dcb5: function(arg0, arg1) {
+const ret = encodeURIComponent(getStringFromWasm0(arg0, arg1));
+return ret;
+},
 __wbg_enqueue_c11626eae1c54509: function() { return handleError(function (arg0, arg1) {
 arg0.enqueue(arg1);
 }, arguments); },
+__wbg_fetch_c30fc2ed77d76a76: function(arg0, arg1, arg2) {
+const ret = arg0.fetch(getStringFromWasm0(arg1, arg2));
+return ret;
+},
 __wbg_firstChild_8ba00f6fe3423297: function(arg0) {
 const ret = arg0.firstChild;
 return isLikeNone(ret) ? 0 : addToExternrefTable0(ret);
@@ -450,6 +492,56 @@ result = false;
 const ret = result;
 return ret;
 },
+__wbg_instanceof_HtmlFormElement_d3b1a9ebc7f1a9d3: function(arg0) {
+let result;
+try {
+result = arg0 instanceof HTMLFormElement;
+} catch (_) {
+result = false;
+}
+const ret = result;
+return ret;
+},
+__wbg_instanceof_HtmlInputElement_28751c98d77a5a65: function(arg0) {
+let result;
+try {
+result = arg0 instanceof HTMLInputElement;
+} catch (_) {
+result = false;
+}
+const ret = result;
+return ret;
+},
+__wbg_instanceof_HtmlTextAreaElement_37c6efee878106d5: function(arg0) {
+let result;
+try {
+result = arg0 instanceof HTMLTextAreaElement;
+} catch (_) {
+result = false;
+}
+const ret = result;
+return ret;
+},
+__wbg_instanceof_Node_01bbf5179851b46b: function(arg0) {
+let result;
+try {
+result = arg0 instanceof Node;
+} catch (_) {
+result = false;
+}
+const ret = result;
+return ret;
+},
+__wbg_instanceof_Response_5b0b4f7f1daeae51: function(arg0) {
+let result;
+try {
+result = arg0 instanceof Response;
+} catch (_) {
+result = false;
+}
+const ret = result;
+return ret;
+},
 __wbg_instanceof_ShadowRoot_cd78159e03fed884: function(arg0) {
 let result;
 try {
@@ -523,6 +615,10 @@ __wbg_metaKey_33c588e07fd74724: function(arg0) {
 const ret = arg0.metaKey;
 return ret;
 },
+__wbg_metaKey_34b378e7ba352fd6: function(arg0) {
+const ret = arg0.metaKey;
+return ret;
+},
 __wbg_navigator_c17f443a6fe5d38d: function(arg0) {
 const ret = arg0.navigator;
 return ret;
@@ -584,6 +680,10 @@ __wbg_querySelectorAll_6c1bd81d448fb480: function() { return handleError(functio
 const ret = arg0.querySelectorAll(getStringFromWasm0(arg1, arg2));
 return ret;
 }, arguments); },
+__wbg_querySelector_1555c239948f2bf0: function() { return handleError(function (arg0, arg1, arg2) {
+const ret = arg0.querySelector(getStringFromWasm0(arg1, arg2));
+return isLikeNone(ret) ? 0 : addToExternrefTable0(ret);
+}, arguments); },
 __wbg_querySelector_72201b7c62dc196b: function() { return handleError(function (arg0, arg1, arg2) {
 const ret = arg0.querySelector(getStringFromWasm0(arg1, arg2));
 return isLikeNone(ret) ? 0 : addToExternrefTable0(ret);
@@ -594,6 +694,10 @@ return ret;
 },
 __wbg_queueMicrotask_4a1a4d8dd332373b: function(arg0) {
 queueMicrotask(arg0);
+},
+__wbg_relatedTarget_ad92f7baccf4721a: function(arg0) {
+const ret = arg0.relatedTarget;
+return isLikeNone(ret) ? 0 : addToExternrefTable0(ret);
 },
 __wbg_removeAttribute_735f25a801a701e1: function() { return handleError(function (arg0, arg1, arg2) {
 arg0.removeAttribute(getStringFromWasm0(arg1, arg2));
@@ -610,6 +714,9 @@ arg0.remove();
 __wbg_remove_b28d816f9e896ff9: function(arg0) {
 arg0.remove();
 },
+__wbg_requestSubmit_8e2b4c874a733028: function() { return handleError(function (arg0) {
+arg0.requestSubmit();
+}, arguments); },
 __wbg_resolve_dbf78ab4942478b0: function(arg0) {
 const ret = Promise.resolve(arg0);
 return ret;
@@ -617,15 +724,37 @@ return ret;
 __wbg_respond_d97c023ee981d1f5: function() { return handleError(function (arg0, arg1) {
 arg0.respond(arg1 >>> 0);
 }, arguments); },
+__wbg_right_87f14139bda7986d: function(arg0) {
+const ret = arg0.right;
+return ret;
+},
 __wbg_scrollTop_960220fc942d86fa: function(arg0) {
 const ret = arg0.scrollTop;
 return ret;
 },
+__wbg_selectionStart_ad171e38a65c192d: function() { return handleError(function (arg0) {
+const ret = arg0.selectionStart;
+return isLikeNone(ret) ? Number.MAX_SAFE_INTEGER : (ret) >>> 0;
+}, arguments); },
+__wbg_selectionStart_e1929323816eb3da: function() { return handleError(function (arg0) {
+const ret = arg0.selectionStart;
+return isLikeNone(ret) ? Number.MAX_SAFE_INTEGER : (ret) >>> 0;
+}, arguments); },
 __wbg_setAttribute_f75317b2b5cabfb4: function() { return handleError(function (arg0, arg1, arg2, arg3, arg4) {
 arg0.setAttribute(getStringFromWasm0(arg1, arg2), getStringFromWasm0(arg3, arg4));
 }, arguments); },
 __wbg_setInterval_1da2f113c48389af: function() { return handleError(function (arg0, arg1, arg2) {
 const ret = arg0.setInterval(arg1, arg2);
+return ret;
+}, arguments); },
+__wbg_setSelectionRange_91701b04a0d05454: function() { return handleError(function (arg0, arg1, arg2) {
+arg0.setSelectionRange(arg1 >>> 0, arg2 >>> 0);
+}, arguments); },
+__wbg_setSelectionRange_b8e9440b4c74a17b: function() { return handleError(function (arg0, arg1, arg2) {
+arg0.setSelectionRange(arg1 >>> 0, arg2 >>> 0);
+}, arguments); },
+__wbg_setTimeout_9ef22b48643bd7de: function() { return handleError(function (arg0, arg1, arg2) {
+const ret = arg0.setTimeout(arg1, arg2);
 return ret;
 }, arguments); },
 __wbg_set_2793479888329cb6: function() { return handleError(function (arg0, arg1, arg2) {
@@ -655,6 +784,16 @@ arg0.scrollTop = arg1;
 },
 __wbg_set_textContent_0177b2a6d9293c2c: function(arg0, arg1, arg2) {
 arg0.textContent = arg1 === 0 ? undefined : getStringFromWasm0(arg1, arg2);
+},
+__wbg_set_value_651c5a714f0a7b56: function(arg0, arg1, arg2) {
+arg0.value = getStringFromWasm0(arg1, arg2);
+},
+__wbg_set_value_cb7e77c93a95e491: function(arg0, arg1, arg2) {
+arg0.value = getStringFromWasm0(arg1, arg2);
+},
+__wbg_shiftKey_a6ce93ef743d5834: function(arg0) {
+const ret = arg0.shiftKey;
+return ret;
 },
 __wbg_showModal_03450d22087f2f44: function() { return handleError(function (arg0) {
 arg0.showModal();
@@ -687,6 +826,9 @@ __wbg_static_accessor___SERIALIZED_ERRORS_8c0ce895061021eb: function() {
 const ret = __SERIALIZED_ERRORS;
 return ret;
 },
+__wbg_stopPropagation_e4181c041abda4c3: function(arg0) {
+arg0.stopPropagation();
+},
 __wbg_tagName_775bb05619a5c52f: function(arg0, arg1) {
 const ret = arg1.tagName;
 const ptr1 = passStringToWasm0(ret, wasm.__wbindgen_malloc, wasm.__wbindgen_realloc);
@@ -698,11 +840,37 @@ __wbg_target_e5cd9c7aa87dd8df: function(arg0) {
 const ret = arg0.target;
 return isLikeNone(ret) ? 0 : addToExternrefTable0(ret);
 },
+__wbg_textContent_240d7f8264a6246e: function(arg0, arg1) {
+const ret = arg1.textContent;
+var ptr1 = isLikeNone(ret) ? 0 : passStringToWasm0(ret, wasm.__wbindgen_malloc, wasm.__wbindgen_realloc);
+var len1 = WASM_VECTOR_LEN;
+getDataViewMemory0().setInt32((arg0 >>> 0) + 4 * 1, len1, true);
+getDataViewMemory0().setInt32((arg0 >>> 0) + 4 * 0, ptr1, true);
+},
+__wbg_text_5240eb2c41de8292: function() { return handleError(function (arg0) {
+const ret = arg0.text();
+return ret;
+}, arguments); },
+__wbg_then_656f253a5dd7d8ea: function(arg0, arg1, arg2) {
+const ret = arg0.then(arg1, arg2);
+return ret;
+},
 __wbg_then_e3f7f2d365708be8: function(arg0, arg1) {
 const ret = arg0.then(arg1);
 return ret;
 },
+__wbg_top_2d45cda4e060d8bf: function(arg0) {
+const ret = arg0.top;
+return ret;
+},
 __wbg_value_df0a0e29a4d182fe: function(arg0, arg1) {
+const ret = arg1.value;
+const ptr1 = passStringToWasm0(ret, wasm.__wbindgen_malloc, wasm.__wbindgen_realloc);
+const len1 = WASM_VECTOR_LEN;
+getDataViewMemory0().setInt32((arg0 >>> 0) + 4 * 1, len1, true);
+getDataViewMemory0().setInt32((arg0 >>> 0) + 4 * 0, ptr1, true);
+},
+__wbg_value_f61036dc298faa36: function(arg0, arg1) {
 const ret = arg1.value;
 const ptr1 = passStringToWasm0(ret, wasm.__wbindgen_malloc, wasm.__wbindgen_realloc);
 const len1 = WASM_VECTOR_LEN;
@@ -722,51 +890,61 @@ const ret = arg0.writeText(getStringFromWasm0(arg1, arg2));
 return ret;
 },
 __wbindgen_generic_0000000000000001: function(arg0, arg1) {
-// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [Externref], shim_idx: 535, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [Externref], shim_idx: 701, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
 const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___wasm_bindgen_4ce9bc3e3a6b8b3e___JsValue______true_);
 return ret;
 },
 __wbindgen_generic_0000000000000002: function(arg0, arg1) {
-// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [Externref], shim_idx: 602, ret: Result(Unit), inner_ret: Some(Result(Unit)) }, mutable: true }) -> Externref`.
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [Externref], shim_idx: 762, ret: Result(Unit), inner_ret: Some(Result(Unit)) }, mutable: true }) -> Externref`.
 const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___wasm_bindgen_4ce9bc3e3a6b8b3e___JsValue__core_e86eb2b61472f55c___result__Result_____wasm_bindgen_4ce9bc3e3a6b8b3e___JsError___true_);
 return ret;
 },
 __wbindgen_generic_0000000000000003: function(arg0, arg1) {
-// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("Event")], shim_idx: 508, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("Event")], shim_idx: 673, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
 const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_ec72c06f43b7d9c0___features__gen_CloseEvent__CloseEvent______true_);
 return ret;
 },
 __wbindgen_generic_0000000000000004: function(arg0, arg1) {
-// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("Event")], shim_idx: 535, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
-const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___wasm_bindgen_4ce9bc3e3a6b8b3e___JsValue______true__19);
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("Event")], shim_idx: 701, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___wasm_bindgen_4ce9bc3e3a6b8b3e___JsValue______true__21);
 return ret;
 },
 __wbindgen_generic_0000000000000005: function(arg0, arg1) {
-// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("KeyboardEvent")], shim_idx: 76, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
-const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_ec72c06f43b7d9c0___features__gen_KeyboardEvent__KeyboardEvent______true_);
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("KeyboardEvent")], shim_idx: 80, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_ec72c06f43b7d9c0___features__gen_MouseEvent__MouseEvent______true_);
 return ret;
 },
 __wbindgen_generic_0000000000000006: function(arg0, arg1) {
-// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("MessageEvent")], shim_idx: 508, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
-const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_ec72c06f43b7d9c0___features__gen_CloseEvent__CloseEvent______true__21);
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("MessageEvent")], shim_idx: 673, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_ec72c06f43b7d9c0___features__gen_CloseEvent__CloseEvent______true__23);
 return ret;
 },
 __wbindgen_generic_0000000000000007: function(arg0, arg1) {
-// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [], shim_idx: 528, ret: Unit, inner_ret: Some(Unit) }, mutable: false }) -> Externref`.
-const ret = makeClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke_______true_);
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("MouseEvent")], shim_idx: 80, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_ec72c06f43b7d9c0___features__gen_MouseEvent__MouseEvent______true__24);
 return ret;
 },
 __wbindgen_generic_0000000000000008: function(arg0, arg1) {
-// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [], shim_idx: 534, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
-const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke_______true__1_);
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [], shim_idx: 672, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke_______true_);
 return ret;
 },
-__wbindgen_generic_0000000000000009: function(arg0) {
+__wbindgen_generic_0000000000000009: function(arg0, arg1) {
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [], shim_idx: 693, ret: Unit, inner_ret: Some(Unit) }, mutable: false }) -> Externref`.
+const ret = makeClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke_______true__1_);
+return ret;
+},
+__wbindgen_generic_000000000000000a: function(arg0, arg1) {
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [], shim_idx: 700, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke_______true__2_);
+return ret;
+},
+__wbindgen_generic_000000000000000b: function(arg0) {
 // Cast intrinsic for `F64 -> Externref`.
 const ret = arg0;
 return ret;
 },
-__wbindgen_generic_000000000000000a: function(arg0, arg1) {
+__wbindgen_generic_000000000000000c: function(arg0, arg1) {
 // Cast intrinsic for `Ref(String) -> Externref`.
 const ret = getStringFromWasm0(arg0, arg1);
 return ret;
@@ -794,6 +972,10 @@ function wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke_______true
 wasm.wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke_______true__1_(arg0, arg1);
 }
 
+function wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke_______true__2_(arg0, arg1) {
+wasm.wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke_______true__2_(arg0, arg1);
+}
+
 function wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___wasm_bindgen_4ce9bc3e3a6b8b3e___JsValue______true_(arg0, arg1, arg2) {
 wasm.wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___wasm_bindgen_4ce9bc3e3a6b8b3e___JsValue______true_(arg0, arg1, arg2);
 }
@@ -802,16 +984,20 @@ function wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_
 wasm.wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_ec72c06f43b7d9c0___features__gen_CloseEvent__CloseEvent______true_(arg0, arg1, arg2);
 }
 
-function wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___wasm_bindgen_4ce9bc3e3a6b8b3e___JsValue______true__19(arg0, arg1, arg2) {
-wasm.wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___wasm_bindgen_4ce9bc3e3a6b8b3e___JsValue______true__19(arg0, arg1, arg2);
+function wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___wasm_bindgen_4ce9bc3e3a6b8b3e___JsValue______true__21(arg0, arg1, arg2) {
+wasm.wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___wasm_bindgen_4ce9bc3e3a6b8b3e___JsValue______true__21(arg0, arg1, arg2);
 }
 
-function wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_ec72c06f43b7d9c0___features__gen_KeyboardEvent__KeyboardEvent______true_(arg0, arg1, arg2) {
-wasm.wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_ec72c06f43b7d9c0___features__gen_KeyboardEvent__KeyboardEvent______true_(arg0, arg1, arg2);
+function wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_ec72c06f43b7d9c0___features__gen_MouseEvent__MouseEvent______true_(arg0, arg1, arg2) {
+wasm.wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_ec72c06f43b7d9c0___features__gen_MouseEvent__MouseEvent______true_(arg0, arg1, arg2);
 }
 
-function wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_ec72c06f43b7d9c0___features__gen_CloseEvent__CloseEvent______true__21(arg0, arg1, arg2) {
-wasm.wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_ec72c06f43b7d9c0___features__gen_CloseEvent__CloseEvent______true__21(arg0, arg1, arg2);
+function wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_ec72c06f43b7d9c0___features__gen_CloseEvent__CloseEvent______true__23(arg0, arg1, arg2) {
+wasm.wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_ec72c06f43b7d9c0___features__gen_CloseEvent__CloseEvent______true__23(arg0, arg1, arg2);
+}
+
+function wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_ec72c06f43b7d9c0___features__gen_MouseEvent__MouseEvent______true__24(arg0, arg1, arg2) {
+wasm.wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_ec72c06f43b7d9c0___features__gen_MouseEvent__MouseEvent______true__24(arg0, arg1, arg2);
 }
 
 function wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___wasm_bindgen_4ce9bc3e3a6b8b3e___JsValue__core_e86eb2b61472f55c___result__Result_____wasm_bindgen_4ce9bc3e3a6b8b3e___JsError___true_(arg0, arg1, arg2) {

@@ -2,7 +2,9 @@
 //! data table lies behind a disclosure.
 
 mod axis;
+pub(crate) mod heat;
 pub(crate) mod histogram;
-pub(crate) mod lines;
+pub(crate) mod plot;
 pub(crate) mod scatter;
 pub(crate) mod sparkline;
+pub(crate) mod ticks;

@@ -14,6 +14,10 @@ pub(crate) enum Show {
     Clock,
     /// `11-20 22:41`
     Minute,
+    /// `22:41`
+    HourMinute,
+    /// `11-20`
+    Day,
 }
 
 impl Show {
@@ -23,16 +27,20 @@ impl Show {
             Self::Row => "%m-%d %H:%M:%S%.3f",
             Self::Clock => "%H:%M:%S",
             Self::Minute => "%m-%d %H:%M",
+            Self::HourMinute => "%H:%M",
+            Self::Day => "%m-%d",
         }
     }
 
     /// The name by which the browser's half knows the form.
-    const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Full => "full",
             Self::Row => "row",
             Self::Clock => "clock",
             Self::Minute => "minute",
+            Self::HourMinute => "hm",
+            Self::Day => "day",
         }
     }
 }

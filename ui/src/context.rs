@@ -1,5 +1,6 @@
 //! What the pages are made from.
 
+use crate::config_files::ConfigFiles;
 use mangru_query::QueryService;
 use std::sync::Arc;
 
@@ -14,6 +15,8 @@ pub struct UiContext {
     pub endpoints: Endpoints,
     /// The config in force, secrets masked.
     pub config_text: String,
+    /// Dashboards and saved searches of the config folder.
+    pub config_files: ConfigFiles,
     /// The version of the binary.
     pub version: &'static str,
 }

@@ -1,6 +1,8 @@
 //! The screens. Each file holds one: what it shows (a plain struct), how it looks, and the handler that asks the query
 //! service for it.
 
+pub(crate) mod dashboards;
+pub(crate) mod gallery;
 pub(crate) mod logs;
 pub(crate) mod metrics;
 pub(crate) mod overview;
@@ -35,12 +37,16 @@ pub(crate) fn not_found(what: &str) -> Screen {
 /// A page on which every kind of island stands once; the tests look there for the bundle's names.
 #[cfg(test)]
 pub(crate) fn specimen() -> Screen {
+    use crate::islands::assist::Assist;
     use crate::islands::histogram::HistogramZoom;
+    use crate::islands::plot::PlotHover;
     use crate::islands::tail::LiveTail;
     use crate::islands::waterfall::TraceWaterfall;
     let content = view! {
         <HistogramZoom start_ns=0 step_ns=1 buckets=1 labels=Vec::new() counts=Vec::new() base=String::new()>"bars"</HistogramZoom>
         <LiveTail stream=String::new() />
+        <Assist address=String::new() id=String::new()>"box"</Assist>
+        <PlotHover start_ns=0 end_ns=1 unit=crate::unit::Unit::None labels=Vec::new() classes=Vec::new() offsets=Vec::new() values=Vec::new() base=String::new()>"plot"</PlotHover>
         <TraceWaterfall rows=Vec::new() names=Vec::new() services=Vec::new() total_ns=1 base=String::new() selected=String::new()>"rows"</TraceWaterfall>
     }
     .into_any();

@@ -51,6 +51,7 @@ impl Served {
                 http: "127.0.0.1:14319".to_owned(),
             },
             config_text: "data_dir: ./somewhere\n".to_owned(),
+            config_files: mangru_ui::ConfigFiles::new(&folder.path().join("config")),
             version: "0.1.0",
         };
         let router = mangru_ui::router(context).merge(mangru_query::router(query));
@@ -173,7 +174,10 @@ async fn every_screen_shows_what_is_stored() {
     let story = served.page(&format!("/story/{TRACE_HEX}")).await;
     assert!(story.contains("step 3") && story.contains("number2 "), "spans and logs on one time line");
     let metrics = served.page("/metrics/explore?name=queue.depth").await;
-    assert!(metrics.contains("20 of 20 points") || metrics.contains("20 points of 1 series"), "the points of a metric");
+    assert!(
+        metrics.contains(">queue_depth</textarea>") && metrics.contains("1 series, a value every"),
+        "a metric by its name"
+    );
     let sql = served.page("/sql?q=SELECT+count(*)+AS+n+FROM+logs").await;
     assert!(sql.contains(">250</td>"), "SQL counts what is hot and what is sealed");
     let status = served.page("/status").await;

@@ -2,10 +2,13 @@
 //!
 //! With `MANGRU_UI_SAMPLES=FOLDER` the pages are also written there, to be looked at in a browser.
 
+mod explore;
+
 use super::{logs, metrics, overview, sql, status, story, trace, traces};
 use crate::context::Endpoints;
 use crate::request::PageRequest;
 use crate::shell::{Screen, render};
+use explore::{around, dashboard_screen, metrics_screen, patterns, saved};
 use mangru_query::{
     CountSeries, Counts, Coverage, ErrorCode, Field, FieldValue, LogRow, Page, PreviousWindow, QueryError,
     ServiceShare, ServiceSummary, SpanRow, SqlColumn, SqlResult, Story, StoryEntry, StoryItem, Trace, TraceSummary,
@@ -221,8 +224,13 @@ fn logs_screen(request: &PageRequest) -> Screen {
         open: request
             .params
             .get("row")
-            .map(|_| logs::OpenRow { row: Some(rows[6].clone()), surrounding: rows[3..10].to_vec() }),
-        rows: Ok(Page { rows, coverage: coverage(48_211), cursor: Some("next page".to_owned()) }),
+            .map(|_| logs::OpenRow { row: Some(rows[6].clone()), around: Some(Ok(around(&rows))) }),
+        found: if request.params.get("view") == Some("patterns") {
+            logs::Found::Patterns(Ok(patterns()))
+        } else {
+            logs::Found::Rows(Ok(Page { rows, coverage: coverage(48_211), cursor: Some("next page".to_owned()) }))
+        },
+        saved: saved(),
         counts: Some(Ok(counts(&["info", "debug", "13", "ERROR"]))),
         facets: vec![
             facet("service.name", vec![value("frontend", 20_000), value("checkout", 9_211), value(HOSTILE, 7)]),
@@ -281,69 +289,7 @@ fn table(columns: &[&str], rows: Vec<Vec<Value>>) -> SqlResult {
     SqlResult { columns, coverage: coverage(rows.len() as u64), rows }
 }
 
-fn metrics_screen(request: &PageRequest) -> Screen {
-    let names = table(
-        &["metric_name", "metric_type", "metric_unit", "metric_description", "points", "series", "newest"],
-        vec![
-            vec![
-                json!("http.server.request.duration"),
-                json!("histogram"),
-                json!("s"),
-                json!("Duration of requests"),
-                json!(2_300),
-                json!(12),
-                json!("2025-11-20T22:33:20.000000000Z"),
-            ],
-            vec![
-                json!("queue.depth"),
-                json!("gauge"),
-                json!("{message}"),
-                json!(HOSTILE),
-                json!(300),
-                json!(2),
-                json!("2025-11-20T22:33:20.000000000Z"),
-            ],
-        ],
-    );
-    let point = |n: i64, series: i64| {
-        let time = crate::clock::rfc3339(NOW - n * 10 * SECOND);
-        let attributes = format!("{{\"queue\":\"q{series}\",\"x\":\"<b>\"}}");
-        vec![
-            json!(time),
-            json!(series),
-            json!("shipping"),
-            json!(attributes),
-            json!("gauge"),
-            json!("{message}"),
-            Value::Null,
-            Value::Null,
-            json!((n * 7 + series * 5) % 23),
-            Value::Null,
-            Value::Null,
-            Value::Null,
-        ]
-    };
-    let points = table(
-        &[
-            "time",
-            "series_id",
-            "service_name",
-            "attributes",
-            "metric_type",
-            "metric_unit",
-            "aggregation_temporality",
-            "is_monotonic",
-            "value_int",
-            "value_double",
-            "count",
-            "sum",
-        ],
-        (0..80).flat_map(|n| [point(n, 1), point(n, 2)]).collect(),
-    );
-    metrics::screen(request, &metrics::Metrics { names: Ok(names), points: Some(Ok(points)) })
-}
-
-fn status_screen() -> Screen {
+fn status_screen(request: &PageRequest) -> Screen {
     let table = |signal| TableStatus {
         signal,
         parts: 12,
@@ -404,11 +350,12 @@ fn status_screen() -> Screen {
     let status = status::Status {
         store,
         intake,
+        slow: (explore::slow(), 2000),
         endpoints: endpoints(),
         config_text: format!("data_dir: ./mangru-data\nnote: {HOSTILE}\n"),
         version: "0.1.0",
     };
-    status::screen(&status)
+    status::screen(request, &status)
 }
 
 /// Every screen by name.
@@ -429,6 +376,7 @@ fn pages() -> Vec<(&'static str, String)> {
         page("empty", "/", "", &|request| overview_screen(request, true)),
         page("logs", "/logs", &format!("q=refused&facet={hostile}&col=order.id&col={hostile}"), &logs_screen),
         page("log", "/logs", &format!("q={hostile}&row=row-6&at={NOW}"), &logs_screen),
+        page("patterns", "/logs", &format!("q={hostile}&view=patterns"), &logs_screen),
         page("live", "/logs", &format!("q={hostile}&live=1"), &logs::live_screen),
         page("traces", "/traces", &format!("q={hostile}"), &traces_screen),
         page("trace", &format!("/traces/{TRACE}"), "", &|request| trace::screen(request, &some_trace(0))),
@@ -442,8 +390,11 @@ fn pages() -> Vec<(&'static str, String)> {
         page("spans", &format!("/traces/{TRACE}"), "view=table", &|request| trace::screen(request, &some_trace(0))),
         page("json", &format!("/traces/{TRACE}"), "view=json", &|request| trace::screen(request, &some_trace(0))),
         page("story", "/story/x", "", &|_| story_screen()),
-        page("metrics", "/metrics/explore", &format!("name=queue.depth&filter={hostile}"), &metrics_screen),
-        page("status", "/status", "", &|_| status_screen()),
+        page("metrics", "/metrics/explore", &format!("q=queue_depth&q={hostile}&filter={hostile}"), &metrics_screen),
+        page("dashboard", "/dashboards/shop", &format!("var-service={hostile}"), &dashboard_screen),
+        page("gallery", "/_gallery", &format!("x={hostile}"), &crate::pages::gallery::screen),
+        page("heat", "/metrics/explore", &format!("q=queue_depth&view=heat&filter={hostile}"), &metrics_screen),
+        page("status", "/status", "", &status_screen),
         page("error", "/traces", "q=service%3A%3E&start=never", &|request| traces::screen(request, &Err(error()))),
         page("sql", "/sql", &format!("q={hostile}"), &|request| {
             sql::screen(
@@ -465,7 +416,8 @@ fn hostile_data_stays_data_on_every_screen() {
             "{name} lets an attribute through"
         );
         assert!(
-            html.contains("alert(1)") || matches!(name, "empty" | "trace" | "live" | "spans" | "large" | "json"),
+            html.contains("alert(1)")
+                || matches!(name, "empty" | "trace" | "live" | "spans" | "large" | "json" | "gallery"),
             "{name} hides what was sent"
         );
     }
