@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
 import path from "node:path";
+import * as calls from "./browser/calls.mjs";
 import * as handOvers from "./browser/hand_overs.mjs";
 import { alive, audit, browse } from "./browser/session.mjs";
 
@@ -21,7 +22,9 @@ const screens = {
   metrics: "/metrics/explore",
   sql: "/sql",
   status: "/status",
+  ...calls.screens(traceId),
 };
+const { screens: _, ...callWalks } = calls;
 
 const violations = [];
 await browse(base, {}, async (page) => {
@@ -49,7 +52,7 @@ await browse(base, {}, async (page) => {
 console.log(`looked at ${Object.keys(screens).length + 1} screens in two themes`);
 
 await browse(base, { timezoneId: "Asia/Seoul" }, async (page) => {
-  for (const [name, walk] of Object.entries(handOvers)) {
+  for (const [name, walk] of Object.entries({ ...handOvers, ...callWalks })) {
     try {
       await walk(page, { base, shots, traceId, otlp });
     } catch (error) {
@@ -80,6 +83,12 @@ await browse(base, { javaScriptEnabled: false }, async (page) => {
   await page.getByRole("link", { name: /Charge/ }).first().click();
   await page.waitForURL(/span=00f067aa0ba902b2/);
   assert.match(await page.locator("main").innerText(), /CardDeclined/);
+  // From a service to one of its failing traces by links and forms alone.
+  await page.goto(`${base}/services/front`);
+  await page.locator(".stats .bad a").first().click();
+  await page.waitForURL(/status(%3A|:)error/);
+  await page.locator(`a[href*="/traces/${traceId}"]`).first().click();
+  await page.waitForURL(new RegExp(`/traces/${traceId}`));
 });
 console.log("walked without scripts");
 

@@ -2,7 +2,10 @@
 //! data table lies behind a disclosure.
 
 mod axis;
+pub(crate) mod frame;
 pub(crate) mod histogram;
+pub(crate) mod latency;
 pub(crate) mod lines;
 pub(crate) mod scatter;
+pub(crate) mod series;
 pub(crate) mod sparkline;

@@ -5,7 +5,11 @@
 #![allow(unreachable_pub)]
 
 mod browser;
+pub(crate) mod brush;
+pub(crate) mod crosshair;
+pub(crate) mod graph;
 pub(crate) mod histogram;
 pub(crate) mod page;
+pub(crate) mod refresh;
 pub(crate) mod tail;
 pub(crate) mod waterfall;

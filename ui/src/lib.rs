@@ -12,6 +12,7 @@
 
 pub mod format;
 mod islands;
+mod measure;
 mod palette;
 
 #[cfg(feature = "ssr")]
@@ -22,6 +23,8 @@ mod chart;
 mod clock;
 #[cfg(feature = "ssr")]
 mod context;
+#[cfg(feature = "ssr")]
+mod graph;
 #[cfg(feature = "ssr")]
 mod highlight;
 #[cfg(feature = "ssr")]

@@ -30,6 +30,8 @@ pub fn router(context: UiContext) -> Router {
         .route("/", get(pages::overview::handle))
         .route("/logs", get(pages::logs::handle))
         .route("/logs/export", get(pages::logs::export::handle))
+        .route("/services/{name}", get(pages::service::handle))
+        .route("/map", get(pages::map::handle))
         .route("/traces", get(pages::traces::handle))
         .route("/traces/{id}", get(pages::trace::handle))
         .route("/story", get(pages::story::find))

@@ -11,8 +11,9 @@ use axum::response::{Html, IntoResponse, Response};
 use leptos::prelude::*;
 use std::sync::Arc;
 
-const SCREENS: [(&str, &str); 6] = [
+const SCREENS: [(&str, &str); 7] = [
     ("/", "Overview"),
+    ("/map", "Map"),
     ("/logs", "Logs"),
     ("/traces", "Traces"),
     ("/metrics/explore", "Metrics"),

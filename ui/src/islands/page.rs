@@ -35,13 +35,20 @@ pub(crate) fn PageKeys() -> impl IntoView {
     }
 }
 
-/// Turns every `<time>` of the page from UTC to the reader's zone, unless UTC was chosen.
-fn show_times(document: &Document) {
+/// Turns every `<time>` and every time on a chart from UTC to the reader's zone, unless UTC was chosen.
+pub(super) fn show_times(document: &Document) {
     if browser::wants_utc() {
         return;
     }
     for element in all(document, "time[data-show]") {
         let exact = element.get_attribute("datetime").unwrap_or_default();
+        let show = element.get_attribute("data-show").unwrap_or_default();
+        if let Some(ns) = browser::parse_moment(&exact) {
+            element.set_text_content(Some(&browser::moment(ns, &show, false)));
+        }
+    }
+    for element in all(document, "text[data-time]") {
+        let exact = element.get_attribute("data-time").unwrap_or_default();
         let show = element.get_attribute("data-show").unwrap_or_default();
         if let Some(ns) = browser::parse_moment(&exact) {
             element.set_text_content(Some(&browser::moment(ns, &show, false)));

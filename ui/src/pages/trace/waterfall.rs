@@ -4,7 +4,7 @@ use super::ROWS_PER_PAGE;
 use super::layout::{Layout, Placed, start_of};
 use crate::clock::{Show, row_time};
 use crate::format;
-use crate::islands::waterfall::{Row, TraceWaterfall, flags};
+use crate::islands::waterfall::{Row, TraceWaterfall, flags, time_ticks};
 use crate::palette::service_class;
 use crate::parts;
 use crate::request::PageRequest;
@@ -72,16 +72,28 @@ pub(super) fn waterfall(request: &PageRequest, trace: &Trace, layout: &Layout) -
             line(row, &names.list[row.name as usize], &services.list[row.service as usize], total, &base, &selected)
         })
         .collect();
-    let marks: Vec<_> = (0..5).map(|n| view! { <span>{format::duration(total / 4 * n)}</span> }).collect();
+    let marks: Vec<_> = time_ticks(0.0, total as f64)
+        .into_iter()
+        .map(|(share, words)| {
+            let anchor = if share < 0.02 {
+                "start"
+            } else if share > 0.96 {
+                "end"
+            } else {
+                "middle"
+            };
+            view! { <text x=format!("{:.2}%", share * 100.0) y="11" text-anchor=anchor>{words}</text> }
+        })
+        .collect();
     let pages = paging(request, &window, rows.len());
     view! {
         <section aria-label="Waterfall">
             <TraceWaterfall rows names=names.list services=services.list total_ns=total base selected>
-                <div class="wf-scale" aria-hidden="true"><span class="wf-name"></span><div class="time-axis">{marks}</div></div>
+                <div class="wf-scale" aria-hidden="true"><span class="wf-name"></span><svg class="wf-axis">{marks}</svg></div>
                 <div class="wf-static">{lines}</div>
                 {pages}
             </TraceWaterfall>
-            <p class="quiet">"✖ error  ⁇ parent missing  ⇄ outside its parent  • events  ⇢ links  ≡ logs; the line below a bar marks the critical path"</p>
+            <p class="quiet">"✖ error  ⁇ parent missing  ⇄ starts before its parent  ↦ ends after it  • events  ⇢ links  ≡ logs; the line below a bar marks the critical path"</p>
         </section>
     }
     .into_any()
