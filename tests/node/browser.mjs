@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
 import path from "node:path";
 import * as explore from "./browser/explore.mjs";
+import * as calls from "./browser/calls.mjs";
 import * as handOvers from "./browser/hand_overs.mjs";
 import { alive, audit, browse } from "./browser/session.mjs";
 
@@ -31,7 +32,9 @@ const screens = {
   status: "/status",
   fields: "/status/fields",
   gallery: "/_gallery",
+  ...calls.screens(traceId),
 };
+const { screens: _, ...callWalks } = calls;
 
 const violations = [];
 await browse(base, {}, async (page) => {
@@ -59,7 +62,7 @@ await browse(base, {}, async (page) => {
 console.log(`looked at ${Object.keys(screens).length + 1} screens in two themes`);
 
 await browse(base, { timezoneId: "Asia/Seoul" }, async (page) => {
-  for (const [name, walk] of Object.entries({ ...handOvers, ...explore })) {
+  for (const [name, walk] of Object.entries({ ...handOvers, ...callWalks, ...explore })) {
     try {
       await walk(page, { base, shots, traceId, otlp });
     } catch (error) {
@@ -90,6 +93,12 @@ await browse(base, { javaScriptEnabled: false }, async (page) => {
   await page.getByRole("link", { name: /Charge/ }).first().click();
   await page.waitForURL(/span=00f067aa0ba902b2/);
   assert.match(await page.locator("main").innerText(), /CardDeclined/);
+  // From a service to one of its failing traces by links and forms alone.
+  await page.goto(`${base}/services/front`);
+  await page.locator(".stats .bad a").first().click();
+  await page.waitForURL(/status(%3A|:)error/);
+  await page.locator(`a[href*="/traces/${traceId}"]`).first().click();
+  await page.waitForURL(new RegExp(`/traces/${traceId}`));
 });
 console.log("walked without scripts");
 

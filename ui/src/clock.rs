@@ -18,6 +18,8 @@ pub(crate) enum Show {
     HourMinute,
     /// `11-20`
     Day,
+    /// `41:11.123`
+    Fine,
 }
 
 impl Show {
@@ -29,6 +31,7 @@ impl Show {
             Self::Minute => "%m-%d %H:%M",
             Self::HourMinute => "%H:%M",
             Self::Day => "%m-%d",
+            Self::Fine => "%M:%S%.3f",
         }
     }
 
@@ -41,6 +44,7 @@ impl Show {
             Self::Minute => "minute",
             Self::HourMinute => "hm",
             Self::Day => "day",
+            Self::Fine => "fine",
         }
     }
 }
@@ -68,6 +72,12 @@ pub(crate) fn text(ns: i64, show: Show) -> String {
 pub(crate) fn time_view(ns: i64, show: Show) -> AnyView {
     let exact = rfc3339(ns);
     view! { <time datetime=exact.clone() title=exact data-show=show.name()>{text(ns, show)}</time> }.into_any()
+}
+
+/// The moment as a label in an SVG, at a place across.
+pub(crate) fn label_view(ns: i64, show: Show, x: String) -> AnyView {
+    view! { <text x=x y="12" text-anchor="middle" data-show=show.name() data-time=rfc3339(ns)>{text(ns, show)}</text> }
+        .into_any()
 }
 
 /// The moment of a row, whose nanoseconds come as text.

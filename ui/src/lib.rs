@@ -13,6 +13,7 @@
 mod completion;
 pub mod format;
 mod islands;
+mod measure;
 mod palette;
 mod unit;
 
@@ -32,6 +33,8 @@ mod config_files;
 mod context;
 #[cfg(feature = "ssr")]
 mod dashboards;
+#[cfg(feature = "ssr")]
+mod graph;
 #[cfg(feature = "ssr")]
 mod highlight;
 #[cfg(feature = "ssr")]

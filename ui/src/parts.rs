@@ -50,7 +50,8 @@ pub(crate) fn incomplete(coverage: &Coverage) -> Option<AnyView> {
         return None;
     }
     let why = coverage.limit_hit.clone().unwrap_or_else(|| tr("a limit was hit").to_owned());
-    Some(view! { " "<strong class="warning">{trf("⚠ not complete: {0}", &[&why])}</strong> }.into_any())
+    let shown = trf("⚠ not complete: {0}", &[&format::clipped(&why, 200)]);
+    Some(view! { " "<strong class="warning" title=why>{shown}</strong> }.into_any())
 }
 
 /// An error of a query: its message, and the place in the query where it lies.

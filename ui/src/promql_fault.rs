@@ -126,7 +126,6 @@ fn misplaced(tokens: &[Token], end: usize) -> Option<usize> {
         at += 1;
         let is_word = |words: &[&str]| words.contains(&token.text.to_ascii_lowercase().as_str());
         match token.kind {
-            Kind::Wrong => return Some(token.at),
             Kind::Brace => match braces(&tokens[at..], end) {
                 Ok(length) => {
                     at += length;
@@ -134,7 +133,7 @@ fn misplaced(tokens: &[Token], end: usize) -> Option<usize> {
                 }
                 Err(place) => return Some(place),
             },
-            Kind::BraceEnd | Kind::BracketEnd => return Some(token.at),
+            Kind::Wrong | Kind::BraceEnd | Kind::BracketEnd => return Some(token.at),
             Kind::Bracket => {
                 if wants_value {
                     return Some(token.at);

@@ -34,6 +34,8 @@ pub fn router(context: UiContext) -> Router {
         .route("/logs/saved.yaml", get(pages::logs::saved::download))
         .route("/complete", get(complete::handle))
         .route("/logs/export", get(pages::logs::export::handle))
+        .route("/services/{name}", get(pages::service::handle))
+        .route("/map", get(pages::map::handle))
         .route("/traces", get(pages::traces::handle))
         .route("/traces/{id}", get(pages::trace::handle))
         .route("/story", get(pages::story::find))

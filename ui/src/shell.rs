@@ -16,6 +16,7 @@ use std::sync::Arc;
 fn screens() -> Vec<(&'static str, &'static str)> {
     vec![
         ("/", tr("Overview")),
+        ("/map", tr("Map")),
         ("/logs", tr("Logs")),
         ("/traces", tr("Traces")),
         ("/metrics/explore", tr("Metrics")),
@@ -139,7 +140,7 @@ fn time_control(request: &PageRequest) -> AnyView {
         .iter()
         .map(|(start, words)| {
             let current = (time.is_relative() && time.error.is_none() && time.start == *start).then_some("true");
-            view! { <li><a href=request.here(&params.without("end").with("start", start)) aria-current=current>{time_choice::words(*words)}</a></li> }
+            view! { <li><a href=request.here(&params.without("end").with("start", start)) aria-current=current>{time_choice::words(words)}</a></li> }
         })
         .collect();
     let refreshing = params.get("refresh").map(str::to_owned);

@@ -97,8 +97,7 @@ impl Served {
     }
 
     async fn post(&self, address: &str, fields: &[(&str, &str)]) -> String {
-        let encode = |text: &str| text.bytes().map(|byte| format!("%{byte:02x}")).collect::<String>();
-        let body: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
+        let body: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
         let request = Request::post(address)
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(Body::from(body.join("&")))
@@ -109,12 +108,18 @@ impl Served {
     }
 
     async fn completions(&self, language: &str, text: &str) -> Vec<String> {
-        let text: String = text.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        let text = encoded(text);
         let found = self.page(&format!("/complete?in={language}&signal=logs&start=-1h&text={text}")).await;
         let found: serde_json::Value = serde_json::from_str(&found).expect("JSON");
         let shown = |item: &serde_json::Value| item["shown"].as_str().expect("a text").to_owned();
         found["items"].as_array().expect("a list").iter().map(shown).collect()
     }
+}
+
+/// A text as a piece of an address or a form.
+fn encoded(text: &str) -> String {
+    let escaped: Vec<String> = text.bytes().map(|byte| format!("%{byte:02x}")).collect();
+    escaped.concat()
 }
 
 /// The addresses of links whose tag holds these words.
@@ -305,9 +310,31 @@ async fn status_tells_slow_queries_and_how_many_values_fields_have() {
 async fn the_gallery_shows_every_component() {
     let served = Served::start().await;
     let html = served.page("/_gallery").await;
-    for name in
-        ["Tokens", "Controls", "Search", "Messages", "Table", "Plot", "Sparkline", "Heat map", "Histogram", "Scatter"]
-    {
+    for name in ["Tokens", "Controls", "Search", "Messages", "Table", "Plot", "Sparkline", "Heat map", "Histogram"] {
         assert!(html.contains(&format!(">{name}</h2>")), "{name}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_speak_the_language_of_the_browser_or_the_chosen_one() {
+    let served = Served::start().await;
+    let ask = async |accepted: &str, cookie: &str| {
+        let request = Request::get("/logs?view=patterns&start=-1h")
+            .header(header::ACCEPT_LANGUAGE, accepted)
+            .header(header::COOKIE, cookie)
+            .body(Body::empty())
+            .expect("a request");
+        served.answer(request).await.1
+    };
+    let korean = ask("ko-KR,ko;q=0.9,en;q=0.8", "").await;
+    assert!(
+        korean.contains("<html lang=\"ko\"")
+            && korean.contains(">대시보드</a>")
+            && korean.contains("200줄에서 패턴 2개")
+    );
+    assert!(ask("ko", "lang=en").await.contains(">Dashboards</a>"), "a choice counts for more");
+    assert!(ask("de", "").await.contains("<html lang=\"en\""), "English for the others");
+    let request = Request::get("/settings?lang=ko&back=%2Flogs").body(Body::empty()).expect("a request");
+    let response = served.router.clone().oneshot(request).await.expect("an answer");
+    assert!(response.headers()[header::SET_COOKIE].to_str().expect("text").starts_with("lang=ko;"));
 }

@@ -18,7 +18,7 @@ export async function patternsLeadToTheirLines(page, { base }) {
 export async function aSearchIsCompleted(page, { base }) {
   await page.goto(`${base}/logs`);
   await alive(page);
-  const box = page.getByRole("combobox", { name: "Search logs" });
+  const box = page.getByRole("searchbox", { name: "Search logs" });
   await box.pressSequentially("order.i");
   await page.getByRole("option", { name: /order\.id/ }).first().waitFor();
   await page.keyboard.press("Tab");
@@ -28,7 +28,6 @@ export async function aSearchIsCompleted(page, { base }) {
   while (!/ORD-77/.test(await page.locator('[role="option"][aria-selected="true"]').innerText())) await page.keyboard.press("ArrowDown");
   await page.keyboard.press("Enter");
   assert.equal(await box.inputValue(), "order.id:ORD-77 ");
-  await page.keyboard.press("Escape");
   await page.keyboard.press("Enter");
   await page.waitForURL(/q=order\.id/);
   assert.equal(await page.locator("[data-row]").count(), 10);
@@ -46,7 +45,7 @@ export async function altClickExcludes(page, { base }) {
 export async function metricsAreDrawn(page, { base }) {
   await page.goto(`${base}/metrics/explore`);
   await alive(page);
-  const box = page.getByRole("combobox", { name: /PromQL/ }).first();
+  const box = page.getByRole("textbox", { name: /PromQL/ }).first();
   await box.pressSequentially("queue_de");
   await page.getByRole("option", { name: /queue_depth/ }).first().waitFor();
   await page.keyboard.press("Tab");
@@ -96,7 +95,7 @@ export async function dashboardsAreUsed(page, { base }) {
 export async function legendsHideAndShow(page, { base }) {
   await page.goto(`${base}/_gallery`);
   await alive(page);
-  const plot = page.locator(".plot").first();
+  const plot = page.locator(".tplot").first();
   const second = plot.locator("path.s-1");
   await plot.getByRole("button").first().click();
   await second.waitFor({ state: "hidden" });

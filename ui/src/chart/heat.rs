@@ -57,7 +57,7 @@ pub(crate) fn heat(heat: &Heat) -> AnyView {
         .into_iter()
         .enumerate()
         .filter(|(_, shape)| !shape.is_empty())
-        .map(|(shade, shape)| view! { <path class=format!("heat-{shade}") d=shape></path> })
+        .map(|(shade, shape)| view! { <path class=format!("hm-{shade}") d=shape></path> })
         .collect();
     let every = heat.rows.len().div_ceil(8).max(1);
     let labels: Vec<_> = heat
@@ -81,8 +81,8 @@ pub(crate) fn heat(heat: &Heat) -> AnyView {
             &clock::text(heat.range.end, Show::Full),
         ],
     );
-    let scale: Vec<_> = (1..=SHADES).map(|shade| view! { <i class=format!("heat-{shade}")></i> }).collect();
-    let class = format!("graph {}", heat.class);
+    let scale: Vec<_> = (1..=SHADES).map(|shade| view! { <i class=format!("hm-{shade}")></i> }).collect();
+    let class = format!("tplot {}", heat.class);
     view! {
         <figure class=class>
             <div class="plot-body">

@@ -201,7 +201,7 @@ pub(crate) fn plot(plot: &Plot<'_>) -> AnyView {
         })
         .collect();
     let summary = summary(plot);
-    let figure_class = format!("graph {}", plot.class);
+    let figure_class = format!("tplot {}", plot.class);
     let labels: Vec<String> = plot.series.iter().map(|series| series.label.clone()).collect();
     let classes: Vec<String> = plot.series.iter().enumerate().map(|(place, series)| colour(series, place)).collect();
     let offsets: Vec<f64> = times.iter().map(|at| ((x_share(*at, plot.range)) * 1e5).round() / 1e5).collect();
@@ -467,7 +467,7 @@ fn legend(plot: &Plot<'_>) -> AnyView {
                     let values = || series.points.iter().map(|(_, value)| *value).filter(|value| value.is_finite());
                     let count = values().count().max(1) as f64;
                     let figures = [
-                        values().last().unwrap_or(f64::NAN),
+                        values().next_back().unwrap_or(f64::NAN),
                         values().fold(f64::NAN, f64::min),
                         values().sum::<f64>() / count,
                         values().fold(f64::NAN, f64::max),

@@ -42,7 +42,6 @@ fn place(text: &str) -> Place<'_> {
             (Some(_), _) if is_escaped => is_escaped = false,
             (Some(('"' | '\'', _)), '\\') => is_escaped = true,
             (Some((open, _)), c) if c == open => quote = None,
-            (Some(_), _) => {}
             (None, '"' | '\'' | '`') => quote = Some((c, at)),
             (None, '{') => brace = Some(at),
             (None, '}') => brace = None,

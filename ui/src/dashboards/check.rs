@@ -178,9 +178,8 @@ fn panel_faults(panel: &Panel) -> Vec<Wrong> {
     match panel.kind {
         Kind::Text if panel.text.trim().is_empty() => faults.push(("text", "a text panel needs a text".to_owned())),
         Kind::Text if queries > 0 => faults.push(("queries", "a text panel asks nothing".to_owned())),
-        Kind::Text => {}
         Kind::Map if queries > 1 => faults.push(("queries", "a map has one search at most".to_owned())),
-        Kind::Map => {}
+        Kind::Text | Kind::Map => {}
         Kind::Logs | Kind::Heatmap if queries != 1 => {
             faults.push(("queries", format!("a panel of kind {kind} has exactly one query, here are {queries}")));
         }
@@ -253,6 +252,7 @@ fn query_faults(panel: &Panel, query: &Query, known: &[&str]) -> Vec<Wrong> {
         "search" => {
             let signal = match panel.kind {
                 Kind::Logs => Signal::Logs,
+                Kind::Map => Signal::Spans,
                 _ => query.signal.unwrap_or(RowSignal::Logs).signal(),
             };
             mangru_query::check_search(&filled, signal)

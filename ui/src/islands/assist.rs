@@ -88,6 +88,8 @@ pub(crate) fn Assist(
     address: String,
     /// The id of the list, once on a page.
     id: String,
+    /// What the list is called.
+    label: String,
     /// The box.
     children: Children,
 ) -> impl IntoView {
@@ -137,16 +139,12 @@ pub(crate) fn Assist(
     Effect::new(move |_| {
         let Some(typed) = area.get().and_then(|area| Typed::within(&area)) else { return };
         let element = typed.element();
-        let is_open = offer.found.with(|found| !found.items.is_empty());
         let active =
             offer.active.get().map(|place| list.with_value(|list| format!("{list}-{place}"))).unwrap_or_default();
-        for (name, value) in [
-            ("role", "combobox"),
-            ("aria-autocomplete", "list"),
-            ("aria-expanded", if is_open { "true" } else { "false" }),
-            ("aria-controls", &list.get_value()),
-            ("aria-activedescendant", &active),
-        ] {
+        // The box keeps its own role: a text or a search box may have an active descendant.
+        for (name, value) in
+            [("aria-autocomplete", "list"), ("aria-controls", &list.get_value()), ("aria-activedescendant", &active)]
+        {
             // These are valid names of attributes.
             let _ = element.set_attribute(name, value);
         }
@@ -198,7 +196,7 @@ pub(crate) fn Assist(
     view! {
         <div class="assist" node_ref=area on:input=move |_| ask() on:keydown=on_key on:focusout=on_leave>
             {children()}
-            <ul class="assist-list" role="listbox" id=id aria-label="Completions"
+            <ul class="assist-list" role="listbox" id=id aria-label=label
                 class:hidden=move || offer.found.with(|found| found.items.is_empty())>{options}</ul>
         </div>
     }

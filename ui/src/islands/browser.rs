@@ -63,6 +63,7 @@ pub(super) fn moment(ns: i64, show: &str, utc: bool) -> String {
         "hm" => format!("{hour:02}:{minute:02}"),
         "day" => format!("{month:02}-{day:02}"),
         "minute" => format!("{month:02}-{day:02} {hour:02}:{minute:02}"),
+        "fine" => format!("{minute:02}:{second:02}.{millis:03}"),
         "row" => format!("{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}.{millis:03}"),
         _ => format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}.{millis:03}"),
     }

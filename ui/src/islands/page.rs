@@ -39,8 +39,8 @@ pub(crate) fn PageKeys(
     }
 }
 
-/// Turns every `<time>` of the page from UTC to the reader's zone, unless UTC was chosen.
-fn show_times(document: &Document) {
+/// Turns every `<time>` and every time on a chart from UTC to the reader's zone, unless UTC was chosen.
+pub(super) fn show_times(document: &Document) {
     if browser::wants_utc() {
         return;
     }
@@ -58,7 +58,10 @@ fn show_times(document: &Document) {
             element.set_text_content(Some(&browser::moment(ns, &show, false)));
         }
     }
-    for element in all(document, "[data-zone-name]") {
+    // Once: parts of a page may come anew, its foot does not.
+    for element in all(document, "[data-zone-name='']") {
+        // A name of an attribute that is there already is a valid one.
+        let _ = element.set_attribute("data-zone-name", "told");
         let named = element.text_content().unwrap_or_default();
         element.set_text_content(Some(&format!("{named} ({})", browser::zone_name())));
     }

@@ -258,10 +258,27 @@ pub(crate) fn live_screen(request: &PageRequest) -> Screen {
         {search_bar::search_bar(request, None)}
         <p><a href=stop data-close="">{tr("Stop the live tail and search")}</a></p>
         <noscript><p class="error">{tr("The live tail needs scripts. Without them, choose Refresh in the time range of the search.")}</p></noscript>
-        <LiveTail stream />
+        <LiveTail stream words=tail_words() />
     }
     .into_any();
     Screen { title: format!("{} (live)", title(request)), has_time: true, status: StatusCode::OK, content }
+}
+
+/// What the live tail says, in the order it expects.
+fn tail_words() -> Vec<String> {
+    [
+        tr("Pause"),
+        tr("Resume"),
+        tr("paused"),
+        tr("connecting…"),
+        tr("live"),
+        tr("connection lost, trying again…"),
+        tr("{0} rows since it started, the newest {1} are kept"),
+        tr("; {0} left out because they came too fast"),
+        tr("trace"),
+    ]
+    .map(str::to_owned)
+    .to_vec()
 }
 
 fn severities(request: &PageRequest, logs: &Logs) -> AnyView {

@@ -119,7 +119,7 @@ pub(crate) fn screen(request: &PageRequest, metrics: &Metrics) -> Screen {
     } else {
         let browse = match &metrics.names {
             Err(error) => parts::error("", error),
-            Ok((names, _)) => catalog::list(request, names),
+            Ok((names, _)) => catalog::list(request, names, &metrics.asked),
         };
         view! {
             <div class="with-facets metrics">

@@ -2,9 +2,10 @@
 //!
 //! With `MANGRU_UI_SAMPLES=FOLDER` the pages are also written there, to be looked at in a browser.
 
+mod calls;
 mod explore;
 
-use super::{logs, metrics, overview, sql, status, story, trace, traces};
+use super::{logs, overview, sql, status, story, trace};
 use crate::context::Endpoints;
 use crate::request::PageRequest;
 use crate::shell::{Screen, render};
@@ -185,6 +186,7 @@ fn summary(name: &str, errors: u64, p95_ms: i64) -> ServiceSummary {
         p95_series_ns: wave(1_000_000).into_iter().map(|ns| ns as i64).collect(),
         error_log_counts: wave(u64::from(errors > 0)),
         previous: Some(PreviousWindow {
+            versions: vec!["1.4.1".to_owned()],
             requests: 19_000,
             errors: errors / 2,
             p95_ns: Some(p95_ms * 900_000),
@@ -203,7 +205,14 @@ fn overview_screen(request: &PageRequest, is_empty: bool) -> Screen {
     let strip = [("log records", "a"), ("spans", "b"), ("metric points", "c")]
         .map(|(name, key)| (name, Ok(counts(&[key]))))
         .to_vec();
-    let data = overview::Overview { services: Ok((services, coverage(4))), strip, is_empty, endpoints: endpoints() };
+    let breaker =
+        |name: &str, state| overview::breakers::Breaker { service: "payment".to_owned(), name: name.to_owned(), state };
+    let breakers = vec![
+        breaker("bank", overview::breakers::BreakerState::Open),
+        breaker(HOSTILE, overview::breakers::BreakerState::HalfOpen),
+    ];
+    let data =
+        overview::Overview { services: Ok((services, coverage(4))), strip, breakers, is_empty, endpoints: endpoints() };
     overview::screen(request, &data)
 }
 
@@ -257,7 +266,7 @@ fn traces_screen(request: &PageRequest) -> Screen {
             services: vec![share("frontend", 40), share("checkout", 90), share("payment", 200), share(HOSTILE, 20)],
         })
         .collect();
-    traces::screen(request, &Ok(Page { rows, coverage: coverage(120), cursor: Some("more".to_owned()) }))
+    calls::traces_screen(request, Ok(Page { rows, coverage: coverage(120), cursor: Some("more".to_owned()) }))
 }
 
 fn story_screen() -> Screen {
@@ -379,6 +388,13 @@ fn pages() -> Vec<(&'static str, String)> {
         page("patterns", "/logs", &format!("q={hostile}&view=patterns"), &logs_screen),
         page("live", "/logs", &format!("q={hostile}&live=1"), &logs::live_screen),
         page("traces", "/traces", &format!("q={hostile}"), &traces_screen),
+        page("different", "/traces", &format!("q={hostile}&compare=errors&cursor=x&page=2"), &traces_screen),
+        page("map", "/map", &format!("q={hostile}"), &calls::map_screen),
+        page("focus", "/map", "focus=service%3Ahostile&hops=1", &calls::map_screen),
+        page("service", "/services/payment", "", &|request| calls::service_screen(request, "payment")),
+        page("hostile service", &format!("/services/{hostile}"), "", &|request| {
+            calls::service_screen(request, HOSTILE)
+        }),
         page("trace", &format!("/traces/{TRACE}"), "", &|request| trace::screen(request, &some_trace(0))),
         page("large", &format!("/traces/{TRACE}"), "", &|request| trace::screen(request, &some_trace(10_000))),
         page("span", &format!("/traces/{TRACE}"), "span=0000000000000005", &|request| {
@@ -388,6 +404,11 @@ fn pages() -> Vec<(&'static str, String)> {
             trace::screen(request, &some_trace(0))
         }),
         page("spans", &format!("/traces/{TRACE}"), "view=table", &|request| trace::screen(request, &some_trace(0))),
+        page("flame", &format!("/traces/{TRACE}"), "view=flame", &|request| trace::screen(request, &some_trace(0))),
+        page("frame", &format!("/traces/{TRACE}"), "view=flame&frame=3", &|request| {
+            trace::screen(request, &some_trace(0))
+        }),
+        page("calls", &format!("/traces/{TRACE}"), "view=calls", &|request| trace::screen(request, &some_trace(0))),
         page("json", &format!("/traces/{TRACE}"), "view=json", &|request| trace::screen(request, &some_trace(0))),
         page("story", "/story/x", "", &|_| story_screen()),
         page("metrics", "/metrics/explore", &format!("q=queue_depth&q={hostile}&filter={hostile}"), &metrics_screen),
@@ -395,7 +416,7 @@ fn pages() -> Vec<(&'static str, String)> {
         page("gallery", "/_gallery", &format!("x={hostile}"), &crate::pages::gallery::screen),
         page("heat", "/metrics/explore", &format!("q=queue_depth&view=heat&filter={hostile}"), &metrics_screen),
         page("status", "/status", "", &status_screen),
-        page("error", "/traces", "q=service%3A%3E&start=never", &|request| traces::screen(request, &Err(error()))),
+        page("error", "/traces", "q=service%3A%3E&start=never", &|request| calls::traces_screen(request, Err(error()))),
         page("sql", "/sql", &format!("q={hostile}"), &|request| {
             sql::screen(
                 request,
@@ -417,7 +438,10 @@ fn hostile_data_stays_data_on_every_screen() {
         );
         assert!(
             html.contains("alert(1)")
-                || matches!(name, "empty" | "trace" | "live" | "spans" | "large" | "json" | "gallery"),
+                || matches!(
+                    name,
+                    "empty" | "trace" | "live" | "spans" | "large" | "json" | "gallery" | "frame" | "calls"
+                ),
             "{name} hides what was sent"
         );
     }
@@ -456,9 +480,25 @@ fn links_hand_over_to_the_next_screen() {
         "events with their stack traces"
     );
     assert!(page("trace").contains("the parent of 1 span is not here"), "a missing parent is told");
-    assert!(page("trace").contains("1 span outside the time of the parent"), "what does not fit is told");
+    assert!(page("trace").contains("1 span ends after the parent"), "what does not fit is told");
+    let service = page("service");
     assert!(
-        page("overview").find("payment").expect("payment") < page("overview").find(">catalog<").expect("catalog"),
+        service.contains(&format!("href=\"/traces/{TRACE}?span=0000000000000005\"")),
+        "an exception leads to its newest trace"
+    );
+    assert!(service.contains("version 1.5.0 seen first"), "a version that is new stands on the charts");
+    assert!(service.contains("href=\"/services/checkout\""), "a caller leads to its page");
+    let map = page("map");
+    assert!(map.contains("href=\"/services/payment\""), "a node leads to the service");
+    let calls = crate::params::encoded("{service.name:checkout} > {service.name:payment (");
+    assert!(map.contains(&format!("href=\"/traces?q={}", &calls[..40])), "an edge leads to its calls");
+    assert!(!page("focus").contains(">bank.example<"), "what is far from the focus is not shown");
+    assert!(
+        page("different").contains("1.5.0") && page("different").contains("Next traces"),
+        "what stands out, and the next page"
+    );
+    assert!(
+        page("overview").find(">payment<").expect("payment") < page("overview").find(">catalog<").expect("catalog"),
         "worst first"
     );
     assert!(page("empty").contains("OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4317"), "how to send data");

@@ -60,7 +60,7 @@ pub(crate) fn screen(request: &PageRequest, result: Option<&Result<SqlResult, Qu
             <div class="results">
                 <form action="/sql" method="get" class="sql">
                     {parts::hidden_inputs(&request.params.without("q"))}
-                    <Assist address=complete::address(request, "sql", Signal::Logs) id="sql-completions".to_owned()>{input}</Assist>
+                    <Assist address=complete::address(request, "sql", Signal::Logs) label=tr("Completions").to_owned() id="sql-completions".to_owned()>{input}</Assist>
                     <div class="sql-bar"><button class="primary">{tr("Run")}</button>
                         <span class="quiet needs-script"><kbd>"Ctrl"</kbd>" "<kbd>"Enter"</kbd></span>
                         <span class="quiet">{trf("Reads the time range at the top right; at most {0} rows are shown.", &[&format::count(ROWS as u64)])}</span></div>

@@ -126,7 +126,7 @@ pub(super) fn screen(request: &PageRequest, draft: &Draft, folder: &str) -> Scre
     };
     let ranges: Vec<_> = RELATIVE
         .iter()
-        .map(|(start, words)| view! { <option value=*start selected=request.time.start == *start>{time_choice::words(*words)}</option> })
+        .map(|(start, words)| view! { <option value=*start selected=request.time.start == *start>{time_choice::words(words)}</option> })
         .collect();
     let content = view! {
         <div class="section-head">

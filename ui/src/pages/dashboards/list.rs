@@ -48,7 +48,7 @@ pub(super) fn screen(request: &PageRequest, all: &[Kept], folder: &str) -> Scree
             <h1>{tr("Dashboards")}</h1>
             <p><a class="button" href=request.there("/dashboards/edit")>{tr("New dashboard")}</a><a class="button" href=request.there("/dashboards/import")>{tr("Import from Grafana")}</a></p>
         </div>
-        <div class="table-wrap"><table>
+        <div class="table-wrap"><table class="dash-list">
             <thead><tr><th scope="col">{tr("Title")}</th><th scope="col">{tr("Description")}</th><th scope="col" class="num">{tr("Panels")}</th>
                 <th scope="col">{tr("File")}</th><th scope="col"><span class="unseen">{tr("Edit")}</span></th></tr></thead>
             <tbody>{rows}</tbody>

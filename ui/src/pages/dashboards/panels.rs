@@ -63,7 +63,7 @@ fn content_view(request: &PageRequest, filled: &Filled, content: &Content) -> An
         Content::Text => words(&panel.text),
         Content::Rows(result) => rows(result),
         Content::Logs(page) => lines(request, panel, page),
-        Content::Map(map) => map_view(request, map),
+        Content::Map(map) => map_view(request, filled, map),
         Content::Heat { columns, step_ns, rows } => heat(&Heat {
             what: panel.title.clone(),
             range: request.time.range,
@@ -147,7 +147,7 @@ fn stats(panel: &Panel, series: &[(String, Labelled)], unit: Unit) -> AnyView {
             let value = panel.value.of(series.points.iter().map(|(_, value)| *value));
             let is_bad = value.is_some_and(|value| passes(panel, value));
             let text = value.map_or_else(|| "–".to_owned(), |value| unit.text(value));
-            let class = if is_bad { "stat bad" } else { "stat" };
+            let class = if is_bad { "dash-stat bad" } else { "dash-stat" };
             let mark = is_bad.then(|| view! { <span title=tr("beyond the threshold")>"▲ "</span> });
             let points: Vec<f64> =
                 series.points.iter().map(|(_, value)| if value.is_finite() { *value } else { 0.0 }).collect();
@@ -157,7 +157,7 @@ fn stats(panel: &Panel, series: &[(String, Labelled)], unit: Unit) -> AnyView {
             view! { <div class=class><span class="stat-value">{mark}{text}</span>{name}{spark}</div> }
         })
         .collect();
-    view! { <div class="stats">{numbers}</div> }.into_any()
+    view! { <div class="dash-stats">{numbers}</div> }.into_any()
 }
 
 /// Series with one value each, the largest first.
@@ -280,8 +280,8 @@ fn lines(request: &PageRequest, panel: &Panel, page: &Page<LogRow>) -> AnyView {
     view! { <ol class="log-lines">{rows}</ol> }.into_any()
 }
 
-/// Who calls whom, the busiest first.
-fn map_view(request: &PageRequest, map: &ServiceMap) -> AnyView {
+/// Who calls whom: the picture of the map, and the busiest calls as a table.
+fn map_view(request: &PageRequest, filled: &Filled, map: &ServiceMap) -> AnyView {
     let name =
         |id: &str| map.nodes.iter().find(|node| node.id == id).map_or_else(|| id.to_owned(), |node| node.name.clone());
     let mut edges: Vec<_> = map.edges.iter().collect();
@@ -305,11 +305,16 @@ fn map_view(request: &PageRequest, map: &ServiceMap) -> AnyView {
             }
         })
         .collect();
-    let address = request.there("/map");
+    // What the picture leads to are addresses of the map's own screen.
+    let search = filled.asked.first().and_then(|query| query.search.as_deref()).unwrap_or_default();
+    let there =
+        PageRequest { path: "/map".to_owned(), params: request.time.params().with("q", search), ..request.clone() };
     view! {
-        <table class="dense"><thead><tr><th scope="col">{tr("Calls")}</th><th scope="col" class="num">{tr("Rate")}</th>
-            <th scope="col" class="num">{tr("Errors")}</th><th scope="col" class="num">"p95"</th></tr></thead><tbody>{rows}</tbody></table>
-        <p><a href=address>{tr("the whole map")}</a></p>
+        <div class="dash-map">{crate::pages::map::drawn(&there, map)}</div>
+        <details class="chart-data"><summary>{tr("Calls as a table")}</summary>
+            <table class="dense"><thead><tr><th scope="col">{tr("Calls")}</th><th scope="col" class="num">{tr("Rate")}</th>
+                <th scope="col" class="num">{tr("Errors")}</th><th scope="col" class="num">"p95"</th></tr></thead><tbody>{rows}</tbody></table>
+        </details>
     }
     .into_any()
 }

@@ -4,7 +4,6 @@ use super::Exhibit;
 use crate::chart::heat::{Heat, heat};
 use crate::chart::histogram::{BarSeries, StackedBars, histogram};
 use crate::chart::plot::{Dot, Legend, Plot, Series, Style, Threshold, plot};
-use crate::chart::scatter::{Point, scatter};
 use crate::chart::sparkline::sparkline;
 use crate::palette::Severity;
 use crate::params::Params;
@@ -18,7 +17,7 @@ const STEPS: i64 = 90;
 /// All of them.
 pub(super) fn exhibits(request: &PageRequest) -> Vec<Exhibit> {
     let range = request.time.range;
-    vec![plots(request), small(request, range), heats(range), bars(range), points(range)]
+    vec![plots(request), small(request, range), heats(range), bars(range)]
 }
 
 /// A wave with some noise, the same each time.
@@ -190,24 +189,5 @@ fn bars(range: TimeRange) -> Exhibit {
         name: "Histogram",
         about: "Counts over time. Dragging zooms; without scripts the rows of its data table do.",
         states: vec![("by severity", histogram(&bars, "/_gallery", &Params::default()))],
-    }
-}
-
-fn points(range: TimeRange) -> Exhibit {
-    let points: Vec<Point> = wave(range, 5, 800.0)
-        .into_iter()
-        .enumerate()
-        .map(|(number, (time_ns, value))| Point {
-            time_ns,
-            duration_ns: (value * 1e6) as i64,
-            is_error: number % 11 == 0,
-            href: "#scatter".to_owned(),
-            label: format!("POST /checkout {number}"),
-        })
-        .collect();
-    Exhibit {
-        name: "Scatter",
-        about: "Traces by start and duration; a diamond has errors.",
-        states: vec![("traces", scatter(&points, range))],
     }
 }

@@ -107,7 +107,7 @@ fn search(request: &PageRequest) -> Exhibit {
     let field = view! {
         <input type="search" class="query mono" name="q" value="level>=warn service:" aria-label="A search with completion" autocomplete="off" spellcheck="false" />
     };
-    let bar = view! { <div class="search"><form action="/logs" method="get"><Assist address id="gallery-search".to_owned()>{field}</Assist><button class="primary">"Search"</button></form></div> };
+    let bar = view! { <div class="search"><form action="/logs" method="get"><Assist address label="Completions".to_owned() id="gallery-search".to_owned()>{field}</Assist><button class="primary">"Search"</button></form></div> };
     let offered = view! {
         <ul class="assist-list still" role="listbox" aria-label="Completions that are open">
             <li role="option" aria-selected="true"><span class="mono">"service.name"</span><span class="quiet">"48,211"</span></li>

@@ -105,8 +105,8 @@ fn pair(request: &PageRequest, name: &str, search_name: &str, value: &str) -> An
             <td class="do">
                 <a href=include aria-label=trf("Include {0}", &[&term])>{tr("include")}</a>" "
                 <a href=exclude aria-label=trf("Exclude {0}", &[&term])>{tr("exclude")}</a>" "
-                <a href=column aria-label=trf("Add column {0}", &[&name])>{tr("column")}</a>" "
-                <button type="button" class="needs-script link" data-copy=value.to_owned() aria-label=trf("Copy {0}", &[&name])>{tr("copy")}</button>
+                <a href=column aria-label=trf("Add column {0}", &[name])>{tr("column")}</a>" "
+                <button type="button" class="needs-script link" data-copy=value.to_owned() aria-label=trf("Copy {0}", &[name])>{tr("copy")}</button>
             </td>
         </tr>
     }

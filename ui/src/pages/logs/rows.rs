@@ -58,7 +58,7 @@ pub(super) fn results(request: &PageRequest, page: &Page<LogRow>, open: Option<&
         .iter()
         .map(|name| {
             let remove = request.here(&request.params.without_value("col", name));
-            view! { <th scope="col">{name.clone()}" "<a class="remove" href=remove aria-label=trf("Remove column {0}", &[&name])>"×"</a></th> }
+            view! { <th scope="col">{name.clone()}" "<a class="remove" href=remove aria-label=trf("Remove column {0}", &[name])>"×"</a></th> }
         })
         .collect();
     // The size of a page cuts nothing: the rest is a link away.

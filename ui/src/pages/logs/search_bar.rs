@@ -46,7 +46,7 @@ pub(super) fn search_bar(request: &PageRequest, saved: Option<&Saved>) -> AnyVie
         <div class="search">
             <form action="/logs" method="get" role="search" aria-label=tr("Search logs")>
                 {hidden_inputs(&carried)}
-                <Assist address=complete::address(request, "search", Signal::Logs) id="search-completions".to_owned()>
+                <Assist address=complete::address(request, "search", Signal::Logs) label=tr("Completions").to_owned() id="search-completions".to_owned()>
                     <input type="search" name="q" value=query.clone() class="query mono" placeholder="service:checkout level>=warn \"connection refused\""
                         aria-label=tr("Search logs") autocomplete="off" spellcheck="false" maxlength="8192" />
                 </Assist>

@@ -1,5 +1,6 @@
 //! The metrics there are: a table to browse, a list beside a chart, and the query that suits each.
 
+use super::Asked;
 use crate::clock::{Show, row_time};
 use crate::format;
 use crate::parts;
@@ -121,15 +122,14 @@ pub(super) fn table(request: &PageRequest, names: &[MetricSummary], coverage: &C
 }
 
 /// The names beside a chart.
-pub(super) fn list(request: &PageRequest, names: &[MetricSummary]) -> AnyView {
+pub(super) fn list(request: &PageRequest, names: &[MetricSummary], asked: &[Asked]) -> AnyView {
     let filter = filter_of(request);
-    let chosen: Vec<&str> = request.params.all("q").collect();
     let wanted: Vec<&MetricSummary> = names.iter().filter(|metric| is_wanted(metric, &filter)).collect();
     let rows: Vec<_> = wanted
         .iter()
         .take(LISTED)
         .map(|metric| {
-            let is_shown = chosen.iter().any(|query| names_metric(query, &metric.promql_name));
+            let is_shown = asked.iter().any(|query| names_metric(&query.text, &metric.promql_name));
             let mut about = format!("{}, {}", metric.metric_type.replace('_', " "), format::count(metric.series));
             about = format!("{about} {}", tr("series"));
             if !metric.description.is_empty() {

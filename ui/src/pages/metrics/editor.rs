@@ -61,7 +61,7 @@ pub(super) fn editor(request: &PageRequest, asked: &[Asked]) -> AnyView {
                 <div class=class>
                     <span class="letter" aria-hidden="true">{letter}</span>
                     <div class="box">
-                        <Assist address=complete::address(request, "promql", Signal::MetricPoints) id=format!("promql-{place}")>{inner}</Assist>
+                        <Assist address=complete::address(request, "promql", Signal::MetricPoints) label=tr("Completions").to_owned() id=format!("promql-{place}")>{inner}</Assist>
                         {error}
                     </div>
                 </div>
