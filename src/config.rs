@@ -22,8 +22,12 @@ use std::time::Duration;
 pub(crate) struct Settings {
     /// The folder of all data.
     pub(crate) data_dir: Option<PathBuf>,
+    /// The folder of dashboards and saved searches; `config` in the data folder without it.
+    pub(crate) config_dir: Option<PathBuf>,
     /// The address of UI and APIs.
     pub(crate) http: String,
+    /// Seconds between the figures that the process keeps about itself, up to 3,600; 0 keeps none.
+    pub(crate) self_metrics_seconds: u64,
     pub(crate) otlp: Otlp,
     pub(crate) correlation: Correlation,
     pub(crate) store: StoreSettings,
@@ -179,7 +183,9 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             data_dir: None,
+            config_dir: None,
             http: "127.0.0.1:4319".to_owned(),
+            self_metrics_seconds: 15,
             otlp: Otlp::default(),
             correlation: Correlation::default(),
             store: StoreSettings::default(),
@@ -298,6 +304,11 @@ impl Settings {
         let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
         text.push('\n');
         text
+    }
+
+    /// Where dashboards and saved searches lie.
+    pub(crate) fn config_dir(&self) -> PathBuf {
+        self.config_dir.clone().unwrap_or_else(|| self.store().data_dir.join("config"))
     }
 
     /// Where UI and APIs listen.

@@ -28,7 +28,7 @@ fn escaped(text: &str) -> String {
 }
 
 /// The store's and the collector's figures in Prometheus' text format.
-fn metrics(store: &Store, intake: &Json) -> String {
+pub(crate) fn metrics(store: &Store, intake: &Json) -> String {
     let status = store.status();
     let mut text = String::new();
     let mut family = |name: &str, kind: &str, help: &str, samples: &[(String, String)]| {

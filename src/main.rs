@@ -8,6 +8,7 @@ mod config;
 mod demo;
 mod health;
 mod http;
+mod itself;
 mod repair;
 mod stages;
 

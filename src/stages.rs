@@ -2,13 +2,13 @@
 
 use crate::config::Settings;
 use crate::http::Port;
-use crate::{demo, health};
+use crate::{demo, health, itself};
 use anyhow::{Context as _, bail};
 use mangru_alerts::AlertService;
 use mangru_collector::Collector;
 use mangru_query::QueryService;
 use mangru_store::Store;
-use mangru_ui::{Endpoints, UiContext};
+use mangru_ui::{ConfigFiles, Endpoints, UiContext};
 use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,12 +50,14 @@ pub(crate) async fn serve(settings: Settings, with_shop: bool) -> anyhow::Result
     );
     let intake = collector.intake_source();
     let intake = Arc::new(move || serde_json::to_value(intake()).unwrap_or_default());
+    let itself_intake = intake.clone();
     let context = UiContext {
         query: Arc::clone(&query),
         alerts: Arc::clone(&alerts),
         intake: intake.clone(),
         endpoints,
         config_text: settings.text(),
+        config_files: ConfigFiles::new(&settings.config_dir()),
         version: env!("CARGO_PKG_VERSION"),
     };
     let router = mangru_query::router(query)
@@ -65,11 +67,16 @@ pub(crate) async fn serve(settings: Settings, with_shop: bool) -> anyhow::Result
     let http = port.serve(router);
     // Nobody may be reading.
     let _ = std::io::stdout().write_all(addresses.as_bytes());
+    let itself = (settings.self_metrics_seconds > 0).then(|| {
+        let every = Duration::from_secs(settings.self_metrics_seconds);
+        itself::start(every, &collector.http_addr().to_string(), Arc::clone(&store), itself_intake)
+    });
     let shop = with_shop.then(|| demo::start(&collector.grpc_addr().to_string())).transpose()?;
 
     ended().await?;
     tracing::info!("stopping; a second signal ends at once");
     let stop = async {
+        drop(itself);
         if let Some(shop) = shop {
             in_time("the shop", SHOP_STOPS, shop.stop()).await;
         }

@@ -15,7 +15,7 @@ const STOPS_WITHIN: Duration = Duration::from_secs(15);
 
 fn mangru(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mangru"));
-    command.args(arguments).env("MANGRU_STORE_DISK_RESERVE_MIB", "0");
+    command.args(arguments).env("MANGRU_STORE_DISK_RESERVE_MIB", "0").env("MANGRU_SELF_METRICS_SECONDS", "0");
     command
 }
 

@@ -32,6 +32,8 @@ pub fn router(service: Arc<QueryService>) -> Router {
         .route("/api/v1/logs/context", get(analytics::context))
         .route("/api/v1/logs/compare", get(compare::logs))
         .route("/api/v1/spans/compare", get(compare::spans))
+        .route("/api/v1/spans/heat", get(analytics::heat))
+        .route("/api/v1/exceptions", get(analytics::exceptions))
         .route("/api/v1/map", get(map::map))
         .route("/api/v1/traces", get(rows::traces))
         .route("/api/v1/traces/{id}", get(rows::trace))

@@ -14,6 +14,9 @@ mod count;
 use crate::language::{Expr, FieldRef};
 use crate::scan::{self, ScanRequest, blocking};
 use crate::{Coverage, QueryError, QueryService};
+use arrow::array::{AsArray as _, RecordBatch};
+use arrow::buffer::BooleanBuffer;
+use arrow::datatypes::TimestampNanosecondType;
 use count::{Column, Count, Counts, FieldKey};
 use mangru_store::{PROMOTED_RESOURCE, Signal, TimeRange};
 use parking_lot::Mutex;
@@ -36,6 +39,8 @@ pub struct CompareRequest {
     pub baseline: Option<String>,
     /// When the rows happened.
     pub range: TimeRange,
+    /// When those of the selection happened, within the range; at any time of it without this.
+    pub selection_range: Option<TimeRange>,
     /// How many fields, those that differ most.
     pub max_fields: usize,
     /// How many values of each field, those that differ most.
@@ -145,7 +150,7 @@ impl QueryService {
         let max_fields = self.checked_limit(request.max_fields)?;
         let max_values = self.checked_limit(request.max_values)?;
         let selection = crate::language::parse(&request.selection, signal)?;
-        if matches!(selection, Expr::All) {
+        if matches!(selection, Expr::All) && request.selection_range.is_none() {
             return Err(QueryError::invalid(
                 "query",
                 "query matches all rows, so there is nothing to compare them with",
@@ -162,7 +167,9 @@ impl QueryService {
             Expr::All => Expr::All,
             baseline => Expr::Or(vec![selection.clone(), baseline.clone()]),
         };
+        let window = request.selection_range;
         let mut columns = count::columns(signal);
+        columns.extend(window.map(|_| "time").filter(|time| !columns.contains(time)));
         for name in selection.columns(signal).into_iter().chain(baseline.columns(signal)) {
             if !columns.contains(&name) {
                 columns.push(name);
@@ -178,9 +185,12 @@ impl QueryService {
             &control,
             || (),
             move |(), batch| {
-                let selected = selected.matches(signal, batch)?;
+                let mut selected = selected.matches(signal, batch)?.values().clone();
+                if let Some(window) = window {
+                    selected = &selected & &within(batch, window)?;
+                }
                 let compared = compared.matches(signal, batch)?;
-                count::add(&shared, signal, batch, selected.values(), compared.values())
+                count::add(&shared, signal, batch, &selected, compared.values())
             },
         )
         .await?;
@@ -213,6 +223,12 @@ impl QueryService {
         coverage.elapsed_ms = crate::request::elapsed_ms(started);
         Ok(Comparison { selection_rows, baseline_rows, fields, values_tested, left_out, coverage })
     }
+}
+
+/// Which rows happened in a range.
+fn within(batch: &RecordBatch, range: TimeRange) -> Result<BooleanBuffer, QueryError> {
+    let times = batch.column_by_name("time").ok_or_else(|| QueryError::internal("column time was not read"))?;
+    Ok(times.as_primitive::<TimestampNanosecondType>().values().iter().map(|time| range.contains(*time)).collect())
 }
 
 /// Whether a search asks for a field.

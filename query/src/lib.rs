@@ -8,18 +8,22 @@
 
 mod api;
 mod cells;
+mod check;
 mod columns;
 mod compare;
 mod context;
 mod counts;
 mod delete;
 mod error;
+mod exceptions;
 mod explain;
 mod export;
 mod fields;
+mod heat;
 mod language;
 mod logs;
 mod map;
+mod metrics;
 mod otlp_json;
 mod patterns;
 mod promql;
@@ -27,6 +31,7 @@ mod request;
 mod scan;
 mod service;
 mod services;
+mod slow;
 mod spans;
 mod sql;
 mod stats;
@@ -35,17 +40,21 @@ mod tail;
 mod traces;
 
 pub use api::router;
+pub use check::{check_promql, check_search};
 pub use compare::{CompareRequest, ComparedField, ComparedKind, ComparedValue, Comparison};
 pub use context::{Context, ContextRequest, SameSource};
 pub use counts::{CountRequest, CountSeries, Counts};
 pub use delete::{DeleteRequest, Deleted};
 pub use error::{ErrorCode, QueryError};
+pub use exceptions::{ExceptionGroup, Exceptions, ExceptionsRequest};
 pub use explain::Explanation;
 pub use export::{ExportFormat, ExportRequest};
 pub use fields::{Field, FieldValue, FieldValuesRequest};
 pub use language::check_search;
+pub use heat::{Heat, HeatCell, HeatPoint, HeatRequest};
 pub use logs::LogRow;
 pub use map::{CallFigures, CallKind, MapEdge, MapNode, MapRequest, NodeKind, ServiceMap};
+pub use metrics::MetricSummary;
 pub use patterns::{Pattern, Patterns, PatternsRequest};
 pub use promql::{
     ExtraSeries, PromQl, PromQlAnswer, PromQlRequest, PromQlSample, PromQlSeries, PromQlValue, number_text,
@@ -54,6 +63,7 @@ pub use request::{Coverage, Page, RowsRequest, now_ns, parse_duration, parse_ran
 pub use scan::PartExplained;
 pub use service::{QueryService, QuerySettings};
 pub use services::{Operation, PreviousWindow, ServiceSummary};
+pub use slow::SlowQuery;
 pub use spans::SpanRow;
 pub use sql::{SqlColumn, SqlFormat, SqlRequest, SqlResult, check_sql};
 pub use stats::{Figures, GroupFigures, GroupsRequest, Stats, StatsRequest, StatsSeries};

@@ -1,6 +1,7 @@
 //! The service itself: its store, its limits.
 
 use crate::scan::{Control, Fairness};
+use crate::slow::SlowQueries;
 use crate::{ErrorCode, QueryError};
 use mangru_store::{MemoryBudget, Store};
 use std::sync::Arc;
@@ -43,6 +44,7 @@ pub struct QueryService {
     turns: Arc<Semaphore>,
     old_turns: Arc<Semaphore>,
     fairness: Fairness,
+    slow: SlowQueries,
 }
 
 /// A query's turn. When the query goes on for long it moves to the place of an old one, as far as there is any, so that the
@@ -65,7 +67,14 @@ impl QueryService {
     pub fn new(store: Arc<Store>, settings: QuerySettings) -> Arc<Self> {
         let semaphore = || Arc::new(Semaphore::new(settings.concurrency.max(1)));
         let (turns, old_turns) = (semaphore(), semaphore());
-        Arc::new(Self { store, settings, turns, old_turns, fairness: Fairness::default() })
+        Arc::new(Self {
+            store,
+            settings,
+            turns,
+            old_turns,
+            fairness: Fairness::default(),
+            slow: SlowQueries::default(),
+        })
     }
 
     /// The store that is asked.
@@ -86,6 +95,11 @@ impl QueryService {
     /// The queries that run.
     pub(crate) const fn fairness(&self) -> &Fairness {
         &self.fairness
+    }
+
+    /// The slow ones among those answered.
+    pub(crate) const fn slow(&self) -> &SlowQueries {
+        &self.slow
     }
 
     /// The memory of one query: a bound of its own within that of all queries.

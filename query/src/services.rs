@@ -41,7 +41,7 @@ pub struct ServiceSummary {
     pub logs: u64,
     /// Its log records of severity error and above.
     pub error_logs: u64,
-    /// Its `service.version`s.
+    /// Its `service.version`s in the range.
     pub versions: Vec<String>,
     /// Requests per bucket.
     pub request_counts: Vec<u64>,
@@ -66,6 +66,8 @@ pub struct PreviousWindow {
     pub p95_ns: Option<i64>,
     /// Error logs.
     pub error_logs: u64,
+    /// Its `service.version`s.
+    pub versions: Vec<String>,
 }
 
 /// An operation of a service.
@@ -92,7 +94,8 @@ pub struct Operation {
 struct Tally {
     entries: Calls,
     others: Calls,
-    versions: BTreeSet<String>,
+    /// Each with whether it was seen in the range, rather than in the window before.
+    versions: BTreeSet<(String, bool)>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -142,7 +145,7 @@ impl QueryService {
         };
         let (tallies, mut coverage_of_spans) =
             scan::for_each(self.store(), &scan, &control, HashMap::<String, Tally>::new, move |tallies, batch| {
-                tally(tallies, batch, places)
+                tally(tallies, batch, places, first)
             })
             .await?;
         let mut services: HashMap<String, Tally> = HashMap::new();
@@ -267,7 +270,12 @@ impl QueryService {
     }
 }
 
-fn tally(tallies: &mut HashMap<String, Tally>, batch: &RecordBatch, places: Buckets) -> Result<(), QueryError> {
+fn tally(
+    tallies: &mut HashMap<String, Tally>,
+    batch: &RecordBatch,
+    places: Buckets,
+    first: u32,
+) -> Result<(), QueryError> {
     let keys = group_keys(&FieldRef::Column("service_name"), Signal::Spans, batch)?;
     let versions = group_keys(&FieldRef::Resource("service.version".to_owned()), Signal::Spans, batch)?;
     let times = column(batch, "time")?.as_primitive::<TimestampNanosecondType>();
@@ -275,17 +283,18 @@ fn tally(tallies: &mut HashMap<String, Tally>, batch: &RecordBatch, places: Buck
     let statuses = column(batch, "status_code")?.as_primitive::<Int32Type>();
     let durations = column(batch, "duration_ns")?.as_primitive::<Int64Type>();
     let mut found: Vec<Tally> = vec![Tally::default(); keys.values.len()];
-    let mut seen: BTreeSet<(usize, usize)> = BTreeSet::new();
+    let mut seen: BTreeSet<(usize, usize, bool)> = BTreeSet::new();
     for (row, place) in keys.keys.iter().enumerate() {
         let Ok(place) = usize::try_from(*place) else { continue };
         let tally = &mut found[place];
         let is_entry = ENTRY_KINDS.contains(&kinds.value(row));
         let calls = if is_entry { &mut tally.entries } else { &mut tally.others };
-        calls.all.push((places.of(times.value(row)) as u32, durations.value(row), statuses.value(row) == ERROR));
+        let bucket = places.of(times.value(row)) as u32;
+        calls.all.push((bucket, durations.value(row), statuses.value(row) == ERROR));
         if let Ok(version) = usize::try_from(versions.keys[row])
-            && seen.insert((place, version))
+            && seen.insert((place, version, bucket >= first))
         {
-            tally.versions.insert(versions.values[version].clone());
+            tally.versions.insert((versions.values[version].clone(), bucket >= first));
         }
     }
     for (name, tally) in keys.values.into_iter().zip(found) {
@@ -312,18 +321,22 @@ fn summary(
     let inside = |bucket: &u32| *bucket >= first;
     let spans =
         tally.entries.all.iter().chain(&tally.others.all).filter(|(bucket, _, _)| inside(bucket)).count() as u64;
-    let calls = if tally.entries.all.is_empty() { tally.others.all } else { tally.entries.all };
     let place = |bucket: u32| ((bucket - first) as usize).min(buckets - 1);
+    let versions = |is_now: bool| {
+        let seen = tally.versions.iter().filter(|(_, now)| *now == is_now);
+        seen.map(|(version, _)| version.clone()).collect::<Vec<_>>()
+    };
     let mut summary = ServiceSummary {
         name,
         spans,
-        versions: tally.versions.into_iter().collect(),
+        versions: versions(true),
         request_counts: vec![0; buckets],
         error_counts: vec![0; buckets],
         error_log_counts: vec![0; buckets],
         ..ServiceSummary::default()
     };
-    let mut previous = PreviousWindow::default();
+    let mut previous = PreviousWindow { versions: versions(false), ..PreviousWindow::default() };
+    let calls = if tally.entries.all.is_empty() { tally.others.all } else { tally.entries.all };
     let mut durations = Vec::new();
     let mut durations_before = Vec::new();
     let mut by_bucket: Vec<Vec<i64>> = vec![Vec::new(); buckets];

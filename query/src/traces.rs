@@ -8,7 +8,7 @@ pub use outline::{Outline, OutlineRequest, OutlineRow};
 
 use crate::language::{Expr, FieldRef, Matcher};
 use crate::logs::{self, LogRow, any_time};
-use crate::scan::Counting;
+use crate::scan::{Counting, Cursor};
 use crate::spans::{self, SpanRow};
 use crate::{Coverage, Page, QueryError, QueryService};
 use find::Found;
@@ -50,6 +50,8 @@ pub struct TracesRequest {
     pub limit: usize,
     /// Their order.
     pub order: TraceOrder,
+    /// Where the page before ended, as that page said.
+    pub cursor: Option<String>,
 }
 
 /// A trace in one line.
@@ -103,16 +105,34 @@ pub struct Trace {
     pub coverage: Coverage,
 }
 
+/// Where a page starts.
+#[derive(Clone, Copy)]
+enum Start {
+    /// At the newest.
+    Newest,
+    /// Behind this place.
+    Place(Cursor),
+    /// After so many, in an order that is not time's.
+    After(usize),
+}
+
+impl Start {
+    fn read(request: &TracesRequest) -> Result<Self, QueryError> {
+        let cursor = request.cursor.as_deref();
+        if request.order == TraceOrder::Newest {
+            return Ok(cursor.map(str::parse).transpose()?.map_or(Self::Newest, Self::Place));
+        }
+        let Some(cursor) = cursor else { return Ok(Self::After(0)) };
+        let shown = cursor.strip_prefix("after-").and_then(|shown| shown.parse().ok());
+        shown
+            .map(Self::After)
+            .ok_or_else(|| QueryError::invalid("cursor", "cursor is not one that an earlier answer gave"))
+    }
+}
+
 /// Rows of a trace.
 pub(crate) fn of_trace(id: &str) -> Expr {
     Expr::Field(FieldRef::Id("trace_id"), Matcher::exactly(id))
-}
-
-/// The traces of these rows, each once, in their order.
-fn distinct_traces(batch: &arrow::record_batch::RecordBatch) -> Vec<String> {
-    let cells = crate::cells::Cells::new(batch);
-    let mut seen = HashSet::new();
-    (0..batch.num_rows()).map(|row| cells.id("trace_id", row)).filter(|id| seen.insert(id.clone())).collect()
 }
 
 pub(crate) fn of_traces(ids: &[String]) -> Expr {
@@ -125,14 +145,24 @@ impl QueryService {
         let started = Instant::now();
         let limit = self.checked_limit(request.limit)?;
         let structure = Structure::parse(&request.query)?;
+        let start = Start::read(request)?;
         let _turn = self.turn().await?;
-        let Found { order, matched, found, all_spans_seen, mut coverage } =
-            self.found_traces(&structure, request, limit).await?;
+        let before = if let Start::Place(place) = start { Some(place) } else { None };
+        let Found { order, places, matched, found, all_spans_seen, mut coverage } =
+            self.found_traces(&structure, request, limit, before).await?;
         let mut summaries = self.summaries(&order, &matched).await?;
+        let mut cursor = None;
         match request.order {
-            TraceOrder::Newest => {}
+            TraceOrder::Newest => {
+                let more = order.len() > limit || !all_spans_seen;
+                cursor = places.get(limit - 1).filter(|_| more || found > limit).map(ToString::to_string);
+            }
             TraceOrder::Slowest => summaries.sort_by_key(|trace| std::cmp::Reverse(trace.duration_ns)),
             TraceOrder::MostErrors => summaries.sort_by_key(|trace| std::cmp::Reverse(trace.errors)),
+        }
+        if let Start::After(shown) = start {
+            summaries.drain(..shown.min(summaries.len()));
+            cursor = (summaries.len() > limit).then(|| format!("after-{}", shown + limit));
         }
         summaries.truncate(limit);
         if !all_spans_seen && found >= limit {
@@ -141,12 +171,12 @@ impl QueryService {
             coverage.cut(format!("limit of {limit} traces"));
         }
         coverage.matched = found as u64;
-        coverage.matched_is_exact = all_spans_seen;
+        coverage.matched_is_exact = all_spans_seen && before.is_none();
         if all_spans_seen && found > limit {
             coverage.cut(format!("limit of {limit} traces"));
         }
         coverage.elapsed_ms = crate::request::elapsed_ms(started);
-        Ok(Page { rows: summaries, coverage, cursor: None })
+        Ok(Page { rows: summaries, coverage, cursor })
     }
 
     async fn summaries(&self, ids: &[String], matched: &HashMap<String, u64>) -> Result<Vec<TraceSummary>, QueryError> {

@@ -165,6 +165,7 @@ fn check(answer: &Comparison, (expected, tested, rows): &(BTreeSet<Found>, u64, 
 
 fn request(signal: Signal, selection: &str, baseline: &str) -> CompareRequest {
     CompareRequest {
+        selection_range: None,
         signal,
         selection: selection.to_owned(),
         baseline: Some(baseline.to_owned()).filter(|baseline| !baseline.is_empty()),

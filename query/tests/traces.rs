@@ -105,6 +105,7 @@ async fn structures_find_what_looking_at_every_pair_finds() {
                 range: TimeRange { start: START, end: START + 200 * SECOND },
                 limit: 1_000,
                 order: TraceOrder::Newest,
+                cursor: None,
             };
             let page = service.traces(&request).await.unwrap_or_else(|error| panic!("{}: {error}", request.query));
             assert!(page.coverage.complete, "{}: {:?}", request.query, page.coverage);
@@ -121,6 +122,7 @@ async fn structures_find_what_looking_at_every_pair_finds() {
         range: TimeRange::ALL,
         limit: 3,
         order: TraceOrder::Newest,
+        cursor: None,
     };
     let page = service.traces(&request).await.expect("traces");
     assert_eq!(page.rows.len(), 3);

@@ -30,7 +30,8 @@ impl Given {
 
 fn out_of_range(settings: &Settings) -> Vec<Fault> {
     let Settings { otlp, store, objects, retention, query, alerts, .. } = settings;
-    let ranges: [(&str, u64, u64, u64); 28] = [
+    let ranges: [(&str, u64, u64, u64); 29] = [
+        ("self_metrics_seconds", settings.self_metrics_seconds, 0, 3600),
         ("otlp.max_grpc_mib", otlp.max_grpc_mib as u64, 1, 1024),
         ("otlp.max_http_mib", otlp.max_http_mib as u64, 1, 1024),
         ("otlp.max_concurrent_requests", otlp.max_concurrent_requests as u64, 1, 100_000),

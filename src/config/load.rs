@@ -68,7 +68,9 @@ fn lines(text: &str) -> BTreeMap<String, u64> {
     #[serde(default)]
     struct Places {
         data_dir: Option<Spanned<IgnoredAny>>,
+        config_dir: Option<Spanned<IgnoredAny>>,
         http: Option<Spanned<IgnoredAny>>,
+        self_metrics_seconds: Option<Spanned<IgnoredAny>>,
         otlp: Section,
         correlation: Section,
         store: Section,
@@ -79,7 +81,12 @@ fn lines(text: &str) -> BTreeMap<String, u64> {
     }
     let Ok(places) = serde_saphyr::from_str::<Places>(text) else { return BTreeMap::new() };
     let mut lines = BTreeMap::new();
-    for (key, place) in [("data_dir", places.data_dir), ("http", places.http)] {
+    for (key, place) in [
+        ("data_dir", places.data_dir),
+        ("config_dir", places.config_dir),
+        ("http", places.http),
+        ("self_metrics_seconds", places.self_metrics_seconds),
+    ] {
         lines.extend(place.map(|place| (key.to_owned(), place.referenced.line())));
     }
     let sections =

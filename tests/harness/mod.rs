@@ -128,6 +128,7 @@ fn serve(data_dir: &Path, environment: &[(&str, &str)]) -> Command {
         .arg("--data-dir")
         .arg(data_dir)
         .env("MANGRU_STORE_DISK_RESERVE_MIB", "0")
+        .env("MANGRU_SELF_METRICS_SECONDS", "0")
         .envs(environment.iter().copied());
     command
 }

@@ -3,6 +3,8 @@
 import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
 import path from "node:path";
+import * as explore from "./browser/explore.mjs";
+import * as calls from "./browser/calls.mjs";
 import * as handOvers from "./browser/hand_overs.mjs";
 import { alive, audit, browse } from "./browser/session.mjs";
 
@@ -18,12 +20,23 @@ const screens = {
   trace: `/traces/${traceId}`,
   span: `/traces/${traceId}?span=00f067aa0ba902b2`,
   story: `/story/${traceId}`,
+  patterns: "/logs?view=patterns",
   metrics: "/metrics/explore",
   alerts: "/alerts",
   "alerts-new": "/alerts/new?q=" + encodeURIComponent('service:payment "card declined"') + "&dry=1",
+  "metrics-query": "/metrics/explore?q=queue_depth_ratio&q=" + encodeURIComponent("rate(x["),
+  dashboards: "/dashboards",
+  dashboard: "/dashboards/service",
+  "dashboard-edit": "/dashboards/edit?name=service",
+  "dashboard-import": "/dashboards/import",
   sql: "/sql",
+  "sql-chart": "/sql?view=chart&q=" + encodeURIComponent("SELECT service_name, count(*) AS n FROM logs GROUP BY 1"),
   status: "/status",
+  fields: "/status/fields",
+  gallery: "/_gallery",
+  ...calls.screens(traceId),
 };
+const { screens: _, ...callWalks } = calls;
 
 const violations = [];
 await browse(base, {}, async (page) => {
@@ -51,7 +64,7 @@ await browse(base, {}, async (page) => {
 console.log(`looked at ${Object.keys(screens).length + 1} screens in two themes`);
 
 await browse(base, { timezoneId: "Asia/Seoul" }, async (page) => {
-  for (const [name, walk] of Object.entries(handOvers)) {
+  for (const [name, walk] of Object.entries({ ...handOvers, ...callWalks, ...explore })) {
     try {
       await walk(page, { base, shots, traceId, otlp });
     } catch (error) {
@@ -82,6 +95,12 @@ await browse(base, { javaScriptEnabled: false }, async (page) => {
   await page.getByRole("link", { name: /Charge/ }).first().click();
   await page.waitForURL(/span=00f067aa0ba902b2/);
   assert.match(await page.locator("main").innerText(), /CardDeclined/);
+  // From a service to one of its failing traces by links and forms alone.
+  await page.goto(`${base}/services/front`);
+  await page.locator(".stats .bad a").first().click();
+  await page.waitForURL(/status(%3A|:)error/);
+  await page.locator(`a[href*="/traces/${traceId}"]`).first().click();
+  await page.waitForURL(new RegExp(`/traces/${traceId}`));
 });
 console.log("walked without scripts");
 

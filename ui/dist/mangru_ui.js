@@ -2,8 +2,22 @@
 /**
  * @param {HTMLElement} el
  */
-export function HistogramZoom_17855039953582039405(el) {
-wasm.HistogramZoom_17855039953582039405(el);
+export function Assist_15197666913087385076(el) {
+wasm.Assist_15197666913087385076(el);
+}
+
+/**
+ * @param {HTMLElement} el
+ */
+export function GraphView_10002735564638607206(el) {
+wasm.GraphView_10002735564638607206(el);
+}
+
+/**
+ * @param {HTMLElement} el
+ */
+export function HistogramZoom_11898589435609125882(el) {
+wasm.HistogramZoom_11898589435609125882(el);
 }
 
 export class IntoUnderlyingByteSource {
@@ -120,15 +134,43 @@ if (Symbol.dispose) IntoUnderlyingSource.prototype[Symbol.dispose] = IntoUnderly
 /**
  * @param {HTMLElement} el
  */
-export function LiveTail_15941206434582635088(el) {
-wasm.LiveTail_15941206434582635088(el);
+export function LiveParts_2518065356007548836(el) {
+wasm.LiveParts_2518065356007548836(el);
 }
 
 /**
  * @param {HTMLElement} el
  */
-export function PageKeys_13678919004746455387(el) {
-wasm.PageKeys_13678919004746455387(el);
+export function LiveTail_15883297471370827650(el) {
+wasm.LiveTail_15883297471370827650(el);
+}
+
+/**
+ * @param {HTMLElement} el
+ */
+export function PageKeys_8032677972384770730(el) {
+wasm.PageKeys_8032677972384770730(el);
+}
+
+/**
+ * @param {HTMLElement} el
+ */
+export function PlotHover_8320018309464012844(el) {
+wasm.PlotHover_8320018309464012844(el);
+}
+
+/**
+ * @param {HTMLElement} el
+ */
+export function RegionBrush_15555938649776527985(el) {
+wasm.RegionBrush_15555938649776527985(el);
+}
+
+/**
+ * @param {HTMLElement} el
+ */
+export function SeriesPlot_14784786193405396149(el) {
+wasm.SeriesPlot_14784786193405396149(el);
 }
 
 /**
@@ -204,15 +246,27 @@ __wbg_altKey_423da1d67b588078: function(arg0) {
 const ret = arg0.altKey;
 return ret;
 },
+__wbg_altKey_f158b37d4bccf5ff: function(arg0) {
+const ret = arg0.altKey;
+return ret;
+},
 __wbg_blur_c2856e0bcfec2cc0: function() { return handleError(function (arg0) {
 arg0.blur();
 }, arguments); },
+__wbg_bottom_fd840749aac1de6e: function(arg0) {
+const ret = arg0.bottom;
+return ret;
+},
 __wbg_buffer_aca05a93c046db1a: function(arg0) {
 const ret = arg0.buffer;
 return ret;
 },
 __wbg_button_653210370515dd71: function(arg0) {
 const ret = arg0.button;
+return ret;
+},
+__wbg_buttons_6c3569a451cd3176: function(arg0) {
+const ret = arg0.buttons;
 return ret;
 },
 __wbg_byobRequest_18280c78e462544c: function(arg0) {
@@ -246,6 +300,10 @@ __wbg_clientX_7207eed549b03753: function(arg0) {
 const ret = arg0.clientX;
 return ret;
 },
+__wbg_clientY_3371139730cd6f74: function(arg0) {
+const ret = arg0.clientY;
+return ret;
+},
 __wbg_clipboard_047ad3d952a13066: function(arg0) {
 const ret = arg0.clipboard;
 return ret;
@@ -272,6 +330,10 @@ __wbg_composedPath_99300fc960717ac7: function(arg0) {
 const ret = arg0.composedPath();
 return ret;
 },
+__wbg_contains_743aa7c94499c269: function(arg0, arg1) {
+const ret = arg0.contains(arg1);
+return ret;
+},
 __wbg_content_6fed93ca1fd29f06: function(arg0) {
 const ret = arg0.content;
 return ret;
@@ -290,6 +352,10 @@ return ret;
 }, arguments); },
 __wbg_createTextNode_2b48c3fc75dfcc67: function(arg0, arg1, arg2) {
 const ret = arg0.createTextNode(getStringFromWasm0(arg1, arg2));
+return ret;
+},
+__wbg_ctrlKey_97b77227d0599549: function(arg0) {
+const ret = arg0.ctrlKey;
 return ret;
 },
 __wbg_ctrlKey_b7978e4cf78dc62b: function(arg0) {
@@ -316,9 +382,17 @@ __wbg_document_3b5c3071b43e97ee: function(arg0) {
 const ret = arg0.document;
 return isLikeNone(ret) ? 0 : addToExternrefTable0(ret);
 },
+__wbg_encodeURIComponent_e0d7769acee2dcb5: function(arg0, arg1) {
+const ret = encodeURIComponent(getStringFromWasm0(arg0, arg1));
+return ret;
+},
 __wbg_enqueue_c11626eae1c54509: function() { return handleError(function (arg0, arg1) {
 arg0.enqueue(arg1);
 }, arguments); },
+__wbg_fetch_c30fc2ed77d76a76: function(arg0, arg1, arg2) {
+const ret = arg0.fetch(getStringFromWasm0(arg1, arg2));
+return ret;
+},
 __wbg_firstChild_8ba00f6fe3423297: function(arg0) {
 const ret = arg0.firstChild;
 return isLikeNone(ret) ? 0 : addToExternrefTable0(ret);
@@ -345,6 +419,10 @@ __wbg_getDate_a44b5f4a8c42a3c3: function(arg0) {
 const ret = arg0.getDate();
 return ret;
 },
+__wbg_getElementById_7ee213db584f37b0: function(arg0, arg1, arg2) {
+const ret = arg0.getElementById(getStringFromWasm0(arg1, arg2));
+return isLikeNone(ret) ? 0 : addToExternrefTable0(ret);
+},
 __wbg_getFullYear_94114da14f235fca: function(arg0) {
 const ret = arg0.getFullYear();
 return ret;
@@ -365,6 +443,10 @@ __wbg_getSeconds_7143dabeecfaf7d1: function(arg0) {
 const ret = arg0.getSeconds();
 return ret;
 },
+__wbg_getSelection_ebbf228892c36d69: function() { return handleError(function (arg0) {
+const ret = arg0.getSelection();
+return isLikeNone(ret) ? 0 : addToExternrefTable0(ret);
+}, arguments); },
 __wbg_getTimezoneOffset_87127d92c2c117e9: function(arg0) {
 const ret = arg0.getTimezoneOffset();
 return ret;
@@ -412,10 +494,36 @@ __wbg_get_unchecked_e6325ad374eff861: function(arg0, arg1) {
 const ret = arg0[arg1 >>> 0];
 return ret;
 },
+__wbg_height_ce5f2b5901ba05ab: function(arg0) {
+const ret = arg0.height;
+return ret;
+},
+__wbg_hidden_34dfd3711ef53b31: function(arg0) {
+const ret = arg0.hidden;
+return ret;
+},
 __wbg_host_64d73c152c626ec8: function(arg0) {
 const ret = arg0.host;
 return ret;
 },
+__wbg_href_a0128fb7c568d8e5: function() { return handleError(function (arg0, arg1) {
+const ret = arg1.href;
+const ptr1 = passStringToWasm0(ret, wasm.__wbindgen_malloc, wasm.__wbindgen_realloc);
+const len1 = WASM_VECTOR_LEN;
+getDataViewMemory0().setInt32((arg0 >>> 0) + 4 * 1, len1, true);
+getDataViewMemory0().setInt32((arg0 >>> 0) + 4 * 0, ptr1, true);
+}, arguments); },
+__wbg_id_2aec05cae0b5abeb: function(arg0, arg1) {
+const ret = arg1.id;
+const ptr1 = passStringToWasm0(ret, wasm.__wbindgen_malloc, wasm.__wbindgen_realloc);
+const len1 = WASM_VECTOR_LEN;
+getDataViewMemory0().setInt32((arg0 >>> 0) + 4 * 1, len1, true);
+getDataViewMemory0().setInt32((arg0 >>> 0) + 4 * 0, ptr1, true);
+},
+__wbg_importNode_41551c9b5b8fed5c: function() { return handleError(function (arg0, arg1, arg2) {
+const ret = arg0.importNode(arg1, arg2 !== 0);
+return ret;
+}, arguments); },
 __wbg_insertBefore_10ab0c19b463c12b: function() { return handleError(function (arg0, arg1, arg2) {
 const ret = arg0.insertBefore(arg1, arg2);
 return ret;
@@ -444,6 +552,56 @@ __wbg_instanceof_HtmlElement_ea32ea7121e0a496: function(arg0) {
 let result;
 try {
 result = arg0 instanceof HTMLElement;
+} catch (_) {
+result = false;
+}
+const ret = result;
+return ret;
+},
+__wbg_instanceof_HtmlFormElement_d3b1a9ebc7f1a9d3: function(arg0) {
+let result;
+try {
+result = arg0 instanceof HTMLFormElement;
+} catch (_) {
+result = false;
+}
+const ret = result;
+return ret;
+},
+__wbg_instanceof_HtmlInputElement_28751c98d77a5a65: function(arg0) {
+let result;
+try {
+result = arg0 instanceof HTMLInputElement;
+} catch (_) {
+result = false;
+}
+const ret = result;
+return ret;
+},
+__wbg_instanceof_HtmlTextAreaElement_37c6efee878106d5: function(arg0) {
+let result;
+try {
+result = arg0 instanceof HTMLTextAreaElement;
+} catch (_) {
+result = false;
+}
+const ret = result;
+return ret;
+},
+__wbg_instanceof_Node_01bbf5179851b46b: function(arg0) {
+let result;
+try {
+result = arg0 instanceof Node;
+} catch (_) {
+result = false;
+}
+const ret = result;
+return ret;
+},
+__wbg_instanceof_Response_5b0b4f7f1daeae51: function(arg0) {
+let result;
+try {
+result = arg0 instanceof Response;
 } catch (_) {
 result = false;
 }
@@ -482,6 +640,10 @@ return ret;
 },
 __wbg_isArray_bcf1376d0d732d08: function(arg0) {
 const ret = Array.isArray(arg0);
+return ret;
+},
+__wbg_isCollapsed_94539f24146e499c: function(arg0) {
+const ret = arg0.isCollapsed;
 return ret;
 },
 __wbg_isSameNode_1eda96b84821596e: function(arg0, arg1) {
@@ -523,6 +685,10 @@ __wbg_metaKey_33c588e07fd74724: function(arg0) {
 const ret = arg0.metaKey;
 return ret;
 },
+__wbg_metaKey_34b378e7ba352fd6: function(arg0) {
+const ret = arg0.metaKey;
+return ret;
+},
 __wbg_navigator_c17f443a6fe5d38d: function(arg0) {
 const ret = arg0.navigator;
 return ret;
@@ -535,6 +701,10 @@ __wbg_new_3e95cd7386bb9a6c: function(arg0) {
 const ret = new Date(arg0);
 return ret;
 },
+__wbg_new_433d3f85043258e7: function() { return handleError(function () {
+const ret = new XMLHttpRequest();
+return ret;
+}, arguments); },
 __wbg_new_787b9fb330d55d78: function(arg0, arg1) {
 const ret = new Error(getStringFromWasm0(arg0, arg1));
 return ret;
@@ -569,6 +739,9 @@ __wbg_nextSibling_91136dc7a8ec9b09: function(arg0) {
 const ret = arg0.nextSibling;
 return isLikeNone(ret) ? 0 : addToExternrefTable0(ret);
 },
+__wbg_open_c4088ba49c506468: function() { return handleError(function (arg0, arg1, arg2, arg3, arg4) {
+arg0.open(getStringFromWasm0(arg1, arg2), getStringFromWasm0(arg3, arg4));
+}, arguments); },
 __wbg_parentNode_fe15bcc26df42856: function(arg0) {
 const ret = arg0.parentNode;
 return isLikeNone(ret) ? 0 : addToExternrefTable0(ret);
@@ -584,6 +757,14 @@ __wbg_querySelectorAll_6c1bd81d448fb480: function() { return handleError(functio
 const ret = arg0.querySelectorAll(getStringFromWasm0(arg1, arg2));
 return ret;
 }, arguments); },
+__wbg_querySelectorAll_bd785907acdf7800: function() { return handleError(function (arg0, arg1, arg2) {
+const ret = arg0.querySelectorAll(getStringFromWasm0(arg1, arg2));
+return ret;
+}, arguments); },
+__wbg_querySelector_1555c239948f2bf0: function() { return handleError(function (arg0, arg1, arg2) {
+const ret = arg0.querySelector(getStringFromWasm0(arg1, arg2));
+return isLikeNone(ret) ? 0 : addToExternrefTable0(ret);
+}, arguments); },
 __wbg_querySelector_72201b7c62dc196b: function() { return handleError(function (arg0, arg1, arg2) {
 const ret = arg0.querySelector(getStringFromWasm0(arg1, arg2));
 return isLikeNone(ret) ? 0 : addToExternrefTable0(ret);
@@ -594,6 +775,10 @@ return ret;
 },
 __wbg_queueMicrotask_4a1a4d8dd332373b: function(arg0) {
 queueMicrotask(arg0);
+},
+__wbg_relatedTarget_ad92f7baccf4721a: function(arg0) {
+const ret = arg0.relatedTarget;
+return isLikeNone(ret) ? 0 : addToExternrefTable0(ret);
 },
 __wbg_removeAttribute_735f25a801a701e1: function() { return handleError(function (arg0, arg1, arg2) {
 arg0.removeAttribute(getStringFromWasm0(arg1, arg2));
@@ -610,6 +795,12 @@ arg0.remove();
 __wbg_remove_b28d816f9e896ff9: function(arg0) {
 arg0.remove();
 },
+__wbg_replaceWith_b7c81aac863b2647: function() { return handleError(function (arg0, arg1) {
+arg0.replaceWith(arg1);
+}, arguments); },
+__wbg_requestSubmit_8e2b4c874a733028: function() { return handleError(function (arg0) {
+arg0.requestSubmit();
+}, arguments); },
 __wbg_resolve_dbf78ab4942478b0: function(arg0) {
 const ret = Promise.resolve(arg0);
 return ret;
@@ -617,15 +808,51 @@ return ret;
 __wbg_respond_d97c023ee981d1f5: function() { return handleError(function (arg0, arg1) {
 arg0.respond(arg1 >>> 0);
 }, arguments); },
+__wbg_responseXML_6282c9d1ef1f77cd: function() { return handleError(function (arg0) {
+const ret = arg0.responseXML;
+return isLikeNone(ret) ? 0 : addToExternrefTable0(ret);
+}, arguments); },
+__wbg_right_87f14139bda7986d: function(arg0) {
+const ret = arg0.right;
+return ret;
+},
+__wbg_scrollLeft_c7e73c4d493987dd: function(arg0) {
+const ret = arg0.scrollLeft;
+return ret;
+},
 __wbg_scrollTop_960220fc942d86fa: function(arg0) {
 const ret = arg0.scrollTop;
 return ret;
 },
+__wbg_selectionStart_ad171e38a65c192d: function() { return handleError(function (arg0) {
+const ret = arg0.selectionStart;
+return isLikeNone(ret) ? Number.MAX_SAFE_INTEGER : (ret) >>> 0;
+}, arguments); },
+__wbg_selectionStart_e1929323816eb3da: function() { return handleError(function (arg0) {
+const ret = arg0.selectionStart;
+return isLikeNone(ret) ? Number.MAX_SAFE_INTEGER : (ret) >>> 0;
+}, arguments); },
+__wbg_send_a5f53efbb0af4f46: function() { return handleError(function (arg0) {
+arg0.send();
+}, arguments); },
 __wbg_setAttribute_f75317b2b5cabfb4: function() { return handleError(function (arg0, arg1, arg2, arg3, arg4) {
 arg0.setAttribute(getStringFromWasm0(arg1, arg2), getStringFromWasm0(arg3, arg4));
 }, arguments); },
 __wbg_setInterval_1da2f113c48389af: function() { return handleError(function (arg0, arg1, arg2) {
 const ret = arg0.setInterval(arg1, arg2);
+return ret;
+}, arguments); },
+__wbg_setProperty_3fe74e09d53acb0b: function() { return handleError(function (arg0, arg1, arg2, arg3, arg4) {
+arg0.setProperty(getStringFromWasm0(arg1, arg2), getStringFromWasm0(arg3, arg4));
+}, arguments); },
+__wbg_setSelectionRange_91701b04a0d05454: function() { return handleError(function (arg0, arg1, arg2) {
+arg0.setSelectionRange(arg1 >>> 0, arg2 >>> 0);
+}, arguments); },
+__wbg_setSelectionRange_b8e9440b4c74a17b: function() { return handleError(function (arg0, arg1, arg2) {
+arg0.setSelectionRange(arg1 >>> 0, arg2 >>> 0);
+}, arguments); },
+__wbg_setTimeout_9ef22b48643bd7de: function() { return handleError(function (arg0, arg1, arg2) {
+const ret = arg0.setTimeout(arg1, arg2);
 return ret;
 }, arguments); },
 __wbg_set_2793479888329cb6: function() { return handleError(function (arg0, arg1, arg2) {
@@ -647,14 +874,33 @@ arg0.nodeValue = arg1 === 0 ? undefined : getStringFromWasm0(arg1, arg2);
 __wbg_set_onerror_357687340e1d996a: function(arg0, arg1) {
 arg0.onerror = arg1;
 },
+__wbg_set_onloadend_a56b3d24312a14f2: function(arg0, arg1) {
+arg0.onloadend = arg1;
+},
 __wbg_set_onopen_21b318cfa098d854: function(arg0, arg1) {
 arg0.onopen = arg1;
+},
+__wbg_set_responseType_e08a4356df5bc72d: function(arg0, arg1) {
+arg0.responseType = __wbindgen_enum_XmlHttpRequestResponseType[arg1];
+},
+__wbg_set_scrollLeft_e19ceb8a71841d6f: function(arg0, arg1) {
+arg0.scrollLeft = arg1;
 },
 __wbg_set_scrollTop_9abe010024623249: function(arg0, arg1) {
 arg0.scrollTop = arg1;
 },
 __wbg_set_textContent_0177b2a6d9293c2c: function(arg0, arg1, arg2) {
 arg0.textContent = arg1 === 0 ? undefined : getStringFromWasm0(arg1, arg2);
+},
+__wbg_set_value_651c5a714f0a7b56: function(arg0, arg1, arg2) {
+arg0.value = getStringFromWasm0(arg1, arg2);
+},
+__wbg_set_value_cb7e77c93a95e491: function(arg0, arg1, arg2) {
+arg0.value = getStringFromWasm0(arg1, arg2);
+},
+__wbg_shiftKey_a6ce93ef743d5834: function(arg0) {
+const ret = arg0.shiftKey;
+return ret;
 },
 __wbg_showModal_03450d22087f2f44: function() { return handleError(function (arg0) {
 arg0.showModal();
@@ -687,6 +933,17 @@ __wbg_static_accessor___SERIALIZED_ERRORS_8c0ce895061021eb: function() {
 const ret = __SERIALIZED_ERRORS;
 return ret;
 },
+__wbg_status_5432a759e0b4975d: function() { return handleError(function (arg0) {
+const ret = arg0.status;
+return ret;
+}, arguments); },
+__wbg_stopPropagation_e4181c041abda4c3: function(arg0) {
+arg0.stopPropagation();
+},
+__wbg_style_f499e599ac70277f: function(arg0) {
+const ret = arg0.style;
+return ret;
+},
 __wbg_tagName_775bb05619a5c52f: function(arg0, arg1) {
 const ret = arg1.tagName;
 const ptr1 = passStringToWasm0(ret, wasm.__wbindgen_malloc, wasm.__wbindgen_realloc);
@@ -698,11 +955,41 @@ __wbg_target_e5cd9c7aa87dd8df: function(arg0) {
 const ret = arg0.target;
 return isLikeNone(ret) ? 0 : addToExternrefTable0(ret);
 },
+__wbg_textContent_240d7f8264a6246e: function(arg0, arg1) {
+const ret = arg1.textContent;
+var ptr1 = isLikeNone(ret) ? 0 : passStringToWasm0(ret, wasm.__wbindgen_malloc, wasm.__wbindgen_realloc);
+var len1 = WASM_VECTOR_LEN;
+getDataViewMemory0().setInt32((arg0 >>> 0) + 4 * 1, len1, true);
+getDataViewMemory0().setInt32((arg0 >>> 0) + 4 * 0, ptr1, true);
+},
+__wbg_text_5240eb2c41de8292: function() { return handleError(function (arg0) {
+const ret = arg0.text();
+return ret;
+}, arguments); },
+__wbg_then_656f253a5dd7d8ea: function(arg0, arg1, arg2) {
+const ret = arg0.then(arg1, arg2);
+return ret;
+},
 __wbg_then_e3f7f2d365708be8: function(arg0, arg1) {
 const ret = arg0.then(arg1);
 return ret;
 },
+__wbg_toggle_4ad9c24ed28f124e: function() { return handleError(function (arg0, arg1, arg2, arg3) {
+const ret = arg0.toggle(getStringFromWasm0(arg1, arg2), arg3 !== 0);
+return ret;
+}, arguments); },
+__wbg_top_2d45cda4e060d8bf: function(arg0) {
+const ret = arg0.top;
+return ret;
+},
 __wbg_value_df0a0e29a4d182fe: function(arg0, arg1) {
+const ret = arg1.value;
+const ptr1 = passStringToWasm0(ret, wasm.__wbindgen_malloc, wasm.__wbindgen_realloc);
+const len1 = WASM_VECTOR_LEN;
+getDataViewMemory0().setInt32((arg0 >>> 0) + 4 * 1, len1, true);
+getDataViewMemory0().setInt32((arg0 >>> 0) + 4 * 0, ptr1, true);
+},
+__wbg_value_f61036dc298faa36: function(arg0, arg1) {
 const ret = arg1.value;
 const ptr1 = passStringToWasm0(ret, wasm.__wbindgen_malloc, wasm.__wbindgen_realloc);
 const len1 = WASM_VECTOR_LEN;
@@ -722,51 +1009,61 @@ const ret = arg0.writeText(getStringFromWasm0(arg1, arg2));
 return ret;
 },
 __wbindgen_generic_0000000000000001: function(arg0, arg1) {
-// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [Externref], shim_idx: 535, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [Externref], shim_idx: 859, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
 const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___wasm_bindgen_4ce9bc3e3a6b8b3e___JsValue______true_);
 return ret;
 },
 __wbindgen_generic_0000000000000002: function(arg0, arg1) {
-// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [Externref], shim_idx: 602, ret: Result(Unit), inner_ret: Some(Result(Unit)) }, mutable: true }) -> Externref`.
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [Externref], shim_idx: 920, ret: Result(Unit), inner_ret: Some(Result(Unit)) }, mutable: true }) -> Externref`.
 const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___wasm_bindgen_4ce9bc3e3a6b8b3e___JsValue__core_e86eb2b61472f55c___result__Result_____wasm_bindgen_4ce9bc3e3a6b8b3e___JsError___true_);
 return ret;
 },
 __wbindgen_generic_0000000000000003: function(arg0, arg1) {
-// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("Event")], shim_idx: 508, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
-const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_ec72c06f43b7d9c0___features__gen_CloseEvent__CloseEvent______true_);
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("Event")], shim_idx: 831, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_bfe5d30f0cee41aa___features__gen_CloseEvent__CloseEvent______true_);
 return ret;
 },
 __wbindgen_generic_0000000000000004: function(arg0, arg1) {
-// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("Event")], shim_idx: 535, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
-const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___wasm_bindgen_4ce9bc3e3a6b8b3e___JsValue______true__19);
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("Event")], shim_idx: 859, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___wasm_bindgen_4ce9bc3e3a6b8b3e___JsValue______true__25);
 return ret;
 },
 __wbindgen_generic_0000000000000005: function(arg0, arg1) {
-// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("KeyboardEvent")], shim_idx: 76, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
-const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_ec72c06f43b7d9c0___features__gen_KeyboardEvent__KeyboardEvent______true_);
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("KeyboardEvent")], shim_idx: 98, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_bfe5d30f0cee41aa___features__gen_MouseEvent__MouseEvent______true_);
 return ret;
 },
 __wbindgen_generic_0000000000000006: function(arg0, arg1) {
-// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("MessageEvent")], shim_idx: 508, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
-const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_ec72c06f43b7d9c0___features__gen_CloseEvent__CloseEvent______true__21);
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("MessageEvent")], shim_idx: 831, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_bfe5d30f0cee41aa___features__gen_CloseEvent__CloseEvent______true__27);
 return ret;
 },
 __wbindgen_generic_0000000000000007: function(arg0, arg1) {
-// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [], shim_idx: 528, ret: Unit, inner_ret: Some(Unit) }, mutable: false }) -> Externref`.
-const ret = makeClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke_______true_);
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("MouseEvent")], shim_idx: 98, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_bfe5d30f0cee41aa___features__gen_MouseEvent__MouseEvent______true__28);
 return ret;
 },
 __wbindgen_generic_0000000000000008: function(arg0, arg1) {
-// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [], shim_idx: 534, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
-const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke_______true__1_);
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [], shim_idx: 830, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke_______true_);
 return ret;
 },
-__wbindgen_generic_0000000000000009: function(arg0) {
+__wbindgen_generic_0000000000000009: function(arg0, arg1) {
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [], shim_idx: 851, ret: Unit, inner_ret: Some(Unit) }, mutable: false }) -> Externref`.
+const ret = makeClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke_______true__1_);
+return ret;
+},
+__wbindgen_generic_000000000000000a: function(arg0, arg1) {
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [], shim_idx: 858, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke_______true__2_);
+return ret;
+},
+__wbindgen_generic_000000000000000b: function(arg0) {
 // Cast intrinsic for `F64 -> Externref`.
 const ret = arg0;
 return ret;
 },
-__wbindgen_generic_000000000000000a: function(arg0, arg1) {
+__wbindgen_generic_000000000000000c: function(arg0, arg1) {
 // Cast intrinsic for `Ref(String) -> Externref`.
 const ret = getStringFromWasm0(arg0, arg1);
 return ret;
@@ -794,24 +1091,32 @@ function wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke_______true
 wasm.wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke_______true__1_(arg0, arg1);
 }
 
+function wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke_______true__2_(arg0, arg1) {
+wasm.wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke_______true__2_(arg0, arg1);
+}
+
 function wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___wasm_bindgen_4ce9bc3e3a6b8b3e___JsValue______true_(arg0, arg1, arg2) {
 wasm.wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___wasm_bindgen_4ce9bc3e3a6b8b3e___JsValue______true_(arg0, arg1, arg2);
 }
 
-function wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_ec72c06f43b7d9c0___features__gen_CloseEvent__CloseEvent______true_(arg0, arg1, arg2) {
-wasm.wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_ec72c06f43b7d9c0___features__gen_CloseEvent__CloseEvent______true_(arg0, arg1, arg2);
+function wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_bfe5d30f0cee41aa___features__gen_CloseEvent__CloseEvent______true_(arg0, arg1, arg2) {
+wasm.wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_bfe5d30f0cee41aa___features__gen_CloseEvent__CloseEvent______true_(arg0, arg1, arg2);
 }
 
-function wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___wasm_bindgen_4ce9bc3e3a6b8b3e___JsValue______true__19(arg0, arg1, arg2) {
-wasm.wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___wasm_bindgen_4ce9bc3e3a6b8b3e___JsValue______true__19(arg0, arg1, arg2);
+function wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___wasm_bindgen_4ce9bc3e3a6b8b3e___JsValue______true__25(arg0, arg1, arg2) {
+wasm.wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___wasm_bindgen_4ce9bc3e3a6b8b3e___JsValue______true__25(arg0, arg1, arg2);
 }
 
-function wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_ec72c06f43b7d9c0___features__gen_KeyboardEvent__KeyboardEvent______true_(arg0, arg1, arg2) {
-wasm.wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_ec72c06f43b7d9c0___features__gen_KeyboardEvent__KeyboardEvent______true_(arg0, arg1, arg2);
+function wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_bfe5d30f0cee41aa___features__gen_MouseEvent__MouseEvent______true_(arg0, arg1, arg2) {
+wasm.wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_bfe5d30f0cee41aa___features__gen_MouseEvent__MouseEvent______true_(arg0, arg1, arg2);
 }
 
-function wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_ec72c06f43b7d9c0___features__gen_CloseEvent__CloseEvent______true__21(arg0, arg1, arg2) {
-wasm.wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_ec72c06f43b7d9c0___features__gen_CloseEvent__CloseEvent______true__21(arg0, arg1, arg2);
+function wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_bfe5d30f0cee41aa___features__gen_CloseEvent__CloseEvent______true__27(arg0, arg1, arg2) {
+wasm.wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_bfe5d30f0cee41aa___features__gen_CloseEvent__CloseEvent______true__27(arg0, arg1, arg2);
+}
+
+function wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_bfe5d30f0cee41aa___features__gen_MouseEvent__MouseEvent______true__28(arg0, arg1, arg2) {
+wasm.wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_bfe5d30f0cee41aa___features__gen_MouseEvent__MouseEvent______true__28(arg0, arg1, arg2);
 }
 
 function wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___wasm_bindgen_4ce9bc3e3a6b8b3e___JsValue__core_e86eb2b61472f55c___result__Result_____wasm_bindgen_4ce9bc3e3a6b8b3e___JsError___true_(arg0, arg1, arg2) {
@@ -827,6 +1132,9 @@ wasm.wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___js_sys_46dc4
 
 
 const __wbindgen_enum_ReadableStreamType = ["bytes"];
+
+
+const __wbindgen_enum_XmlHttpRequestResponseType = ["", "arraybuffer", "blob", "document", "json", "text"];
 const IntoUnderlyingByteSourceFinalization = (typeof FinalizationRegistry === 'undefined')
 ? { register: () => {}, unregister: () => {} }
 : new FinalizationRegistry(ptr => wasm.__wbg_intounderlyingbytesource_free(ptr, 1));

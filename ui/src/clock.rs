@@ -14,6 +14,12 @@ pub(crate) enum Show {
     Clock,
     /// `11-20 22:41`
     Minute,
+    /// `22:41`
+    HourMinute,
+    /// `11-20`
+    Day,
+    /// `41:11.123`
+    Fine,
 }
 
 impl Show {
@@ -23,16 +29,22 @@ impl Show {
             Self::Row => "%m-%d %H:%M:%S%.3f",
             Self::Clock => "%H:%M:%S",
             Self::Minute => "%m-%d %H:%M",
+            Self::HourMinute => "%H:%M",
+            Self::Day => "%m-%d",
+            Self::Fine => "%M:%S%.3f",
         }
     }
 
     /// The name by which the browser's half knows the form.
-    const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Full => "full",
             Self::Row => "row",
             Self::Clock => "clock",
             Self::Minute => "minute",
+            Self::HourMinute => "hm",
+            Self::Day => "day",
+            Self::Fine => "fine",
         }
     }
 }
@@ -60,6 +72,12 @@ pub(crate) fn text(ns: i64, show: Show) -> String {
 pub(crate) fn time_view(ns: i64, show: Show) -> AnyView {
     let exact = rfc3339(ns);
     view! { <time datetime=exact.clone() title=exact data-show=show.name()>{text(ns, show)}</time> }.into_any()
+}
+
+/// The moment as a label in an SVG, at a place across.
+pub(crate) fn label_view(ns: i64, show: Show, x: String) -> AnyView {
+    view! { <text x=x y="12" text-anchor="middle" data-show=show.name() data-time=rfc3339(ns)>{text(ns, show)}</text> }
+        .into_any()
 }
 
 /// The moment of a row, whose nanoseconds come as text.

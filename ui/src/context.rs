@@ -1,6 +1,7 @@
 //! What the pages are made from.
 
 use mangru_alerts::AlertService;
+use crate::config_files::ConfigFiles;
 use mangru_query::QueryService;
 use std::sync::Arc;
 
@@ -17,6 +18,8 @@ pub struct UiContext {
     pub endpoints: Endpoints,
     /// The config in force, secrets masked.
     pub config_text: String,
+    /// Dashboards and saved searches of the config folder.
+    pub config_files: ConfigFiles,
     /// The version of the binary.
     pub version: &'static str,
 }

@@ -4,8 +4,14 @@
 // The macro makes each island public, because the bundle exports it.
 #![allow(unreachable_pub)]
 
+pub(crate) mod assist;
 mod browser;
+pub(crate) mod brush;
+pub(crate) mod crosshair;
+pub(crate) mod graph;
 pub(crate) mod histogram;
 pub(crate) mod page;
+pub(crate) mod plot;
+pub(crate) mod refresh;
 pub(crate) mod tail;
 pub(crate) mod waterfall;

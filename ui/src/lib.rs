@@ -11,10 +11,15 @@
 // A page is one type, nested as deep as its elements.
 #![recursion_limit = "512"]
 
+mod completion;
 pub mod format;
 mod islands;
+mod measure;
 mod palette;
+mod unit;
 
+#[cfg(feature = "ssr")]
+mod answers;
 #[cfg(feature = "ssr")]
 mod assets;
 #[cfg(feature = "ssr")]
@@ -22,7 +27,15 @@ mod chart;
 #[cfg(feature = "ssr")]
 mod clock;
 #[cfg(feature = "ssr")]
+mod complete;
+#[cfg(feature = "ssr")]
+mod config_files;
+#[cfg(feature = "ssr")]
 mod context;
+#[cfg(feature = "ssr")]
+mod dashboards;
+#[cfg(feature = "ssr")]
+mod graph;
 #[cfg(feature = "ssr")]
 mod highlight;
 #[cfg(feature = "ssr")]
@@ -32,14 +45,24 @@ mod params;
 #[cfg(feature = "ssr")]
 mod parts;
 #[cfg(feature = "ssr")]
+mod promql_fault;
+#[cfg(feature = "ssr")]
 mod request;
 #[cfg(feature = "ssr")]
 mod router;
 #[cfg(feature = "ssr")]
+mod saved_searches;
+#[cfg(feature = "ssr")]
 mod shell;
 #[cfg(feature = "ssr")]
+mod text;
+#[cfg(feature = "ssr")]
 mod time_choice;
+#[cfg(feature = "ssr")]
+mod yaml;
 
+#[cfg(feature = "ssr")]
+pub use config_files::ConfigFiles;
 #[cfg(feature = "ssr")]
 pub use context::{Endpoints, UiContext};
 #[cfg(feature = "ssr")]

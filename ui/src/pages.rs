@@ -2,11 +2,15 @@
 //! service for it.
 
 pub(crate) mod alerts;
+pub(crate) mod dashboards;
+pub(crate) mod gallery;
 pub(crate) mod logs;
+pub(crate) mod map;
 pub(crate) mod metrics;
 pub(crate) mod overview;
 #[cfg(test)]
 mod samples;
+pub(crate) mod service;
 pub(crate) mod settings;
 pub(crate) mod sql;
 pub(crate) mod status;
@@ -36,12 +40,24 @@ pub(crate) fn not_found(what: &str) -> Screen {
 /// A page on which every kind of island stands once; the tests look there for the bundle's names.
 #[cfg(test)]
 pub(crate) fn specimen() -> Screen {
+    use crate::islands::assist::Assist;
+    use crate::islands::brush::RegionBrush;
+    use crate::islands::crosshair::SeriesPlot;
+    use crate::islands::graph::GraphView;
     use crate::islands::histogram::HistogramZoom;
+    use crate::islands::plot::PlotHover;
+    use crate::islands::refresh::LiveParts;
     use crate::islands::tail::LiveTail;
     use crate::islands::waterfall::TraceWaterfall;
     let content = view! {
         <HistogramZoom start_ns=0 step_ns=1 buckets=1 labels=Vec::new() counts=Vec::new() base=String::new()>"bars"</HistogramZoom>
-        <LiveTail stream=String::new() />
+        <LiveTail stream=String::new() words=Vec::new() />
+        <Assist address=String::new() label="Completions".to_owned() id=String::new()>"box"</Assist>
+        <PlotHover start_ns=0 end_ns=1 unit=crate::unit::Unit::None labels=Vec::new() classes=Vec::new() offsets=Vec::new() values=Vec::new() base=String::new()>"plot"</PlotHover>
+        <SeriesPlot start_ns=0 step_ns=1 from_ns=0 to_ns=1 series=Vec::new() unit=crate::measure::Measure::Count base=String::new()>"plot"</SeriesPlot>
+        <RegionBrush from_ns=0 to_ns=1 low_ns=1 high_ns=10 base=String::new()>"points"</RegionBrush>
+        <GraphView>"graph"</GraphView>
+        <LiveParts every=10 />
         <TraceWaterfall rows=Vec::new() names=Vec::new() services=Vec::new() total_ns=1 base=String::new() selected=String::new()>"rows"</TraceWaterfall>
     }
     .into_any();

@@ -4,24 +4,44 @@ use crate::context::Endpoints;
 use crate::format;
 use crate::palette::service_class;
 use crate::params::{Params, encoded};
+use crate::text::{tr, trf};
 use leptos::prelude::*;
 use mangru_query::{Coverage, QueryError};
 use serde_json::Value;
 
 /// What an answer covers, in one line: how many of how many, out of what, in what time, and what cut it.
-pub(crate) fn coverage(shown: usize, noun: &str, coverage: &Coverage) -> AnyView {
-    let matched = format!(
-        "{}{}",
-        if coverage.matched_is_exact { "" } else { "at least " },
-        format::counted(coverage.matched, noun)
-    );
-    let text = format!(
-        "{} of {matched}, {} in range, {:.0} ms",
-        format::count(shown as u64),
-        format::counted(coverage.rows_in_range, "row"),
-        coverage.elapsed_ms
+pub(crate) fn coverage(shown: usize, noun: &'static str, coverage: &Coverage) -> AnyView {
+    let named = translated(noun);
+    // A language without plurals has one word for both.
+    let noun = if named == noun && coverage.matched != 1 { format!("{noun}s") } else { named.to_owned() };
+    let matched = format::count(coverage.matched);
+    let matched = if coverage.matched_is_exact { matched } else { trf("at least {0}", &[&matched]) };
+    let text = trf(
+        "{0} of {1} {2}, {3} in range, {4} ms",
+        &[
+            &format::count(shown as u64),
+            &matched,
+            &noun,
+            &counted_rows(coverage.rows_in_range),
+            &format!("{:.0}", coverage.elapsed_ms),
+        ],
     );
     view! { <p class="covers">{text}{incomplete(coverage)}</p> }.into_any()
+}
+
+/// The nouns of coverage lines.
+fn translated(noun: &'static str) -> &'static str {
+    match noun {
+        "row" => tr("row"),
+        "matching row" => tr("matching row"),
+        "matching trace" => tr("matching trace"),
+        "service" => tr("service"),
+        other => other,
+    }
+}
+
+fn counted_rows(rows: u64) -> String {
+    if rows == 1 { tr("1 row").to_owned() } else { trf("{0} rows", &[&format::count(rows)]) }
 }
 
 /// The warning of an answer that is not whole.
@@ -29,8 +49,9 @@ pub(crate) fn incomplete(coverage: &Coverage) -> Option<AnyView> {
     if coverage.complete {
         return None;
     }
-    let why = coverage.limit_hit.clone().unwrap_or_else(|| "a limit was hit".to_owned());
-    Some(view! { " "<strong class="warning">{format!("⚠ not complete: {why}")}</strong> }.into_any())
+    let why = coverage.limit_hit.clone().unwrap_or_else(|| tr("a limit was hit").to_owned());
+    let shown = trf("⚠ not complete: {0}", &[&format::clipped(&why, 200)]);
+    Some(view! { " "<strong class="warning" title=why>{shown}</strong> }.into_any())
 }
 
 /// An error of a query: its message, and the place in the query where it lies.
@@ -100,6 +121,11 @@ pub(crate) fn narrowed(query: &str, term: &str) -> String {
     }
 }
 
+/// The text of a `<textarea>`, which the renderer leaves as it is.
+pub(crate) fn escaped_text(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
 /// The address of a story.
 pub(crate) fn story_link(id: &str) -> String {
     format!("/story/{}", encoded(id))
@@ -108,7 +134,7 @@ pub(crate) fn story_link(id: &str) -> String {
 /// A text to copy, with its button.
 pub(crate) fn copyable(text: &str) -> AnyView {
     let (shown, copied) = (text.to_owned(), text.to_owned());
-    view! { <div class="copyable"><pre>{shown}</pre><button type="button" class="needs-script" data-copy=copied>"copy"</button></div> }.into_any()
+    view! { <div class="copyable"><pre>{shown}</pre><button type="button" class="needs-script" data-copy=copied>{tr("copy")}</button></div> }.into_any()
 }
 
 /// How to send data: shown where there is none.
@@ -127,14 +153,14 @@ pub(crate) fn how_to_send(endpoints: &Endpoints) -> AnyView {
     );
     view! {
         <section class="empty" aria-labelledby="how-to-send">
-            <h2 id="how-to-send">"Nothing has come in yet"</h2>
-            <p>"Any OpenTelemetry SDK or collector can send here. Set this in a service's environment, and restart it:"</p>
+            <h2 id="how-to-send">{tr("Nothing has come in yet")}</h2>
+            <p>{tr("Any OpenTelemetry SDK or collector can send here. Set this in a service's environment, and restart it:")}</p>
             {copyable(&grpc)}
-            <p>"or, over HTTP:"</p>
+            <p>{tr("or, over HTTP:")}</p>
             {copyable(&http)}
-            <p>"A first log line by hand:"</p>
+            <p>{tr("A first log line by hand:")}</p>
             {copyable(&curl)}
-            <p>"For a whole shop of services to look at, run "<code>"mangru demo"</code>". What comes in, and what is refused and why, is on "<a href="/status">"Status"</a>"."</p>
+            <p>{tr("For a whole shop of services to look at, run this. What comes in, and what is refused and why, is on the screen Status.")}" "<code>"mangru demo"</code>" "<a href="/status">{tr("Status")}</a></p>
         </section>
     }
     .into_any()

@@ -2,9 +2,10 @@
 
 use crate::clock;
 use crate::params::Params;
+use crate::text::Language;
 use crate::time_choice::TimeChoice;
 use axum::extract::FromRequestParts;
-use axum::http::header::COOKIE;
+use axum::http::header::{ACCEPT_LANGUAGE, COOKIE};
 use axum::http::request::Parts;
 use std::convert::Infallible;
 
@@ -52,6 +53,8 @@ pub(crate) struct PageRequest {
     pub(crate) theme: Theme,
     /// Whether the reader wants UTC rather than the browser's zone.
     pub(crate) utc: bool,
+    /// The reader's language.
+    pub(crate) language: Language,
 }
 
 impl PageRequest {
@@ -68,6 +71,7 @@ impl PageRequest {
             now,
             theme: cookie("theme").and_then(|name| Theme::named(&name)).unwrap_or(Theme::System),
             utc: cookie("zone").as_deref() == Some("utc"),
+            language: cookie("lang").and_then(|code| Language::of_code(&code)).unwrap_or(Language::English),
         }
     }
 
@@ -97,6 +101,12 @@ impl<S: Send + Sync> FromRequestParts<S> for PageRequest {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
         let cookies = parts.headers.get(COOKIE).and_then(|value| value.to_str().ok()).unwrap_or("");
-        Ok(Self::new(parts.uri.path(), parts.uri.query().unwrap_or(""), cookies, clock::now_ns()))
+        let mut request = Self::new(parts.uri.path(), parts.uri.query().unwrap_or(""), cookies, clock::now_ns());
+        let has_chosen = cookies.split(';').any(|pair| pair.trim().starts_with("lang="));
+        let accepted = parts.headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
+        if let (false, Some(language)) = (has_chosen, accepted.and_then(Language::accepted)) {
+            request.language = language;
+        }
+        Ok(request)
     }
 }

@@ -1,14 +1,16 @@
 //! The addresses of the UI, and the headers that every page carries.
 
 use crate::context::UiContext;
-use crate::{assets, pages};
+use crate::{assets, complete, pages};
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
+use mangru_query::QueryService;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Nothing inline runs or styles, nothing comes from elsewhere, nobody frames a page.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self'; \
@@ -29,7 +31,11 @@ pub fn router(context: UiContext) -> Router {
     Router::new()
         .route("/", get(pages::overview::handle))
         .route("/logs", get(pages::logs::handle))
+        .route("/logs/saved.yaml", get(pages::logs::saved::download))
+        .route("/complete", get(complete::handle))
         .route("/logs/export", get(pages::logs::export::handle))
+        .route("/services/{name}", get(pages::service::handle))
+        .route("/map", get(pages::map::handle))
         .route("/traces", get(pages::traces::handle))
         .route("/traces/{id}", get(pages::trace::handle))
         .route("/story", get(pages::story::find))
@@ -41,13 +47,30 @@ pub fn router(context: UiContext) -> Router {
         .route("/alerts/silences", post(pages::alerts::silences::create))
         .route("/alerts/silences/{id}/end", post(pages::alerts::silences::end))
         .route("/alerts/{id}", get(pages::alerts::rule::handle))
+        .route("/dashboards", get(pages::dashboards::handle))
+        .route("/dashboards/edit", get(pages::dashboards::edit).post(pages::dashboards::edit_posted))
+        .route("/dashboards/download", post(pages::dashboards::download))
+        .route("/dashboards/import", get(pages::dashboards::import).post(pages::dashboards::import_posted))
+        .route("/dashboards/{name}", get(pages::dashboards::show))
         .route("/sql", get(pages::sql::handle))
         .route("/status", get(pages::status::handle))
+        .route("/status/fields", get(pages::status::fields::handle))
+        .route("/_gallery", get(pages::gallery::handle))
         .route("/settings", get(pages::settings::handle))
         .route("/assets/{version}/{name}", get(assets::serve))
+        .layer(middleware::from_fn_with_state(Arc::clone(&context.query), slow))
         .with_state(Arc::new(context))
         .layer(middleware::from_fn(mangru_alerts::from_here))
         .layer(middleware::from_fn(guard))
+}
+
+/// Notes pages that took long to make, as the APIs note their questions.
+async fn slow(State(query): State<Arc<QueryService>>, request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let asked = request.uri().clone();
+    let response = next.run(request).await;
+    query.note_slow(asked.path(), asked.query().unwrap_or_default(), "", response.status().as_u16(), started.elapsed());
+    response
 }
 
 async fn guard(request: Request, next: Next) -> Response {

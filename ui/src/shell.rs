@@ -5,21 +5,27 @@ use crate::clock::{Show, time_view};
 use crate::islands::page::PageKeys;
 use crate::parts::hidden_inputs;
 use crate::request::{PageRequest, Theme};
-use crate::time_choice::RELATIVE;
+use crate::text::{Language, tr, trf};
+use crate::time_choice::{self, RELATIVE};
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use leptos::prelude::*;
 use std::sync::Arc;
 
-const SCREENS: [(&str, &str); 7] = [
-    ("/", "Overview"),
-    ("/logs", "Logs"),
-    ("/traces", "Traces"),
-    ("/metrics/explore", "Metrics"),
-    ("/alerts", "Alerts"),
-    ("/sql", "SQL"),
-    ("/status", "Status"),
-];
+/// The screens by address, in the order of the navigation.
+fn screens() -> Vec<(&'static str, &'static str)> {
+    vec![
+        ("/", tr("Overview")),
+        ("/map", tr("Map")),
+        ("/logs", tr("Logs")),
+        ("/traces", tr("Traces")),
+        ("/metrics/explore", tr("Metrics")),
+        ("/dashboards", tr("Dashboards")),
+        ("/alerts", tr("Alerts")),
+        ("/sql", "SQL"),
+        ("/status", tr("Status")),
+    ]
+}
 
 /// The intervals at which a page can be asked to refresh itself, in seconds.
 const REFRESH: [u32; 4] = [5, 10, 30, 60];
@@ -57,6 +63,7 @@ pub(crate) fn render(request: &PageRequest, make: impl FnOnce() -> Screen) -> (S
             // Only what an island itself renders is taken up again in the browser.
             context.set_is_hydrating(false);
         }
+        provide_context(request.language);
         let screen = make();
         let status = screen.status;
         (status, format!("<!DOCTYPE html>{}", document(request, screen).to_html()))
@@ -72,7 +79,7 @@ fn document(request: &PageRequest, screen: Screen) -> AnyView {
     let glue = assets::address("mangru_ui.js");
     let icon = assets::address("icon.svg");
     view! {
-        <html lang="en" data-theme=theme data-zone=zone>
+        <html lang=request.language.code() data-theme=theme data-zone=zone>
             <head>
                 <meta charset="utf-8" />
                 <meta name="viewport" content="width=device-width, initial-scale=1" />
@@ -83,7 +90,7 @@ fn document(request: &PageRequest, screen: Screen) -> AnyView {
                 <script type="module" src=boot data-glue=glue></script>
             </head>
             <body>
-                <a class="skip" href="#main">"Skip to content"</a>
+                <a class="skip" href="#main">{tr("Skip to content")}</a>
                 {header(request, screen.has_time)}
                 <main id="main">
                     {request.time.error.clone().filter(|_| screen.has_time).map(|error| view! { <p class="error" role="alert">{error}</p> })}
@@ -97,20 +104,20 @@ fn document(request: &PageRequest, screen: Screen) -> AnyView {
 }
 
 fn header(request: &PageRequest, has_time: bool) -> AnyView {
-    let links: Vec<_> = SCREENS
-        .iter()
+    let links: Vec<_> = screens()
+        .into_iter()
         .map(|(path, name)| {
-            let is_here = *path == request.path || (*path != "/" && request.path.starts_with(&format!("{path}/")));
+            let is_here = path == request.path || (path != "/" && request.path.starts_with(&format!("{path}/")));
             let current = is_here.then_some("page");
-            view! { <li><a href=request.there(path) aria-current=current>{*name}</a></li> }
+            view! { <li><a href=request.there(path) aria-current=current>{name}</a></li> }
         })
         .collect();
     view! {
         <header class="top">
             <a class="brand" href=request.there("/")><span aria-hidden="true">"◉ "</span>"Mangru"</a>
-            <nav aria-label="Screens"><ul>{links}</ul></nav>
-            <form class="find" action="/story" method="get" role="search" aria-label="Find any id">
-                <input id="find-id" name="id" type="search" placeholder="Find any id   /" aria-label="Trace, span, correlation, request or order id"
+            <nav aria-label=tr("Screens")><ul>{links}</ul></nav>
+            <form class="find" action="/story" method="get" role="search" aria-label=tr("Find any id")>
+                <input id="find-id" name="id" type="search" placeholder=tr("Find any id   /") aria-label=tr("Trace, span, correlation, request or order id")
                     autocomplete="off" spellcheck="false" maxlength="512" />
             </form>
             {has_time.then(|| time_control(request))}
@@ -134,7 +141,7 @@ fn time_control(request: &PageRequest) -> AnyView {
         .iter()
         .map(|(start, words)| {
             let current = (time.is_relative() && time.error.is_none() && time.start == *start).then_some("true");
-            view! { <li><a href=request.here(&params.without("end").with("start", start)) aria-current=current>{*words}</a></li> }
+            view! { <li><a href=request.here(&params.without("end").with("start", start)) aria-current=current>{time_choice::words(words)}</a></li> }
         })
         .collect();
     let refreshing = params.get("refresh").map(str::to_owned);
@@ -143,36 +150,60 @@ fn time_control(request: &PageRequest) -> AnyView {
         .map(|seconds| {
             let seconds = seconds.to_string();
             let current = (refreshing.as_deref() == Some(seconds.as_str())).then_some("true");
-            view! { <li><a href=request.here(&params.with("refresh", &seconds)) aria-current=current>{format!("every {seconds} s")}</a></li> }
+            view! { <li><a href=request.here(&params.with("refresh", &seconds)) aria-current=current>{trf("every {0} s", &[&seconds])}</a></li> }
         })
         .collect();
-    let stop = view! { <li><a href=request.here(&params.without("refresh")) aria-current=refreshing.is_none().then_some("true")>"off"</a></li> };
+    let stop = view! { <li><a href=request.here(&params.without("refresh")) aria-current=refreshing.is_none().then_some("true")>{tr("off")}</a></li> };
     let is_refreshing = refreshing.map(|seconds| view! { <span class="refreshing">{format!(" ↻ {seconds} s")}</span> });
     view! {
-        <div class="time" role="group" aria-label="Time range">
-            <a class="step" href=go(time.stepped(false)) aria-label="Earlier" title="Earlier">"‹"</a>
+        <div class="time" role="group" aria-label=tr("Time range")>
+            <a class="step" href=go(time.stepped(false)) aria-label=tr("Earlier") title=tr("Earlier")>"‹"</a>
             <details class="menu">
                 <summary>{label}{is_refreshing}</summary>
                 <div class="menu-body">
                     <ul class="choices">{relative}</ul>
                     <form action=request.path.clone() method="get">
                         {hidden_inputs(&params.without("start").without("end"))}
-                        <label>"From (UTC)"<input name="start" value=time.start.clone() spellcheck="false" autocomplete="off" /></label>
-                        <label>"To (UTC)"<input name="end" value=time.end.clone() spellcheck="false" autocomplete="off" /></label>
-                        <button>"Apply"</button>
-                        <p class="quiet">"2026-11-20 22:05, -90m, now, or nanoseconds"</p>
+                        <label>{tr("From (UTC)")}<input name="start" value=time.start.clone() spellcheck="false" autocomplete="off" /></label>
+                        <label>{tr("To (UTC)")}<input name="end" value=time.end.clone() spellcheck="false" autocomplete="off" /></label>
+                        <button>{tr("Apply")}</button>
+                        <p class="quiet">{tr("2026-11-20 22:05, -90m, now, or nanoseconds")}</p>
                     </form>
                     <div>
-                        <p class="menu-head">"Refresh"</p>
+                        <p class="menu-head">{tr("Refresh")}</p>
                         <ul class="choices">{stop}{refresh}</ul>
                     </div>
                 </div>
             </details>
-            <a class="step" href=go(time.stepped(true)) aria-label="Later" title="Later">"›"</a>
-            <a class="step" href=go(time.zoomed_out(request.now)) aria-label="Zoom out" title="Zoom out">"⊖"</a>
+            <a class="step" href=go(time.stepped(true)) aria-label=tr("Later") title=tr("Later")>"›"</a>
+            <a class="step" href=go(time.zoomed_out(request.now)) aria-label=tr("Zoom out") title=tr("Zoom out")>"⊖"</a>
         </div>
     }
     .into_any()
+}
+
+/// The words of the list of short cuts, in its order.
+pub(crate) fn key_words() -> Vec<String> {
+    [
+        tr("Keyboard"),
+        tr("or"),
+        tr("find any id"),
+        tr("next and previous row"),
+        tr("open the row"),
+        tr("close what is open"),
+        tr("this list"),
+        tr("Close"),
+    ]
+    .map(str::to_owned)
+    .to_vec()
+}
+
+fn theme_name(theme: Theme) -> &'static str {
+    match theme {
+        Theme::System => tr("system"),
+        Theme::Light => tr("light"),
+        Theme::Dark => tr("dark"),
+    }
 }
 
 fn footer(request: &PageRequest) -> AnyView {
@@ -184,7 +215,14 @@ fn footer(request: &PageRequest) -> AnyView {
         .into_iter()
         .map(|theme| {
             let current = (theme == request.theme).then_some("true");
-            view! { <li><a href=settings("theme", theme.name()) aria-current=current>{theme.name()}</a></li> }
+            view! { <li><a href=settings("theme", theme.name()) aria-current=current>{theme_name(theme)}</a></li> }
+        })
+        .collect();
+    let languages: Vec<_> = Language::ALL
+        .into_iter()
+        .map(|language| {
+            let current = (language == request.language).then_some("true");
+            view! { <li><a href=settings("lang", language.code()) lang=language.code() aria-current=current>{language.name()}</a></li> }
         })
         .collect();
     let zones = [("utc", request.utc), ("browser", !request.utc)].map(|(zone, is_chosen)| {
@@ -192,16 +230,17 @@ fn footer(request: &PageRequest) -> AnyView {
         let name = if zone == "utc" {
             view! { <span>"UTC"</span> }.into_any()
         } else {
-            view! { <span data-zone-name="">"your zone"</span> }.into_any()
+            view! { <span data-zone-name="">{tr("your zone")}</span> }.into_any()
         };
         view! { <li><a href=settings("zone", zone) aria-current=current>{name}</a></li> }
     });
     view! {
         <footer class="bottom">
-            <div><span id="theme-head">"Colours"</span><ul class="choices" aria-labelledby="theme-head">{themes}</ul></div>
-            <div><span id="zone-head">"Times in"</span><ul class="choices" aria-labelledby="zone-head">{zones.into_iter().collect::<Vec<_>>()}</ul></div>
-            <div class="quiet needs-script"><kbd>"?"</kbd>" lists the short cuts"</div>
-            <PageKeys />
+            <div><span id="theme-head">{tr("Colours")}</span><ul class="choices" aria-labelledby="theme-head">{themes}</ul></div>
+            <div><span id="zone-head">{tr("Times in")}</span><ul class="choices" aria-labelledby="zone-head">{zones.into_iter().collect::<Vec<_>>()}</ul></div>
+            <div><span id="language-head">{tr("Language")}</span><ul class="choices" aria-labelledby="language-head">{languages}</ul></div>
+            <div class="quiet needs-script"><kbd>"?"</kbd>" "{tr("lists the short cuts")}</div>
+            <PageKeys words=key_words() />
         </footer>
     }
     .into_any()

@@ -2,6 +2,7 @@
 
 use crate::clock;
 use crate::params::Params;
+use crate::text::{tr, trf};
 use chrono::{DateTime, NaiveDateTime};
 use mangru_store::TimeRange;
 
@@ -19,6 +20,21 @@ pub(crate) const RELATIVE: [(&str, &str); 8] = [
     ("-7d", "last 7 days"),
     ("-30d", "last 30 days"),
 ];
+
+/// The words of a range in the reader's language.
+pub(crate) fn words(english: &'static str) -> &'static str {
+    match english {
+        "last 5 minutes" => tr("last 5 minutes"),
+        "last 15 minutes" => tr("last 15 minutes"),
+        "last hour" => tr("last hour"),
+        "last 3 hours" => tr("last 3 hours"),
+        "last 12 hours" => tr("last 12 hours"),
+        "last 24 hours" => tr("last 24 hours"),
+        "last 7 days" => tr("last 7 days"),
+        "last 30 days" => tr("last 30 days"),
+        other => other,
+    }
+}
 
 /// The range that a page was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,10 +81,10 @@ impl TimeChoice {
             return None;
         }
         if self.error.is_some() {
-            return Some("last 15 minutes".to_owned());
+            return Some(words("last 15 minutes").to_owned());
         }
-        let known = RELATIVE.iter().find(|(start, _)| *start == self.start).map(|(_, label)| (*label).to_owned());
-        Some(known.unwrap_or_else(|| format!("last {}", &self.start[1..])))
+        let known = RELATIVE.iter().find(|(start, _)| *start == self.start).map(|(_, label)| words(label).to_owned());
+        Some(known.unwrap_or_else(|| trf("last {0}", &[&self.start[1..]])))
     }
 
     /// Its length in nanoseconds.
@@ -104,6 +120,11 @@ impl TimeChoice {
         }
         params
     }
+}
+
+/// Whether a text is a start relative to now, such as `-15m`.
+pub(crate) fn is_relative_start(text: &str) -> bool {
+    text.starts_with('-') && parse(text, 0).is_some()
 }
 
 /// A moment: `now`, `-15m`, RFC 3339 (the zone may be left out: UTC), Unix nanoseconds.

@@ -64,6 +64,7 @@ impl Served {
                 http: "127.0.0.1:14319".to_owned(),
             },
             config_text: "data_dir: ./somewhere\n".to_owned(),
+            config_files: mangru_ui::ConfigFiles::new(&folder.path().join("config")),
             version: "0.1.0",
         };
         let router = mangru_ui::router(context).merge(mangru_query::router(query));
@@ -141,6 +142,13 @@ fn span(now: i64, n: u8) -> Span {
     }
 }
 
+/// The address of the first link whose tag holds these words.
+fn link_of(html: &str, words: &str) -> Option<String> {
+    let tag =
+        html.split("<a ").skip(1).map(|rest| rest.split('>').next().unwrap_or("")).find(|tag| tag.contains(words))?;
+    Some(tag.split("href=\"").nth(1)?.split('"').next()?.replace("&amp;", "&"))
+}
+
 /// The address of the link whose text ends a tag with these words.
 fn link(html: &str, words: &str) -> Option<String> {
     let before = &html[..html.find(&format!(">{words}</a>"))?];
@@ -154,7 +162,7 @@ async fn an_empty_store_teaches_how_to_send() {
     let overview = served.page("/").await;
     assert!(overview.contains("Nothing has come in yet"));
     assert!(overview.contains("OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:14317"));
-    for address in ["/logs", "/traces", "/metrics/explore", "/sql", "/status"] {
+    for address in ["/logs", "/traces", "/map", "/services/any", "/metrics/explore", "/sql", "/status"] {
         served.page(address).await;
     }
 }
@@ -186,11 +194,69 @@ async fn every_screen_shows_what_is_stored() {
     let story = served.page(&format!("/story/{TRACE_HEX}")).await;
     assert!(story.contains("step 3") && story.contains("number2 "), "spans and logs on one time line");
     let metrics = served.page("/metrics/explore?name=queue.depth").await;
-    assert!(metrics.contains("20 of 20 points") || metrics.contains("20 points of 1 series"), "the points of a metric");
+    assert!(
+        metrics.contains(">queue_depth</textarea>") && metrics.contains("1 series, a value every"),
+        "a metric by its name"
+    );
     let sql = served.page("/sql?q=SELECT+count(*)+AS+n+FROM+logs").await;
     assert!(sql.contains(">250</td>"), "SQL counts what is hot and what is sealed");
     let status = served.page("/status").await;
     assert!(status.contains("undecodable") && status.contains("data_dir: ./somewhere"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_map_leads_to_services_and_to_calls() {
+    let served = Served::start().await;
+    served.fill().await;
+    let map = served.page("/map").await;
+    for service in SERVICES {
+        assert!(map.contains(&format!("href=\"/services/{service}\"")), "{service} is a node");
+    }
+    let calls = link_of(&map, "data-from=\"").expect("an edge leads to its calls");
+    let found = served.page(&calls).await;
+    assert!(found.contains(&format!("/traces/{TRACE_HEX}")), "{calls} finds the trace with the call");
+    let focus = served.page("/map?focus=frontend&hops=1").await;
+    assert!(focus.contains("/services/checkout") && !focus.contains("href=\"/services/cart\""), "one hop away");
+    assert!(served.page("/map?q=service%3A(").await.contains("role=\"alert\""));
+    assert!(served.page("/map?q=service%3Anobody").await.contains("No call in this range"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_is_shown_with_what_surrounds_it() {
+    let served = Served::start().await;
+    served.fill().await;
+    let page = served.page("/services/checkout").await;
+    for told in ["Requests", "Errors", "Duration", "Latency of requests", "Operations", "step 1", "Called by"] {
+        assert!(page.contains(told), "the page tells of {told}");
+    }
+    assert!(
+        page.contains("href=\"/services/frontend\"") && page.contains("href=\"/services/payment\""),
+        "callers and callees"
+    );
+    assert!(page.contains(&format!("/traces/{TRACE_HEX}?span=")), "an example leads to its trace");
+    let frontend = served.page("/services/frontend").await;
+    assert!(frontend.contains("number0 connection refused"), "its error logs");
+    assert!(served.page("/services/nobody%3Cscript%3E").await.contains("Nothing of this service"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn traces_are_compared_and_seen_from_all_sides() {
+    let served = Served::start().await;
+    served.fill().await;
+    let all = served.page("/traces?spans=any").await;
+    assert_eq!(all.matches("class=\"ts-dot\"").count(), 4, "every span is a point");
+    let slow = served.page("/traces?spans=any&r_min=150ms&r_max=1s").await;
+    assert!(
+        slow.contains("class=\"region\"") && slow.contains("3 spans against 1"),
+        "the region is compared with the rest"
+    );
+    assert!(slow.contains("Show these traces alone"));
+    let roots = served.page("/traces").await;
+    assert_eq!(roots.matches("class=\"ts-dot\"").count(), 1, "the root alone");
+    let flame = served.page(&format!("/traces/{TRACE_HEX}?view=flame")).await;
+    assert!(flame.contains("class=\"flame\"") && flame.contains("Operations by their own time"));
+    let calls = served.page(&format!("/traces/{TRACE_HEX}?view=calls")).await;
+    assert!(calls.contains("data-node=\"3\"") && calls.contains("frontend → checkout"), "its services as a graph");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,8 +3,8 @@
 use super::error::{ApiError, Parameters};
 use super::rows::{signal, step};
 use crate::{
-    Context, ContextRequest, Explanation, Patterns, PatternsRequest, QueryError, QueryService, SameSource, Stats,
-    StatsRequest, now_ns, parse_range, parse_time,
+    Context, ContextRequest, Exceptions, ExceptionsRequest, Explanation, Heat, HeatRequest, Patterns, PatternsRequest,
+    QueryError, QueryService, SameSource, Stats, StatsRequest, now_ns, parse_range, parse_time,
 };
 use axum::Json;
 use axum::extract::State;
@@ -176,4 +176,68 @@ pub(super) async fn explain(
 ) -> Result<Json<Explanation>, ApiError> {
     let range = parse_range(parameters.start.as_deref(), parameters.end.as_deref())?;
     Ok(Json(service.explain(signal(parameters.signal.as_deref())?, &parameters.query, range).await?))
+}
+
+/// Parameters of durations over time.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(default)]
+#[into_params(parameter_in = Query)]
+pub(super) struct HeatParameters {
+    /// A search over spans; empty matches all.
+    query: String,
+    /// Unix nanoseconds, RFC 3339, or relative such as `-15m`; one hour before the end by default.
+    start: Option<String>,
+    /// Like `start`; now by default.
+    end: Option<String>,
+    /// Columns that the range is cut into; 60 by default.
+    columns: Option<usize>,
+    /// Spans are named one by one when there are no more than so many; 0 by default, 5,000 at most.
+    points: usize,
+}
+
+/// How many spans started when and took how long, with an example for each cell.
+#[utoipa::path(get, path = "/api/v1/spans/heat", params(HeatParameters), responses((status = 200, body = Heat)))]
+pub(super) async fn heat(
+    State(service): Service,
+    Parameters(parameters): Parameters<HeatParameters>,
+) -> Result<Json<Heat>, ApiError> {
+    let request = HeatRequest {
+        range: parse_range(parameters.start.as_deref(), parameters.end.as_deref())?,
+        query: parameters.query,
+        columns: parameters.columns.unwrap_or(60),
+        max_points: parameters.points,
+    };
+    Ok(Json(service.heat(&request).await?))
+}
+
+/// Parameters of a search for exceptions.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(default)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ExceptionsParameters {
+    /// A search that is understood over spans and logs alike, such as `service:checkout`; empty matches all.
+    query: String,
+    /// Unix nanoseconds, RFC 3339, or relative such as `-15m`; one hour before the end by default.
+    start: Option<String>,
+    /// Like `start`; now by default.
+    end: Option<String>,
+    /// How many groups, those thrown most often; 50 by default.
+    limit: Option<usize>,
+    /// Buckets of the trend; 30 by default.
+    buckets: Option<usize>,
+}
+
+/// Exceptions of spans and logs in groups of one type and place.
+#[utoipa::path(get, path = "/api/v1/exceptions", params(ExceptionsParameters), responses((status = 200, body = Exceptions)))]
+pub(super) async fn exceptions(
+    State(service): Service,
+    Parameters(parameters): Parameters<ExceptionsParameters>,
+) -> Result<Json<Exceptions>, ApiError> {
+    let request = ExceptionsRequest {
+        range: parse_range(parameters.start.as_deref(), parameters.end.as_deref())?,
+        query: parameters.query,
+        limit: parameters.limit.unwrap_or(50),
+        buckets: parameters.buckets.unwrap_or(30),
+    };
+    Ok(Json(service.exceptions(&request).await?))
 }

@@ -34,6 +34,7 @@ impl CompareParameters {
             range: parse_range(self.start.as_deref(), self.end.as_deref())?,
             selection: self.query,
             baseline: self.baseline.filter(|baseline| !baseline.trim().is_empty()),
+            selection_range: None,
             max_fields: self.limit.unwrap_or(20),
             max_values: self.values.unwrap_or(10),
         })

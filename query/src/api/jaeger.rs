@@ -178,6 +178,7 @@ async fn traces(
         range: TimeRange { start, end: end.max(start) },
         limit: parameters.limit.unwrap_or(20).clamp(1, 1500),
         order: TraceOrder::Newest,
+        cursor: None,
     };
     let found = service.traces(&request).await?;
     let mut data = Vec::new();

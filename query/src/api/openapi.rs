@@ -19,6 +19,8 @@ use utoipa::OpenApi;
         super::analytics::log_stats,
         super::analytics::span_stats,
         super::analytics::context,
+        super::analytics::heat,
+        super::analytics::exceptions,
         super::analytics::explain,
         super::compare::logs,
         super::compare::spans,

@@ -144,6 +144,8 @@ pub(super) struct TracesParameters {
     limit: Option<usize>,
     /// `newest` (default), `slowest` or `errors`.
     order: Option<String>,
+    /// The `cursor` of the page before, for the next one.
+    cursor: Option<String>,
 }
 
 /// Searches traces.
@@ -166,6 +168,7 @@ pub(super) async fn traces(
         query: parameters.query,
         limit: parameters.limit.unwrap_or(20),
         order,
+        cursor: parameters.cursor.filter(|cursor| !cursor.is_empty()),
     };
     Ok(Json(service.traces(&request).await?))
 }

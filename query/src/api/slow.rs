@@ -25,14 +25,9 @@ pub(super) async fn log(State(service): State<Arc<QueryService>>, request: Reque
     };
     let response = next.run(request).await;
     let took = started.elapsed();
-    if took >= service.settings().slow {
-        let body = String::from_utf8_lossy(&body[..body.len().min(MAX_LOGGED)]);
-        let query = asked.query().unwrap_or_default();
-        let query = &query[..query.floor_char_boundary(MAX_LOGGED)];
-        let milliseconds = took.as_millis() as u64;
-        let status = response.status().as_u16();
-        tracing::warn!(path = asked.path(), query, %body, status, milliseconds, "slow query");
-    }
+    let body = String::from_utf8_lossy(&body[..body.len().min(MAX_LOGGED)]);
+    let query = asked.query().unwrap_or_default();
+    service.note_slow(asked.path(), query, &body, response.status().as_u16(), took);
     response
 }
 

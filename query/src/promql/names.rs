@@ -3,7 +3,7 @@
 
 /// What a metric is, as far as its name tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Gauge,
     Counter,
     Histogram,
@@ -70,7 +70,7 @@ fn word_of(unit: &str, known: &[(&str, &str)]) -> String {
 }
 
 /// A metric's name without the endings of its single series (`_bucket`, `_sum`, `_count`).
-pub(super) fn metric(name: &str, unit: &str, kind: Kind) -> String {
+pub(crate) fn metric(name: &str, unit: &str, kind: Kind) -> String {
     let mut all: Vec<String> = words(name).into_iter().map(str::to_owned).collect();
     let (numerator, denominator) = unit.split_once('/').unwrap_or((unit, ""));
     let numerator = if unit == "1" { String::new() } else { word_of(numerator, UNITS) };

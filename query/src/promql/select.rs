@@ -333,7 +333,7 @@ fn describe(columns: &Columns<'_>, row: usize) -> Known {
     }
 }
 
-pub(super) fn kind(metric_type: &str, is_monotonic: bool) -> Kind {
+pub(crate) fn kind(metric_type: &str, is_monotonic: bool) -> Kind {
     match metric_type {
         "sum" if is_monotonic => Kind::Counter,
         "histogram" | "exponential_histogram" => Kind::Histogram,

@@ -1,10 +1,10 @@
 //! Which traces a search finds, and how many of their spans match.
 
 use super::structure::{Spans, Structure};
-use super::{MAX_MATCHED_SPANS, MAX_TRACE_SPANS, TraceOrder, TracesRequest, distinct_traces, of_traces};
+use super::{MAX_MATCHED_SPANS, MAX_TRACE_SPANS, TraceOrder, TracesRequest, of_traces};
 use crate::cells::Cells;
 use crate::logs::any_time;
-use crate::scan::{self, Counting, ScanRequest};
+use crate::scan::{self, Counting, Cursor, ScanRequest};
 use crate::{Coverage, QueryError, QueryService};
 use arrow::array::{Array as _, AsArray as _, RecordBatch};
 use hashbrown::{HashMap, HashSet};
@@ -22,6 +22,8 @@ const MAX_CHOICE: usize = 1_000;
 pub(super) struct Found {
     /// The traces in the order of their newest matching span.
     pub(super) order: Vec<String>,
+    /// Where each of them was met: the place of its newest matching span.
+    pub(super) places: Vec<Cursor>,
     /// How many spans of each match.
     pub(super) matched: HashMap<String, u64>,
     /// How many traces were found, those beyond the order included.
@@ -35,12 +37,14 @@ pub(super) struct Found {
 type Place = ([u8; 16], [u8; 8]);
 
 impl QueryService {
-    /// The traces that a search finds, at least as many as asked for when there are.
+    /// The traces that a search finds, at least as many as asked for when there are; with `before` those whose newest
+    /// matching span lies behind it.
     pub(super) async fn found_traces(
         &self,
         structure: &Structure,
         request: &TracesRequest,
         limit: usize,
+        before: Option<Cursor>,
     ) -> Result<Found, QueryError> {
         let scan = ScanRequest {
             signal: Signal::Spans,
@@ -48,24 +52,25 @@ impl QueryService {
             range: request.range,
             columns: vec!["time", "trace_id"],
         };
-        if !structure.then.is_empty() {
-            return self.found_by_structure(structure, scan, request.order, limit).await;
+        if !structure.then.is_empty() || before.is_some() {
+            return self.found_by_steps(structure, scan, request.order, limit, before).await;
         }
         // Other orders than by time choose among all found; those are bounded by the spans looked at.
         let mut spans = if request.order == TraceOrder::Newest { limit * 8 } else { MAX_MATCHED_SPANS };
-        let (mut order, coverage) = loop {
+        let (met, coverage) = loop {
             spans = spans.min(MAX_MATCHED_SPANS);
-            let (batch, _, coverage) = self.all_rows(&scan, spans, Counting::Page).await?;
-            let order = distinct_traces(&batch);
-            if coverage.complete || order.len() >= limit || spans == MAX_MATCHED_SPANS {
-                break (order, coverage);
+            let (batch, cursors, coverage) = self.all_rows(&scan, spans, Counting::Page).await?;
+            let met = met(&batch, &cursors);
+            if coverage.complete || met.len() >= limit || spans == MAX_MATCHED_SPANS {
+                break (met, coverage);
             }
             spans *= 8;
         };
-        let found = order.len();
-        order.truncate(if request.order == TraceOrder::Newest { limit } else { limit.max(MAX_CHOICE) });
+        let found = met.len();
+        let wanted = if request.order == TraceOrder::Newest { limit } else { limit.max(MAX_CHOICE) };
+        let (order, places): (Vec<String>, Vec<Cursor>) = met.into_iter().take(wanted).unzip();
         let matched = self.matched_spans(&scan, &order).await?;
-        Ok(Found { order, matched, found, all_spans_seen: coverage.complete, coverage })
+        Ok(Found { order, places, matched, found, all_spans_seen: coverage.complete, coverage })
     }
 
     /// How many spans of each of these traces match.
@@ -82,34 +87,51 @@ impl QueryService {
     }
 
     /// Goes from the newest spans of the last set to the older ones, and looks at the traces that they belong to.
-    async fn found_by_structure(
+    async fn found_by_steps(
         &self,
         structure: &Structure,
         scan: ScanRequest,
         order: TraceOrder,
         limit: usize,
+        start: Option<Cursor>,
     ) -> Result<Found, QueryError> {
         let started = Instant::now();
         let (control, _guard) = self.control();
         let wanted = if order == TraceOrder::Newest { limit + 1 } else { limit.max(MAX_CHOICE) };
         let mut coverage = Coverage { matched_is_exact: true, complete: true, ..Coverage::default() };
-        let (mut order, mut matched) = (Vec::new(), HashMap::new());
+        let (mut order, mut places, mut matched) = (Vec::new(), Vec::new(), HashMap::new());
         let mut seen_traces: HashSet<String> = HashSet::new();
-        let (mut before, mut spans, mut all_spans_seen) = (None, 0, false);
+        let (mut before, mut spans, mut all_spans_seen) = (start, 0, false);
         while order.len() < wanted {
             if spans >= MAX_STRUCTURE_SPANS {
                 coverage.cut(format!("limit of {MAX_STRUCTURE_SPANS} spans that match the last set"));
                 break;
             }
             let page = scan::newest(self.store(), &scan, STEP_SPANS, before, Counting::Page, &control).await?;
-            if before.is_none() {
+            if before == start {
                 coverage.rows_in_range = page.rows_in_range;
                 coverage.unreadable(&page.unreadable_parts);
             }
             spans += page.rows.num_rows();
-            let mut ids = distinct_traces(&page.rows);
+            let met = met(&page.rows, &page.cursors);
+            let mut ids: Vec<String> = met.iter().map(|(id, _)| id.clone()).collect();
             ids.retain(|id| !id.is_empty() && seen_traces.insert(id.clone()));
-            for (id, count) in self.with_structure(structure, &scan, ids, &mut coverage, &control).await? {
+            if let Some(start) = start {
+                let earlier = self.met_up_to(&scan, &ids, start).await?;
+                ids.retain(|id| !earlier.contains(id));
+            }
+            let counted = if structure.then.is_empty() {
+                let counts = self.matched_spans(&scan, &ids).await?;
+                ids.into_iter()
+                    .map(|id| (counts.get(&id).copied().unwrap_or_default(), id))
+                    .map(|(n, id)| (id, n))
+                    .collect()
+            } else {
+                self.with_structure(structure, &scan, ids, &mut coverage, &control).await?
+            };
+            let place_of: HashMap<&String, Cursor> = met.iter().map(|(id, place)| (id, *place)).collect();
+            for (id, count) in counted {
+                places.extend(place_of.get(&id));
                 order.push(id.clone());
                 matched.insert(id, count);
             }
@@ -121,8 +143,30 @@ impl QueryService {
         }
         let found = order.len();
         order.truncate(wanted);
+        places.truncate(wanted);
         coverage.elapsed_ms = crate::request::elapsed_ms(started);
-        Ok(Found { order, matched, found, all_spans_seen, coverage })
+        Ok(Found { order, places, matched, found, all_spans_seen, coverage })
+    }
+
+    /// Of these traces those with a matching span at this place or before it: they were on earlier pages.
+    async fn met_up_to(
+        &self,
+        scan: &ScanRequest,
+        ids: &[String],
+        place: Cursor,
+    ) -> Result<HashSet<String>, QueryError> {
+        let filter = scan.filter.clone().and(of_traces(ids));
+        let mut range = scan.range;
+        range.start = range.start.max(place.time);
+        let scan = ScanRequest { filter, range, columns: vec!["trace_id"], ..scan.clone() };
+        let (batch, cursors, _) = self.all_rows(&scan, MAX_TRACE_SPANS, Counting::Page).await?;
+        let cells = Cells::new(&batch);
+        Ok(cursors
+            .iter()
+            .enumerate()
+            .filter(|(_, at)| **at >= place)
+            .map(|(row, _)| cells.id("trace_id", row))
+            .collect())
     }
 
     /// Of these traces those with spans that the structure finds, and how many.
@@ -184,6 +228,14 @@ impl QueryService {
         }
         Ok(batch)
     }
+}
+
+/// The traces of these rows, each once, in their order, with the place of its first row.
+fn met(batch: &RecordBatch, cursors: &[Cursor]) -> Vec<(String, Cursor)> {
+    let cells = Cells::new(batch);
+    let mut seen = HashSet::new();
+    let rows = cursors.iter().take(batch.num_rows()).enumerate();
+    rows.map(|(row, place)| (cells.id("trace_id", row), *place)).filter(|(id, _)| seen.insert(id.clone())).collect()
 }
 
 /// Spans that are read in one step.

@@ -42,6 +42,8 @@ pub(crate) struct Span {
     pub(crate) promoted: Vec<(&'static str, String)>,
     /// Attributes that have none.
     pub(crate) attributes: Vec<(String, String)>,
+    /// Its events as they are stored.
+    pub(crate) events: Option<String>,
     /// Attributes of the resource beside its names.
     pub(crate) resource: Vec<(&'static str, String)>,
 }
@@ -123,6 +125,7 @@ pub(crate) fn batch(rows: &[Span]) -> SignalBatch {
         ("kind", Arc::new(Int32Array::from_iter_values(rows.iter().map(|row| row.kind)))),
         ("status_code", Arc::new(Int32Array::from_iter_values(rows.iter().map(|row| i32::from(row.is_error) * 2)))),
         ("links", Arc::new(rows.iter().map(links).collect::<StringArray>())),
+        ("events", Arc::new(rows.iter().map(|row| row.events.as_deref()).collect::<StringArray>())),
         ("service_name", dictionary(rows.iter().map(|row| Some(row.service.as_str())))),
         ("service_namespace", dictionary(rows.iter().map(|row| row.namespace))),
         ("attributes", maps(rows)),

@@ -5,6 +5,7 @@ use crate::clock::{self, Show, time_view};
 use crate::format;
 use crate::islands::histogram::HistogramZoom;
 use crate::params::Params;
+use crate::text::tr;
 use leptos::prelude::*;
 use mangru_store::TimeRange;
 use std::fmt::Write as _;
@@ -154,9 +155,9 @@ fn table(bars: &StackedBars, path: &str, params: &Params) -> AnyView {
         .collect();
     view! {
         <details class="chart-data">
-            <summary>"Data table"</summary>
-            <div class="scroll" tabindex="0" role="region" aria-label="Data of the chart">
-                <table class="dense"><thead><tr><th scope="col">"From"</th>{heads}</tr></thead><tbody>{rows}</tbody></table>
+            <summary>{tr("Data table")}</summary>
+            <div class="scroll" tabindex="0" role="region" aria-label=tr("Data of the chart")>
+                <table class="dense"><thead><tr><th scope="col">{tr("From")}</th>{heads}</tr></thead><tbody>{rows}</tbody></table>
             </div>
         </details>
     }

@@ -1,79 +1,102 @@
-//! Traces as points: when they started, how long they took.
+//! Spans by start and duration: single points while they are few, cells of a heat map when they are many. A region can be
+//! chosen by dragging, or in the form below.
 
-use super::axis::{spoken, time_axis};
+use super::axis::spoken;
+use super::frame::{grid, place, share_labels, share_of, time_labels};
+use super::latency::{Scale, cells};
+use super::series::dot_view;
 use crate::format;
+use crate::islands::brush::RegionBrush;
+use crate::text::tr;
 use leptos::prelude::*;
+use mangru_query::{Heat, HeatCell, HeatPoint};
 use mangru_store::TimeRange;
 
-const WIDTH: f64 = 1000.0;
-const HEIGHT: f64 = 140.0;
+const TIME_TICKS: i64 = 8;
 
-/// One trace.
-pub(crate) struct Point {
-    /// When it started.
-    pub(crate) time_ns: i64,
-    /// How long it took.
-    pub(crate) duration_ns: i64,
-    /// Whether it holds an error.
-    pub(crate) is_error: bool,
-    /// Where it leads.
-    pub(crate) href: String,
-    /// Its name for people.
-    pub(crate) label: String,
+/// A part of the plot: a stretch of time and of durations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Region {
+    /// When the spans started.
+    pub(crate) time: TimeRange,
+    /// The shortest duration, in nanoseconds.
+    pub(crate) min_ns: i64,
+    /// The longest duration, in nanoseconds.
+    pub(crate) max_ns: i64,
 }
 
-/// The chart; durations on a logarithmic scale, so that slow and fast traces are both seen.
-pub(crate) fn scatter(points: &[Point], range: TimeRange) -> AnyView {
-    if points.is_empty() {
-        return ().into_any();
-    }
-    let slowest = points.iter().map(|point| point.duration_ns).max().unwrap_or(1).max(1_000);
-    let fastest = points.iter().map(|point| point.duration_ns).min().unwrap_or(1).max(1_000);
-    let (low, high) = ((fastest as f64 / 1.5).log10(), (slowest as f64 * 1.5).log10());
-    let length = range.end.saturating_sub(range.start).max(1) as f64;
-    let errors = points.iter().filter(|point| point.is_error).count();
-    let marks: Vec<_> = points
-        .iter()
-        .map(|point| {
-            let x = (point.time_ns.saturating_sub(range.start) as f64 / length * WIDTH).clamp(4.0, WIDTH - 4.0);
-            let share = ((point.duration_ns.max(1) as f64).log10() - low) / (high - low);
-            let y = (HEIGHT - share * HEIGHT).clamp(5.0, HEIGHT - 5.0);
-            let name = format!(
-                "{}, {}{}",
-                point.label,
-                format::duration(point.duration_ns),
-                if point.is_error { ", with errors" } else { "" }
-            );
-            let (x, y) = (format!("{x:.1}"), format!("{y:.1}"));
-            let shape = if point.is_error {
-                let diamond = format!("M{x} {y}m-5 0l5 -5l5 5l-5 5z");
-                view! { <path class="point error" d=diamond></path> }.into_any()
-            } else {
-                view! { <circle class="point" cx=x cy=y r="3.5"></circle> }.into_any()
-            };
-            // The list below holds the same links for the keyboard.
-            let spoken = name.clone();
-            view! { <a href=point.href.clone() tabindex="-1" aria-label=spoken>{shape}<title>{name}</title></a> }
-        })
-        .collect();
+/// What the points and cells of a plot lead to.
+pub(crate) struct ScatterLinks<'a> {
+    /// A single span.
+    pub(crate) point: &'a dyn Fn(&HeatPoint) -> String,
+    /// A cell of many.
+    pub(crate) cell: &'a dyn Fn(&HeatCell) -> String,
+    /// The address of this page without a region; a chosen one is added to it.
+    pub(crate) base: String,
+}
+
+/// The plot; durations on a logarithmic scale, so that slow and fast are both seen.
+pub(crate) fn scatter(heat: &Heat, range: TimeRange, region: Option<Region>, links: &ScatterLinks<'_>) -> AnyView {
+    let scale = Scale::of(heat);
+    let labels = scale.labels();
+    let total: u64 = heat.cells.iter().map(|cell| cell.count).sum();
+    let errors: u64 = heat.cells.iter().map(|cell| cell.errors).sum();
+    let shapes = match &heat.points {
+        Some(points) => points
+            .iter()
+            .map(|point| {
+                let time = point.time_unix_nano.parse().unwrap_or(range.start);
+                let label = format!(
+                    "{}: {}, {}{}",
+                    point.service_name,
+                    point.name,
+                    format::duration(point.duration_ns),
+                    if point.is_error { ", error" } else { "" }
+                );
+                let (x, y) = (share_of(range, time).clamp(0.002, 0.998), scale.y(point.duration_ns).clamp(0.01, 0.99));
+                dot_view(x, y, point.is_error, (links.point)(point), label)
+            })
+            .collect(),
+        None => cells(heat, scale, links.cell),
+    };
     let summary = format!(
-        "Durations of {} {}, {} to {}, {} with errors",
-        format::counted(points.len() as u64, "trace"),
+        "Durations of {} {}, {} with errors",
+        format::counted(total, "span"),
         spoken(range),
-        format::duration(fastest),
-        format::duration(slowest),
-        format::count(errors as u64)
+        format::count(errors)
     );
+    let chosen = region.map(|region| {
+        let (left, right) = (share_of(range, region.time.start).clamp(0.0, 1.0), share_of(range, region.time.end).clamp(0.0, 1.0));
+        let (top, bottom) = (scale.y(region.max_ns).clamp(0.0, 1.0), scale.y(region.min_ns).clamp(0.0, 1.0));
+        view! { <rect class="region" x=place(left) y=place(top) width=place(right - left) height=place(bottom - top)></rect> }
+    });
+    let words = if heat.points.is_some() {
+        "Each point is a span, ◆ with an error."
+    } else {
+        "Too many to draw one by one: stronger cells count more spans, ◆ with errors."
+    };
+    let shares: Vec<f64> = labels.iter().map(|(share, _)| *share).collect();
+    let (low, high) = scale.ends();
+    let empty =
+        heat.cells.is_empty().then(|| view! { <p class="ts-empty quiet">{tr("No span matches in this range")}</p> });
     view! {
-        <figure class="chart scatter">
-            <div class="chart-top" aria-hidden="true">{format::duration(slowest)}</div>
-            <svg class="plot" viewBox="0 0 1000 140" role="group" aria-label=summary>
-                <path class="grid" d="M0 0H1000M0 35H1000M0 70H1000M0 105H1000M0 140H1000"></path>
-                {marks}
-            </svg>
-            <div class="chart-bottom" aria-hidden="true">{format::duration(fastest)}</div>
-            {time_axis(range)}
-            <figcaption class="quiet">"Duration (logarithmic) over start time of the traces listed. ◆ with errors."</figcaption>
+        <figure class="ts-figure scatter-figure">
+            <div class="ts-body">
+                {share_labels(labels)}
+                <RegionBrush from_ns=range.start to_ns=range.end low_ns=low high_ns=high base=links.base.clone()>
+                    <svg class="ts-area" role="group" aria-label=summary>
+                        {grid(shares, range, TIME_TICKS)}
+                        {shapes}
+                        {chosen}
+                    </svg>
+                    {empty}
+                </RegionBrush>
+                {time_labels(range, TIME_TICKS)}
+            </div>
+            <figcaption class="quiet">
+                "Duration (logarithmic) over start. "{words}" "
+                <span class="needs-script">{tr("Drag over a region to ask what is different about it.")}</span>
+            </figcaption>
         </figure>
     }
     .into_any()

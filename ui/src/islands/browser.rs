@@ -15,12 +15,23 @@ pub(super) fn root() -> Option<web_sys::Element> {
     web_sys::window()?.document()?.document_element()
 }
 
+/// Reads what the server answered as JSON.
+pub(super) fn read_json<T: serde::de::DeserializeOwned>(text: &str) -> Option<T> {
+    serde_json::from_str(text).ok()
+}
+
 /// Goes to another page of ours.
 pub(super) fn go(address: &str) {
     if let Some(window) = web_sys::window() {
         // A refused navigation leaves the page as it is, which is all that can be done.
         let _ = window.location().set_href(address);
     }
+}
+
+/// Goes to an address with this range, nanoseconds since the Unix epoch.
+pub(super) fn go_to_range(base: &str, start: i64, end: i64) {
+    let joint = if base.contains('?') { '&' } else { '?' };
+    go(&format!("{base}{joint}start={start}&end={end}"));
 }
 
 /// The moment in the reader's zone, in one of the forms of `<time data-show>`.
@@ -49,7 +60,10 @@ pub(super) fn moment(ns: i64, show: &str, utc: bool) -> String {
     let month = month + 1;
     match show {
         "clock" => format!("{hour:02}:{minute:02}:{second:02}"),
+        "hm" => format!("{hour:02}:{minute:02}"),
+        "day" => format!("{month:02}-{day:02}"),
         "minute" => format!("{month:02}-{day:02} {hour:02}:{minute:02}"),
+        "fine" => format!("{minute:02}:{second:02}.{millis:03}"),
         "row" => format!("{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}.{millis:03}"),
         _ => format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}.{millis:03}"),
     }

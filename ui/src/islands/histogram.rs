@@ -56,8 +56,7 @@ pub(crate) fn HistogramZoom(
         let (first, last) = (from.min(to) as i64, from.max(to) as i64);
         let start = start_ns + step_ns * first;
         let end = start_ns + step_ns * (last + 1);
-        let joint = if base.contains('?') { '&' } else { '?' };
-        browser::go(&format!("{base}{joint}start={start}&end={end}"));
+        browser::go_to_range(&base, start, end);
     };
     let on_leave = move |_: PointerEvent| {
         hovered.set(None);

@@ -9,7 +9,11 @@ use web_sys::{Document, Element, HtmlElement, KeyboardEvent};
 
 /// Listens for the short cuts of every page and shows them on `?`.
 #[island]
-pub(crate) fn PageKeys() -> impl IntoView {
+pub(crate) fn PageKeys(
+    /// What the list says: its head, `or`, what each key does, its button.
+    words: Vec<String>,
+) -> impl IntoView {
+    let said = move |place: usize| words.get(place).cloned().unwrap_or_default();
     let dialog: NodeRef<html::Dialog> = NodeRef::new();
     Effect::new(move |_| {
         let Some(document) = web_sys::window().and_then(|window| window.document()) else { return };
@@ -21,22 +25,22 @@ pub(crate) fn PageKeys() -> impl IntoView {
         }
     });
     view! {
-        <dialog class="keys" node_ref=dialog aria-label="Keyboard short cuts">
-            <h2>"Keyboard"</h2>
+        <dialog class="keys" node_ref=dialog aria-label=said(0)>
+            <h2>{said(0)}</h2>
             <dl>
-                <dt><kbd>"/"</kbd>" or "<kbd>"Ctrl"</kbd>" "<kbd>"K"</kbd></dt><dd>"find any id"</dd>
-                <dt><kbd>"j"</kbd>" "<kbd>"k"</kbd></dt><dd>"next and previous row"</dd>
-                <dt><kbd>"Enter"</kbd></dt><dd>"open the row"</dd>
-                <dt><kbd>"Esc"</kbd></dt><dd>"close what is open"</dd>
-                <dt><kbd>"?"</kbd></dt><dd>"this list"</dd>
+                <dt><kbd>"/"</kbd>" "{said(1)}" "<kbd>"Ctrl"</kbd>" "<kbd>"K"</kbd></dt><dd>{said(2)}</dd>
+                <dt><kbd>"j"</kbd>" "<kbd>"k"</kbd></dt><dd>{said(3)}</dd>
+                <dt><kbd>"Enter"</kbd></dt><dd>{said(4)}</dd>
+                <dt><kbd>"Esc"</kbd></dt><dd>{said(5)}</dd>
+                <dt><kbd>"?"</kbd></dt><dd>{said(6)}</dd>
             </dl>
-            <form method="dialog"><button>"Close"</button></form>
+            <form method="dialog"><button>{said(7)}</button></form>
         </dialog>
     }
 }
 
-/// Turns every `<time>` of the page from UTC to the reader's zone, unless UTC was chosen.
-fn show_times(document: &Document) {
+/// Turns every `<time>` and every time on a chart from UTC to the reader's zone, unless UTC was chosen.
+pub(super) fn show_times(document: &Document) {
     if browser::wants_utc() {
         return;
     }
@@ -47,19 +51,37 @@ fn show_times(document: &Document) {
             element.set_text_content(Some(&browser::moment(ns, &show, false)));
         }
     }
-    for element in all(document, "[data-zone-name]") {
-        element.set_text_content(Some(&format!("your zone ({})", browser::zone_name())));
+    for element in all(document, "text[data-time]") {
+        let exact = element.get_attribute("data-time").unwrap_or_default();
+        let show = element.get_attribute("data-show").unwrap_or_default();
+        if let Some(ns) = browser::parse_moment(&exact) {
+            element.set_text_content(Some(&browser::moment(ns, &show, false)));
+        }
+    }
+    // Once: parts of a page may come anew, its foot does not.
+    for element in all(document, "[data-zone-name='']") {
+        // A name of an attribute that is there already is a valid one.
+        let _ = element.set_attribute("data-zone-name", "told");
+        let named = element.text_content().unwrap_or_default();
+        element.set_text_content(Some(&format!("{named} ({})", browser::zone_name())));
     }
 }
 
 fn listen(document: &Document, dialog: NodeRef<html::Dialog>) {
     let page = document.clone();
     let on_key = Closure::<dyn FnMut(KeyboardEvent)>::new(move |event: KeyboardEvent| press(&page, dialog, &event));
-    let on_click = Closure::<dyn FnMut(web_sys::Event)>::new(|event: web_sys::Event| {
-        let button = event
-            .target()
-            .and_then(|target| target.dyn_into::<Element>().ok())
-            .and_then(|target| target.closest("[data-copy]").ok().flatten());
+    let on_click = Closure::<dyn FnMut(web_sys::MouseEvent)>::new(|event: web_sys::MouseEvent| {
+        let target = event.target().and_then(|target| target.dyn_into::<Element>().ok());
+        let within = |selector: &str| target.as_ref().and_then(|target| target.closest(selector).ok().flatten());
+        // A value that narrows the search excludes with Alt.
+        if let Some(address) =
+            within("a[data-alt]").filter(|_| event.alt_key()).and_then(|link| link.get_attribute("data-alt"))
+        {
+            event.prevent_default();
+            browser::go(&address);
+            return;
+        }
+        let button = within("[data-copy]");
         if let (Some(button), Some(window)) = (button, web_sys::window()) {
             let text = button.get_attribute("data-copy").unwrap_or_default();
             // Where the clipboard is refused the text can still be selected by hand.
@@ -67,12 +89,24 @@ fn listen(document: &Document, dialog: NodeRef<html::Dialog>) {
             button.set_text_content(Some("copied"));
         }
     });
+    // A choice that needs no button takes effect at once.
+    let on_change = Closure::<dyn FnMut(web_sys::Event)>::new(|event: web_sys::Event| {
+        let chosen = event.target().and_then(|target| target.dyn_into::<Element>().ok());
+        let form =
+            chosen.and_then(|chosen| chosen.closest("[data-submit]").ok().flatten()?.closest("form").ok().flatten());
+        if let Some(form) = form.and_then(|form| form.dyn_into::<web_sys::HtmlFormElement>().ok()) {
+            // What the browser finds wrong with the form it shows itself.
+            let _ = form.request_submit();
+        }
+    });
     // Listening on a document cannot fail.
+    let _ = document.add_event_listener_with_callback("change", on_change.as_ref().unchecked_ref());
     let _ = document.add_event_listener_with_callback("keydown", on_key.as_ref().unchecked_ref());
     let _ = document.add_event_listener_with_callback("click", on_click.as_ref().unchecked_ref());
     // They live as long as the page.
     on_key.forget();
     on_click.forget();
+    on_change.forget();
 }
 
 fn press(document: &Document, dialog: NodeRef<html::Dialog>, event: &KeyboardEvent) {

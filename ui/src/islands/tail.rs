@@ -5,7 +5,6 @@ use crate::palette::{Severity, service_class};
 use leptos::prelude::*;
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::fmt::Write as _;
 use std::rc::Rc;
 use std::time::Duration;
 use wasm_bindgen::JsCast;
@@ -46,7 +45,11 @@ enum Line {
 pub(crate) fn LiveTail(
     /// The address of the stream of events.
     stream: String,
+    /// What it says: pause, resume, paused, connecting, live, lost, rows since the start, rows left out, trace.
+    words: Vec<String>,
 ) -> impl IntoView {
+    let words = StoredValue::new(words);
+    let said = move |place: usize| words.with_value(|words| words.get(place).cloned().unwrap_or_default());
     let rows = RwSignal::new(VecDeque::<TailRow>::new());
     let seen = RwSignal::new(0_u64);
     let dropped = RwSignal::new(0_u64);
@@ -55,17 +58,16 @@ pub(crate) fn LiveTail(
     Effect::new(move |_| follow(&stream, rows, seen, dropped, is_paused, line));
 
     let state = move || match (line.get(), is_paused.get()) {
-        (_, true) => "paused".to_owned(),
-        (Line::Connecting, _) => "connecting…".to_owned(),
-        (Line::Open, _) => "live".to_owned(),
-        (Line::Lost, _) => "connection lost, trying again…".to_owned(),
+        (_, true) => said(2),
+        (Line::Connecting, _) => said(3),
+        (Line::Open, _) => said(4),
+        (Line::Lost, _) => said(5),
     };
     let covers = move || {
         let dropped = dropped.get();
-        let mut text = format!("{} rows since it started, the newest {ROWS_SHOWN} are kept", seen.get());
+        let mut text = said(6).replace("{0}", &seen.get().to_string()).replace("{1}", &ROWS_SHOWN.to_string());
         if dropped > 0 {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "; {dropped} left out because they came too fast");
+            text.push_str(&said(7).replace("{0}", &dropped.to_string()));
         }
         text
     };
@@ -73,19 +75,19 @@ pub(crate) fn LiveTail(
         <section class="tail" aria-label="Live tail">
             <p class="tail-bar">
                 <button type="button" class="needs-script" on:click=move |_| is_paused.update(|paused| *paused = !*paused)>
-                    {move || if is_paused.get() { "Resume" } else { "Pause" }}
+                    {move || said(usize::from(is_paused.get()))}
                 </button>
                 <span class="tail-state" role="status">{state}</span>
                 <span class="quiet">{covers}</span>
             </p>
             <ol class="log-lines">
-                <For each=move || rows.get() key=|row| row.number let:row>{tail_row(&row)}</For>
+                <For each=move || rows.get() key=|row| row.number let:row>{tail_row(&row, said(8))}</For>
             </ol>
         </section>
     }
 }
 
-fn tail_row(row: &TailRow) -> impl IntoView + use<> {
+fn tail_row(row: &TailRow, trace: String) -> impl IntoView + use<> {
     let severity = Severity::of(row.severity_number);
     let time = row
         .time_unix_nano
@@ -96,7 +98,7 @@ fn tail_row(row: &TailRow) -> impl IntoView + use<> {
     let service_class = format!("service {}", service_class(&row.service_name));
     let trace = (!row.trace_id.is_empty()).then(|| {
         let address = format!("/traces/{}?span={}", row.trace_id, row.span_id);
-        view! { <a class="to-trace" href=address>"trace"</a> }
+        view! { <a class="to-trace" href=address>{trace}</a> }
     });
     view! {
         <li class=class>

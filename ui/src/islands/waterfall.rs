@@ -1,8 +1,11 @@
 //! The trace waterfall: collapse, zoom, search and keys over any number of spans, of which only those in view are drawn.
 
 mod rows;
+mod ticks;
 
 pub(crate) use rows::{Row, flags};
+#[cfg(feature = "ssr")]
+pub(crate) use ticks::ticks as time_ticks;
 
 use super::browser;
 use crate::format;
@@ -14,6 +17,7 @@ use rows::{end_of_subtree, in_view, shown};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
+use ticks::ticks;
 
 /// The height of a row, as the style sheet has it.
 const ROW_HEIGHT: i32 = 24;
@@ -207,18 +211,26 @@ fn minimap(spans: &Arc<Spans>, state: State) -> AnyView {
     .into_any()
 }
 
+/// Round times over the bars.
 fn scale(spans: &Arc<Spans>, state: State) -> AnyView {
     let total = spans.total_ns as f64;
     let marks = move || {
         let (from, to) = state.zoom.get();
-        (0..5)
-            .map(|n| {
-                let share = from + (to - from) * f64::from(n) / 4.0;
-                view! { <span>{format::duration((share * total) as i64)}</span> }
+        ticks(from * total, to * total)
+            .into_iter()
+            .map(|(share, words)| {
+                let anchor = if share < 0.02 {
+                    "start"
+                } else if share > 0.96 {
+                    "end"
+                } else {
+                    "middle"
+                };
+                view! { <text x=format!("{:.2}%", share * 100.0) y="11" text-anchor=anchor>{words}</text> }
             })
             .collect::<Vec<_>>()
     };
-    view! { <div class="wf-scale" aria-hidden="true"><span class="wf-name"></span><div class="time-axis">{marks}</div></div> }.into_any()
+    view! { <div class="wf-scale" aria-hidden="true"><span class="wf-name"></span><svg class="wf-axis">{marks}</svg></div> }.into_any()
 }
 
 /// One span: its name with the toggle of its children, and its bar.

@@ -3,7 +3,9 @@
 mod detail;
 pub(crate) mod export;
 mod facets;
+mod patterns;
 mod rows;
+pub(crate) mod saved;
 mod search_bar;
 
 use crate::chart::histogram::{BarSeries, StackedBars, histogram};
@@ -15,26 +17,34 @@ use crate::params::{Params, encoded};
 use crate::parts;
 use crate::request::PageRequest;
 use crate::shell::{Screen, page};
+use crate::text::tr;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use leptos::prelude::*;
 use mangru_query::{
-    CountRequest, Counts, Coverage, Field, FieldValue, FieldValuesRequest, LogRow, Page, QueryError, RowsRequest,
+    Context, ContextRequest, CountRequest, Counts, Coverage, Field, FieldValue, FieldValuesRequest, LogRow, Page,
+    Patterns, PatternsRequest, QueryError, RowsRequest, SameSource,
 };
 use mangru_store::{Signal, TimeRange};
+pub(crate) use rows::field;
+use saved::Saved;
 use std::sync::Arc;
 
 const ROWS_PER_PAGE: usize = 100;
 const HISTOGRAM_BARS: i64 = 80;
 const FACET_VALUES: usize = 8;
+/// Values of a facet that was opened.
+const FACET_VALUES_ALL: usize = 100;
 const FACETS_ALWAYS: [&str; 2] = ["service.name", "host.name"];
-const SURROUNDING_NS: i64 = 5_000_000_000;
+/// Lines around a row, each way, and how many more each step shows.
+const AROUND: usize = 8;
+const AROUND_MOST: usize = 200;
 
 /// What the screen shows.
 pub(crate) struct Logs {
-    /// The rows of this page, newest first.
-    pub(crate) rows: Result<Page<LogRow>, QueryError>,
+    /// What the search found.
+    pub(crate) found: Found,
     /// Counts over time by severity number.
     pub(crate) counts: Option<Result<Counts, QueryError>>,
     /// Values of the chosen fields.
@@ -43,6 +53,26 @@ pub(crate) struct Logs {
     pub(crate) fields: Vec<Field>,
     /// The row that is open.
     pub(crate) open: Option<OpenRow>,
+    /// The saved searches.
+    pub(crate) saved: Saved,
+}
+
+/// What a search found: its rows, or the templates they were written by.
+pub(crate) enum Found {
+    /// The rows of this page, newest first.
+    Rows(Result<Page<LogRow>, QueryError>),
+    /// Their patterns.
+    Patterns(Result<Patterns, QueryError>),
+}
+
+impl Found {
+    /// The error of the search itself.
+    fn error(&self) -> Option<&QueryError> {
+        match self {
+            Self::Rows(rows) => rows.as_ref().err(),
+            Self::Patterns(patterns) => patterns.as_ref().err(),
+        }
+    }
 }
 
 /// A field with its most frequent values.
@@ -57,8 +87,8 @@ pub(crate) struct Facet {
 pub(crate) struct OpenRow {
     /// The row; none when it is no longer there.
     pub(crate) row: Option<LogRow>,
-    /// Rows of the same service instance around it, newest first.
-    pub(crate) surrounding: Vec<LogRow>,
+    /// The lines of the same service instance around it.
+    pub(crate) around: Option<Result<Context, QueryError>>,
 }
 
 /// Answers `/logs`.
@@ -76,16 +106,11 @@ fn is_live(params: &Params) -> bool {
 
 async fn load(context: &UiContext, request: &PageRequest) -> Logs {
     let (query, range) = (request.query().to_owned(), request.time.range);
-    let rows_request = RowsRequest {
-        query: query.clone(),
-        range,
-        limit: ROWS_PER_PAGE,
-        cursor: request.params.get("cursor").map(str::to_owned),
-    };
+    let saved = Saved::of(&context.config_files.searches);
     // A query that does not parse fails once, not once per part of the page.
-    let rows = context.query.logs(&rows_request).await;
-    if rows.is_err() {
-        return Logs { rows, counts: None, facets: Vec::new(), fields: Vec::new(), open: None };
+    let found = found(context, request).await;
+    if found.error().is_some() {
+        return Logs { found, counts: None, facets: Vec::new(), fields: Vec::new(), open: None, saved };
     }
     let count_request = CountRequest {
         query: query.clone(),
@@ -95,26 +120,48 @@ async fn load(context: &UiContext, request: &PageRequest) -> Logs {
         top: 25,
     };
     let names = FACETS_ALWAYS.into_iter().chain(request.params.all("facet")).map(str::to_owned);
-    let facets = futures::future::join_all(names.map(|name| facet(context, &query, range, name)));
+    let facets = futures::future::join_all(names.map(|name| facet(context, request, name)));
+    let rows: &[LogRow] = match &found {
+        Found::Rows(Ok(page)) => &page.rows,
+        _ => &[],
+    };
     let (counts, facets, fields, open) = futures::join!(
         context.query.counts(Signal::Logs, &count_request),
         facets,
         context.query.fields(Signal::Logs, range),
-        open_row(context, request, rows.as_ref().map_or(&[], |page| page.rows.as_slice())),
+        open_row(context, request, rows),
     );
     let mut fields = fields.map(|(fields, _)| fields).unwrap_or_default();
     fields.sort_by(|a, b| a.name.cmp(&b.name));
-    Logs { rows, counts: Some(counts), facets, fields, open }
+    Logs { found, counts: Some(counts), facets, fields, open, saved }
 }
 
-async fn facet(context: &UiContext, query: &str, range: TimeRange, name: String) -> Facet {
+async fn found(context: &UiContext, request: &PageRequest) -> Found {
+    let (query, range) = (request.query().to_owned(), request.time.range);
+    if request.params.get("view") == Some("patterns") {
+        let request = PatternsRequest {
+            query,
+            range,
+            limit: patterns::PATTERNS,
+            buckets: patterns::BUCKETS,
+            new_since: Some(patterns::new_since(request)),
+        };
+        return Found::Patterns(context.query.patterns(&request).await);
+    }
+    let request =
+        RowsRequest { query, range, limit: ROWS_PER_PAGE, cursor: request.params.get("cursor").map(str::to_owned) };
+    Found::Rows(context.query.logs(&request).await)
+}
+
+async fn facet(context: &UiContext, request: &PageRequest, name: String) -> Facet {
+    let is_opened = request.params.all("all").any(|opened| opened == name);
     let request = FieldValuesRequest {
         signal: Signal::Logs,
         name: name.clone(),
-        query: query.to_owned(),
+        query: request.query().to_owned(),
         prefix: String::new(),
-        range,
-        limit: FACET_VALUES,
+        range: request.time.range,
+        limit: if is_opened { FACET_VALUES_ALL } else { FACET_VALUES },
     };
     Facet { name, values: context.query.field_values(&request).await }
 }
@@ -135,62 +182,70 @@ async fn open_row(context: &UiContext, request: &PageRequest, rows: &[LogRow]) -
         let found = context.query.logs(&moment).await.ok()?;
         row = found.rows.into_iter().find(|row| row.row == wanted);
     }
-    let surrounding = match &row {
-        Some(row) => surrounding(context, row).await,
-        None => Vec::new(),
+    let around = match &row {
+        Some(row) => Some(around(context, request, row).await),
+        None => None,
     };
-    Some(OpenRow { row, surrounding })
+    Some(OpenRow { row, around })
 }
 
-/// The lines that the same instance of the service wrote around the row.
-async fn surrounding(context: &UiContext, row: &LogRow) -> Vec<LogRow> {
-    const EACH_SIDE: usize = 8;
-    let Ok(time) = row.time_unix_nano.parse::<i64>() else { return Vec::new() };
-    let request = RowsRequest {
-        query: same_source(row),
-        range: TimeRange { start: time.saturating_sub(SURROUNDING_NS), end: time.saturating_add(SURROUNDING_NS) },
-        limit: 1000,
-        cursor: None,
-    };
-    let Ok(page) = context.query.logs(&request).await else { return Vec::new() };
-    let Some(at) = page.rows.iter().position(|other| other.row == row.row) else { return Vec::new() };
-    let (first, last) = (at.saturating_sub(EACH_SIDE), (at + EACH_SIDE + 1).min(page.rows.len()));
-    page.rows[first..last].to_vec()
+/// The lines that the same instance of the service wrote before and after the row.
+async fn around(context: &UiContext, request: &PageRequest, row: &LogRow) -> Result<Context, QueryError> {
+    let lines = around_lines(request);
+    let request = ContextRequest { row: row.row.clone(), before: lines, after: lines, same: SameSource::Instance };
+    context.query.context(&request).await
 }
 
-/// The search for rows of the same service instance.
-fn same_source(row: &LogRow) -> String {
-    let mut query = parts::field_term("service.name", &row.service_name);
-    for key in ["service.instance.id", "host.name"] {
-        if let Some(value) = row.resource_attributes.get(key) {
-            query = format!("{query} {}", parts::field_term(&format!("resource.{key}"), &parts::plain(value)));
-            break;
-        }
-    }
-    query
+/// How many lines are shown around a row, each way.
+fn around_lines(request: &PageRequest) -> usize {
+    let asked = request.params.get("around").and_then(|text| text.parse::<usize>().ok());
+    asked.unwrap_or(AROUND).clamp(1, AROUND_MOST)
 }
 
 /// The screen of a search.
 pub(crate) fn screen(request: &PageRequest, logs: &Logs) -> Screen {
-    let results = match &logs.rows {
-        Err(error) => parts::error(request.query(), error),
-        Ok(page) => view! {
-            {severities(request, logs)}
-            <div class="with-facets">
-                {facets::facets(request, logs)}
-                <div class="results">{rows::results(request, page, logs.open.as_ref())}</div>
-            </div>
+    let results = match &logs.found {
+        Found::Rows(Err(error)) | Found::Patterns(Err(error)) => parts::error(request.query(), error),
+        found => {
+            let results = match found {
+                Found::Rows(Ok(page)) => rows::results(request, page, logs.open.as_ref()),
+                Found::Patterns(found) => patterns::patterns(request, found),
+                Found::Rows(Err(_)) => ().into_any(),
+            };
+            view! {
+                {severities(request, logs)}
+                <div class="with-facets">
+                    {facets::facets(request, logs)}
+                    <div class="results">{views(request)}{results}</div>
+                </div>
+            }
+            .into_any()
         }
-        .into_any(),
     };
-    let content = view! { <h1 class="unseen">"Logs"</h1>{search_bar::search_bar(request)}{results} }.into_any();
+    let content =
+        view! { <h1 class="unseen">{tr("Logs")}</h1>{search_bar::search_bar(request, Some(&logs.saved))}{results} }
+            .into_any();
     Screen { title: title(request), has_time: true, status: StatusCode::OK, content }
+}
+
+/// The ways to see what was found.
+fn views(request: &PageRequest) -> AnyView {
+    let is_patterns = request.params.get("view") == Some("patterns");
+    let params = request.params.without("view").without("cursor").without("row").without("at");
+    let (rows, patterns) = (request.here(&params), request.here(&params.with("view", "patterns")));
+    view! {
+        <nav class="tabs" aria-label=tr("Views of the result")>
+            <a href=rows aria-current=(!is_patterns).then_some("page")>{tr("Lines")}</a>
+            <a href=patterns aria-current=is_patterns.then_some("page")>{tr("Patterns")}</a>
+        </nav>
+    }
+    .into_any()
 }
 
 fn title(request: &PageRequest) -> String {
     match request.query() {
-        "" => "Logs".to_owned(),
-        query => format!("Logs: {}", crate::format::clipped(query, 60)),
+        "" => tr("Logs").to_owned(),
+        query => format!("{}: {}", tr("Logs"), crate::format::clipped(query, 60)),
     }
 }
 
@@ -199,14 +254,31 @@ pub(crate) fn live_screen(request: &PageRequest) -> Screen {
     let stream = format!("/api/v1/tail?query={}", encoded(request.query()));
     let stop = request.here(&request.params.without("live"));
     let content = view! {
-        <h1 class="unseen">"Logs, live"</h1>
-        {search_bar::search_bar(request)}
-        <p><a href=stop data-close="">"Stop the live tail and search"</a></p>
-        <noscript><p class="error">"The live tail needs scripts. Without them, choose Refresh in the time range of the search."</p></noscript>
-        <LiveTail stream />
+        <h1 class="unseen">{tr("Logs, live")}</h1>
+        {search_bar::search_bar(request, None)}
+        <p><a href=stop data-close="">{tr("Stop the live tail and search")}</a></p>
+        <noscript><p class="error">{tr("The live tail needs scripts. Without them, choose Refresh in the time range of the search.")}</p></noscript>
+        <LiveTail stream words=tail_words() />
     }
     .into_any();
     Screen { title: format!("{} (live)", title(request)), has_time: true, status: StatusCode::OK, content }
+}
+
+/// What the live tail says, in the order it expects.
+fn tail_words() -> Vec<String> {
+    [
+        tr("Pause"),
+        tr("Resume"),
+        tr("paused"),
+        tr("connecting…"),
+        tr("live"),
+        tr("connection lost, trying again…"),
+        tr("{0} rows since it started, the newest {1} are kept"),
+        tr("; {0} left out because they came too fast"),
+        tr("trace"),
+    ]
+    .map(str::to_owned)
+    .to_vec()
 }
 
 fn severities(request: &PageRequest, logs: &Logs) -> AnyView {

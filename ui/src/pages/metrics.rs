@@ -1,192 +1,141 @@
-//! Metrics: what is measured, and the series of one metric as lines.
+//! Metrics: what is measured, and PromQL over it as lines, areas, bars, a heat map or a table.
 
-mod series;
+mod catalog;
+mod editor;
+mod result;
 
-use crate::chart::lines::lines;
-use crate::clock::{Show, row_time};
+pub(crate) use result::heat_of;
+
+use crate::answers::{self, Answer};
 use crate::context::UiContext;
 use crate::format;
 use crate::parts;
 use crate::request::PageRequest;
 use crate::shell::{Screen, page};
+use crate::text::tr;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use leptos::prelude::*;
-use mangru_query::{QueryError, SqlRequest, SqlResult};
-use serde_json::Value;
+use mangru_query::{Coverage, MetricSummary, QueryError, StoryEntry, StoryItem};
+use mangru_store::TimeRange;
 use std::sync::Arc;
 
-const NAMES: usize = 1000;
-const POINTS: usize = 10_000;
+/// Queries on one page.
+const QUERIES: usize = 6;
+/// Exemplars on one chart.
+const EXEMPLARS: usize = 200;
 
 /// What the screen shows.
 pub(crate) struct Metrics {
-    /// Metric names with type, unit, points, series and the newest time.
-    pub(crate) names: Result<SqlResult, QueryError>,
-    /// The points of the chosen metric, newest first.
-    pub(crate) points: Option<Result<SqlResult, QueryError>>,
+    /// The metrics with points in the range.
+    pub(crate) names: Result<(Vec<MetricSummary>, Coverage), QueryError>,
+    /// The queries with what they gave.
+    pub(crate) asked: Vec<Asked>,
+    /// Exemplars of the metrics that are asked for.
+    pub(crate) exemplars: Vec<Exemplar>,
+}
+
+/// A measurement with the trace it was made in.
+pub(crate) struct Exemplar {
+    /// When it was made, nanoseconds since the Unix epoch.
+    pub(crate) time_ns: i64,
+    /// What was measured, in the metric's unit.
+    pub(crate) value: f64,
+    /// The trace.
+    pub(crate) trace_id: String,
+    /// The span, or empty.
+    pub(crate) span_id: String,
+    /// The service.
+    pub(crate) service: String,
+}
+
+/// A query with its answer.
+pub(crate) struct Asked {
+    /// The query.
+    pub(crate) text: String,
+    /// What it gave.
+    pub(crate) answer: Result<Answer, QueryError>,
 }
 
 /// Answers `/metrics/explore`.
 pub(crate) async fn handle(State(context): State<Arc<UiContext>>, request: PageRequest) -> Response {
     let range = request.time.range;
-    let names = SqlRequest {
-        sql: "SELECT metric_name, min(metric_type) AS metric_type, min(metric_unit) AS metric_unit, min(metric_description) AS metric_description, \
-              count(*) AS points, count(DISTINCT series_id) AS series, max(time) AS newest \
-              FROM metric_points GROUP BY metric_name ORDER BY metric_name"
-            .to_owned(),
-        range,
-        limit: NAMES,
-    };
-    let points = request.params.get("name").map(|name| SqlRequest { sql: points_sql(name), range, limit: POINTS });
-    let (names, points) = futures::join!(context.query.sql(&names), async {
-        match &points {
-            Some(points) => Some(context.query.sql(points).await),
-            None => None,
-        }
-    });
-    let metrics = Metrics { names, points };
+    let names = context.query.metrics(range).await;
+    let mut texts: Vec<String> =
+        request.params.all("q").map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()).collect();
+    // A metric by its name alone is shown by the query that suits its type.
+    if let (true, Some(name), Ok((metrics, _))) = (texts.is_empty(), request.params.get("name"), &names) {
+        texts.extend(
+            metrics.iter().find(|metric| metric.name == name || metric.promql_name == name).map(catalog::query_of),
+        );
+    }
+    texts.truncate(QUERIES);
+    let answers =
+        futures::future::join_all(texts.iter().map(|text| answers::promql(&context.query, text, range))).await;
+    let names_asked = asked_metrics(&names, &texts);
+    let exemplars = exemplars(&context, &names_asked, range).await;
+    let asked = texts.into_iter().zip(answers).map(|(text, answer)| Asked { text, answer }).collect();
+    let metrics = Metrics { names, asked, exemplars };
     page(&request, || screen(&request, &metrics))
 }
 
-/// The statement that reads a metric's points; its columns are what [`series`] reads by name.
-fn points_sql(name: &str) -> String {
-    let literal = name.replace('\'', "''");
-    format!(
-        "SELECT time, series_id, service_name, attributes, metric_type, metric_unit, aggregation_temporality, is_monotonic, \
-         value_int, value_double, count, sum FROM metric_points WHERE metric_name = '{literal}' ORDER BY time DESC"
-    )
+/// The metrics that queries ask for their own values: not their growth, with which an exemplar's value has nothing in common.
+fn asked_metrics(names: &Result<(Vec<MetricSummary>, Coverage), QueryError>, texts: &[String]) -> Vec<String> {
+    let names = names.as_ref().map(|(names, _)| names.as_slice()).unwrap_or_default();
+    let of_values = texts.iter().filter(|text| text.contains("histogram_quantile") || !text.contains("rate("));
+    let texts: Vec<&String> = of_values.collect();
+    let is_asked = |metric: &&MetricSummary| texts.iter().any(|text| catalog::names_metric(text, &metric.promql_name));
+    names.iter().filter(is_asked).map(|metric| metric.name.clone()).collect()
+}
+
+async fn exemplars(context: &UiContext, names: &[String], range: TimeRange) -> Vec<Exemplar> {
+    if names.is_empty() {
+        return Vec::new();
+    }
+    // The chart is whole without its exemplars.
+    let found = context.query.metric_exemplars(names, range, EXEMPLARS).await.unwrap_or_default();
+    let exemplar = |entry: StoryEntry| match entry.item {
+        StoryItem::Exemplar(row) => Some(Exemplar {
+            time_ns: entry.time_unix_nano.parse().ok()?,
+            value: row.value.as_f64()?,
+            trace_id: row.trace_id,
+            span_id: row.span_id,
+            service: row.service_name,
+        }),
+        _ => None,
+    };
+    found.into_iter().filter_map(exemplar).collect()
 }
 
 /// The screen.
 pub(crate) fn screen(request: &PageRequest, metrics: &Metrics) -> Screen {
-    let chosen = request.params.get("name").unwrap_or("");
-    let filter = request.params.get("filter").unwrap_or("").trim().to_lowercase();
-    let chart = metrics.points.as_ref().map(|points| match points {
-        Err(error) => parts::error("", error),
-        Ok(points) => chart(request, chosen, points),
-    });
-    let list = match &metrics.names {
-        Err(error) => parts::error("", error),
-        Ok(names) => list(request, names, chosen, &filter),
-    };
-    let content = view! {
-        <h1 class="unseen">"Metrics"</h1>
-        {chart}
-        <section aria-labelledby="names-head">
-            <div class="section-head">
-                <h2 id="names-head">"Metrics in this range"</h2>
-                <form method="get" action="/metrics/explore" class="inline">
-                    {parts::hidden_inputs(&request.params.without("filter"))}
-                    <input type="search" name="filter" value=filter.clone() placeholder="Filter names" aria-label="Filter metric names" />
-                    <button>"Filter"</button>
-                </form>
+    let body = if metrics.asked.is_empty() {
+        let list = match &metrics.names {
+            Err(error) => parts::error("", error),
+            Ok((names, coverage)) => catalog::table(request, names, coverage),
+        };
+        view! { {editor::editor(request, &metrics.asked)}{list} }.into_any()
+    } else {
+        let browse = match &metrics.names {
+            Err(error) => parts::error("", error),
+            Ok((names, _)) => catalog::list(request, names, &metrics.asked),
+        };
+        view! {
+            <div class="with-facets metrics">
+                <aside class="facets" aria-label=tr("Metrics")>{browse}</aside>
+                <div class="results">
+                    {editor::editor(request, &metrics.asked)}
+                    {result::result(request, metrics)}
+                </div>
             </div>
-            {list}
-        </section>
-    }
-    .into_any();
-    let title =
-        if chosen.is_empty() { "Metrics".to_owned() } else { format!("Metric {}", format::clipped(chosen, 60)) };
+        }
+        .into_any()
+    };
+    let title = match metrics.asked.first() {
+        None => tr("Metrics").to_owned(),
+        Some(asked) => format!("{}: {}", tr("Metrics"), format::clipped(&asked.text, 60)),
+    };
+    let content = view! { <h1 class="unseen">{tr("Metrics")}</h1>{body} }.into_any();
     Screen { title, has_time: true, status: StatusCode::OK, content }
-}
-
-/// A cell of a row by the name of its column.
-fn cell<'a>(result: &SqlResult, row: &'a [Value], name: &str) -> &'a Value {
-    result.columns.iter().position(|column| column.name == name).and_then(|at| row.get(at)).unwrap_or(&Value::Null)
-}
-
-fn list(request: &PageRequest, names: &SqlResult, chosen: &str, filter: &str) -> AnyView {
-    if names.rows.is_empty() {
-        let wider = request.here(&request.params.without("end").with("start", "-24h"));
-        return view! { <p class="empty">"No metric points in this range. "<a href=wider>"Look at the last 24 hours"</a></p> }.into_any();
-    }
-    let rows: Vec<_> = names
-        .rows
-        .iter()
-        .filter_map(|row| {
-            let text = |name: &str| parts::plain(cell(names, row, name));
-            let number = |name: &str| cell(names, row, name).as_u64().map_or_else(|| text(name), format::count);
-            let name = text("metric_name");
-            if !name.to_lowercase().contains(filter) {
-                return None;
-            }
-            let address = request.here(&request.params.with("name", &name));
-            let is_chosen = name == chosen;
-            let newest = text("newest");
-            let newest = chrono::DateTime::parse_from_rfc3339(&newest)
-                .ok()
-                .and_then(|time| time.timestamp_nanos_opt())
-                .map_or(newest, |ns| ns.to_string());
-            Some(view! {
-                <tr aria-current=is_chosen.then_some("true") class=if is_chosen { "is-open" } else { "" }>
-                    <th scope="row"><a class="mono" href=address data-row="">{name}</a></th>
-                    <td>{text("metric_type")}</td>
-                    <td class="mono">{text("metric_unit")}</td>
-                    <td class="num">{number("series")}</td>
-                    <td class="num">{number("points")}</td>
-                    <td>{row_time(&newest, Show::Row)}</td>
-                    <td class="quiet">{format::clipped(&text("metric_description"), 120)}</td>
-                </tr>
-            })
-        })
-        .collect();
-    view! {
-        {parts::coverage(rows.len(), "metric", &mangru_query::Coverage { matched: names.rows.len() as u64, ..names.coverage.clone() })}
-        <div class="table-wrap"><table class="dense">
-            <thead><tr>
-                <th scope="col">"Name"</th><th scope="col">"Type"</th><th scope="col">"Unit"</th><th scope="col" class="num">"Series"</th>
-                <th scope="col" class="num">"Points"</th><th scope="col">"Newest"</th><th scope="col">"Description"</th>
-            </tr></thead>
-            <tbody>{rows}</tbody>
-        </table></div>
-    }
-    .into_any()
-}
-
-fn chart(request: &PageRequest, name: &str, points: &SqlResult) -> AnyView {
-    let read = series::read(points);
-    let sql = request.time.params().with("q", &format!("{}\nLIMIT 100", points_sql(name))).on("/sql");
-    let charts: Vec<_> = read
-        .charts
-        .iter()
-        .map(|chart| view! { <h3>{chart.what.clone()}</h3>{lines(&chart.what, &chart.lines, request.time.range)} })
-        .collect();
-    let cut = (points.rows.len() >= POINTS).then(|| {
-        let from = points.rows.last().map(|row| parts::plain(cell(points, row, "time"))).unwrap_or_default();
-        view! { " "<strong class="warning">{format!("⚠ the newest {} points, from {from}", format::count(POINTS as u64))}</strong> }
-    });
-    let left_out = (read.left_out > 0)
-        .then(|| view! { " "<strong class="warning">{format!("⚠ {} more series are not drawn", format::count(read.left_out as u64))}</strong> });
-    let close = request.here(&request.params.without("name"));
-    view! {
-        <section class="panel" aria-label="Chart">
-            <div class="panel-head"><h2 class="mono">{name.to_owned()}</h2><a href=close data-close="" aria-label="Close">"× close"</a></div>
-            <p class="covers">
-                {format!("{} of {}, {:.0} ms", format::counted(points.rows.len() as u64, "point"), format::counted(read.series as u64, "series").replace("seriess", "series"), points.coverage.elapsed_ms)}
-                {cut}{left_out}" · "<a href=sql>"as SQL"</a>
-            </p>
-            {charts}
-        </section>
-    }
-    .into_any()
-}
-
-/// The moment of a cell, nanoseconds since the Unix epoch.
-fn moment(value: &Value) -> Option<i64> {
-    match value {
-        Value::String(text) => chrono::DateTime::parse_from_rfc3339(text)
-            .ok()
-            .and_then(|time| time.timestamp_nanos_opt())
-            .or_else(|| {
-                chrono::NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f")
-                    .ok()?
-                    .and_utc()
-                    .timestamp_nanos_opt()
-            })
-            .or_else(|| text.parse().ok()),
-        Value::Number(number) => number.as_i64(),
-        _ => None,
-    }
 }

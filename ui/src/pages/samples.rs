@@ -2,10 +2,14 @@
 //!
 //! With `MANGRU_UI_SAMPLES=FOLDER` the pages are also written there, to be looked at in a browser.
 
-use super::{logs, metrics, overview, sql, status, story, trace, traces};
+mod calls;
+mod explore;
+
+use super::{logs, overview, sql, status, story, trace};
 use crate::context::Endpoints;
 use crate::request::PageRequest;
 use crate::shell::{Screen, render};
+use explore::{around, dashboard_screen, metrics_screen, patterns, saved};
 use mangru_query::{
     CountSeries, Counts, Coverage, ErrorCode, Field, FieldValue, LogRow, Page, PreviousWindow, QueryError,
     ServiceShare, ServiceSummary, SpanRow, SqlColumn, SqlResult, Story, StoryEntry, StoryItem, Trace, TraceSummary,
@@ -182,6 +186,7 @@ fn summary(name: &str, errors: u64, p95_ms: i64) -> ServiceSummary {
         p95_series_ns: wave(1_000_000).into_iter().map(|ns| ns as i64).collect(),
         error_log_counts: wave(u64::from(errors > 0)),
         previous: Some(PreviousWindow {
+            versions: vec!["1.4.1".to_owned()],
             requests: 19_000,
             errors: errors / 2,
             p95_ns: Some(p95_ms * 900_000),
@@ -201,8 +206,14 @@ fn overview_screen(request: &PageRequest, is_empty: bool) -> Screen {
         .map(|(name, key)| (name, Ok(counts(&[key]))))
         .to_vec();
     let firing = Vec::new();
-    let data =
-        overview::Overview { services: Ok((services, coverage(4))), strip, is_empty, endpoints: endpoints(), firing };
+    let breaker =
+        |name: &str, state| overview::breakers::Breaker { service: "payment".to_owned(), name: name.to_owned(), state };
+    let breakers = vec![
+        breaker("bank", overview::breakers::BreakerState::Open),
+        breaker(HOSTILE, overview::breakers::BreakerState::HalfOpen),
+    ];
+    let services = Ok((services, coverage(4)));
+    let data = overview::Overview { services, strip, breakers, is_empty, endpoints: endpoints(), firing };
     overview::screen(request, &data)
 }
 
@@ -223,8 +234,13 @@ fn logs_screen(request: &PageRequest) -> Screen {
         open: request
             .params
             .get("row")
-            .map(|_| logs::OpenRow { row: Some(rows[6].clone()), surrounding: rows[3..10].to_vec() }),
-        rows: Ok(Page { rows, coverage: coverage(48_211), cursor: Some("next page".to_owned()) }),
+            .map(|_| logs::OpenRow { row: Some(rows[6].clone()), around: Some(Ok(around(&rows))) }),
+        found: if request.params.get("view") == Some("patterns") {
+            logs::Found::Patterns(Ok(patterns()))
+        } else {
+            logs::Found::Rows(Ok(Page { rows, coverage: coverage(48_211), cursor: Some("next page".to_owned()) }))
+        },
+        saved: saved(),
         counts: Some(Ok(counts(&["info", "debug", "13", "ERROR"]))),
         facets: vec![
             facet("service.name", vec![value("frontend", 20_000), value("checkout", 9_211), value(HOSTILE, 7)]),
@@ -251,7 +267,7 @@ fn traces_screen(request: &PageRequest) -> Screen {
             services: vec![share("frontend", 40), share("checkout", 90), share("payment", 200), share(HOSTILE, 20)],
         })
         .collect();
-    traces::screen(request, &Ok(Page { rows, coverage: coverage(120), cursor: Some("more".to_owned()) }))
+    calls::traces_screen(request, Ok(Page { rows, coverage: coverage(120), cursor: Some("more".to_owned()) }))
 }
 
 fn story_screen() -> Screen {
@@ -283,69 +299,7 @@ fn table(columns: &[&str], rows: Vec<Vec<Value>>) -> SqlResult {
     SqlResult { columns, coverage: coverage(rows.len() as u64), rows }
 }
 
-fn metrics_screen(request: &PageRequest) -> Screen {
-    let names = table(
-        &["metric_name", "metric_type", "metric_unit", "metric_description", "points", "series", "newest"],
-        vec![
-            vec![
-                json!("http.server.request.duration"),
-                json!("histogram"),
-                json!("s"),
-                json!("Duration of requests"),
-                json!(2_300),
-                json!(12),
-                json!("2025-11-20T22:33:20.000000000Z"),
-            ],
-            vec![
-                json!("queue.depth"),
-                json!("gauge"),
-                json!("{message}"),
-                json!(HOSTILE),
-                json!(300),
-                json!(2),
-                json!("2025-11-20T22:33:20.000000000Z"),
-            ],
-        ],
-    );
-    let point = |n: i64, series: i64| {
-        let time = crate::clock::rfc3339(NOW - n * 10 * SECOND);
-        let attributes = format!("{{\"queue\":\"q{series}\",\"x\":\"<b>\"}}");
-        vec![
-            json!(time),
-            json!(series),
-            json!("shipping"),
-            json!(attributes),
-            json!("gauge"),
-            json!("{message}"),
-            Value::Null,
-            Value::Null,
-            json!((n * 7 + series * 5) % 23),
-            Value::Null,
-            Value::Null,
-            Value::Null,
-        ]
-    };
-    let points = table(
-        &[
-            "time",
-            "series_id",
-            "service_name",
-            "attributes",
-            "metric_type",
-            "metric_unit",
-            "aggregation_temporality",
-            "is_monotonic",
-            "value_int",
-            "value_double",
-            "count",
-            "sum",
-        ],
-        (0..80).flat_map(|n| [point(n, 1), point(n, 2)]).collect(),
-    );
-    metrics::screen(request, &metrics::Metrics { names: Ok(names), points: Some(Ok(points)) })
-}
-
-fn status_screen() -> Screen {
+fn status_screen(request: &PageRequest) -> Screen {
     let table = |signal| TableStatus {
         signal,
         parts: 12,
@@ -406,11 +360,12 @@ fn status_screen() -> Screen {
     let status = status::Status {
         store,
         intake,
+        slow: (explore::slow(), 2000),
         endpoints: endpoints(),
         config_text: format!("data_dir: ./mangru-data\nnote: {HOSTILE}\n"),
         version: "0.1.0",
     };
-    status::screen(&status)
+    status::screen(request, &status)
 }
 
 /// Every screen by name.
@@ -431,8 +386,16 @@ fn pages() -> Vec<(&'static str, String)> {
         page("empty", "/", "", &|request| overview_screen(request, true)),
         page("logs", "/logs", &format!("q=refused&facet={hostile}&col=order.id&col={hostile}"), &logs_screen),
         page("log", "/logs", &format!("q={hostile}&row=row-6&at={NOW}"), &logs_screen),
+        page("patterns", "/logs", &format!("q={hostile}&view=patterns"), &logs_screen),
         page("live", "/logs", &format!("q={hostile}&live=1"), &logs::live_screen),
         page("traces", "/traces", &format!("q={hostile}"), &traces_screen),
+        page("different", "/traces", &format!("q={hostile}&compare=errors&cursor=x&page=2"), &traces_screen),
+        page("map", "/map", &format!("q={hostile}"), &calls::map_screen),
+        page("focus", "/map", "focus=service%3Ahostile&hops=1", &calls::map_screen),
+        page("service", "/services/payment", "", &|request| calls::service_screen(request, "payment")),
+        page("hostile service", &format!("/services/{hostile}"), "", &|request| {
+            calls::service_screen(request, HOSTILE)
+        }),
         page("trace", &format!("/traces/{TRACE}"), "", &|request| trace::screen(request, &some_trace(0))),
         page("large", &format!("/traces/{TRACE}"), "", &|request| trace::screen(request, &some_trace(10_000))),
         page("span", &format!("/traces/{TRACE}"), "span=0000000000000005", &|request| {
@@ -442,11 +405,19 @@ fn pages() -> Vec<(&'static str, String)> {
             trace::screen(request, &some_trace(0))
         }),
         page("spans", &format!("/traces/{TRACE}"), "view=table", &|request| trace::screen(request, &some_trace(0))),
+        page("flame", &format!("/traces/{TRACE}"), "view=flame", &|request| trace::screen(request, &some_trace(0))),
+        page("frame", &format!("/traces/{TRACE}"), "view=flame&frame=3", &|request| {
+            trace::screen(request, &some_trace(0))
+        }),
+        page("calls", &format!("/traces/{TRACE}"), "view=calls", &|request| trace::screen(request, &some_trace(0))),
         page("json", &format!("/traces/{TRACE}"), "view=json", &|request| trace::screen(request, &some_trace(0))),
         page("story", "/story/x", "", &|_| story_screen()),
-        page("metrics", "/metrics/explore", &format!("name=queue.depth&filter={hostile}"), &metrics_screen),
-        page("status", "/status", "", &|_| status_screen()),
-        page("error", "/traces", "q=service%3A%3E&start=never", &|request| traces::screen(request, &Err(error()))),
+        page("metrics", "/metrics/explore", &format!("q=queue_depth&q={hostile}&filter={hostile}"), &metrics_screen),
+        page("dashboard", "/dashboards/shop", &format!("var-service={hostile}"), &dashboard_screen),
+        page("gallery", "/_gallery", &format!("x={hostile}"), &crate::pages::gallery::screen),
+        page("heat", "/metrics/explore", &format!("q=queue_depth&view=heat&filter={hostile}"), &metrics_screen),
+        page("status", "/status", "", &status_screen),
+        page("error", "/traces", "q=service%3A%3E&start=never", &|request| calls::traces_screen(request, Err(error()))),
         page("sql", "/sql", &format!("q={hostile}"), &|request| {
             sql::screen(
                 request,
@@ -467,7 +438,11 @@ fn hostile_data_stays_data_on_every_screen() {
             "{name} lets an attribute through"
         );
         assert!(
-            html.contains("alert(1)") || matches!(name, "empty" | "trace" | "live" | "spans" | "large" | "json"),
+            html.contains("alert(1)")
+                || matches!(
+                    name,
+                    "empty" | "trace" | "live" | "spans" | "large" | "json" | "gallery" | "frame" | "calls"
+                ),
             "{name} hides what was sent"
         );
     }
@@ -506,9 +481,25 @@ fn links_hand_over_to_the_next_screen() {
         "events with their stack traces"
     );
     assert!(page("trace").contains("the parent of 1 span is not here"), "a missing parent is told");
-    assert!(page("trace").contains("1 span outside the time of the parent"), "what does not fit is told");
+    assert!(page("trace").contains("1 span ends after the parent"), "what does not fit is told");
+    let service = page("service");
     assert!(
-        page("overview").find("payment").expect("payment") < page("overview").find(">catalog<").expect("catalog"),
+        service.contains(&format!("href=\"/traces/{TRACE}?span=0000000000000005\"")),
+        "an exception leads to its newest trace"
+    );
+    assert!(service.contains("version 1.5.0 seen first"), "a version that is new stands on the charts");
+    assert!(service.contains("href=\"/services/checkout\""), "a caller leads to its page");
+    let map = page("map");
+    assert!(map.contains("href=\"/services/payment\""), "a node leads to the service");
+    let calls = crate::params::encoded("{service.name:checkout} > {service.name:payment (");
+    assert!(map.contains(&format!("href=\"/traces?q={}", &calls[..40])), "an edge leads to its calls");
+    assert!(!page("focus").contains(">bank.example<"), "what is far from the focus is not shown");
+    assert!(
+        page("different").contains("1.5.0") && page("different").contains("Next traces"),
+        "what stands out, and the next page"
+    );
+    assert!(
+        page("overview").find(">payment<").expect("payment") < page("overview").find(">catalog<").expect("catalog"),
         "worst first"
     );
     assert!(page("empty").contains("OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4317"), "how to send data");

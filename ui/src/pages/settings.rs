@@ -1,12 +1,13 @@
 //! The reader's settings, kept in cookies so that they hold with scripts off.
 
 use crate::request::{PageRequest, Theme};
+use crate::text::Language;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 const YEAR_SECONDS: u32 = 31_536_000;
 
-/// Sets the theme or the zone and goes back to the page it was chosen on.
+/// Sets the theme, the zone or the language and goes back to the page it was chosen on.
 pub(crate) async fn handle(request: PageRequest) -> Response {
     // Only a path of ours is gone back to: "//host" and "https:" would lead away.
     let back = request
@@ -21,7 +22,8 @@ pub(crate) async fn handle(request: PageRequest) -> Response {
         "browser" => Some(("zone", "browser")),
         _ => None,
     });
-    for (name, value) in [theme, zone].into_iter().flatten() {
+    let language = request.params.get("lang").and_then(Language::of_code).map(|language| ("lang", language.code()));
+    for (name, value) in [theme, zone, language].into_iter().flatten() {
         let cookie = format!("{name}={value}; Path=/; Max-Age={YEAR_SECONDS}; SameSite=Lax; HttpOnly");
         if let Ok(cookie) = HeaderValue::from_str(&cookie) {
             response.headers_mut().append(header::SET_COOKIE, cookie);

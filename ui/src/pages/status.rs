@@ -1,15 +1,19 @@
 //! Status: what comes in, what is refused and why, what is kept and at which cost, the config in force.
 
-use crate::clock::{Show, time_view};
+pub(crate) mod fields;
+
+use crate::clock::{Show, row_time, time_view};
 use crate::context::{Endpoints, UiContext};
 use crate::format;
 use crate::parts;
 use crate::request::PageRequest;
 use crate::shell::{Screen, page};
+use crate::text::{tr, trf};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use leptos::prelude::*;
+use mangru_query::SlowQuery;
 use mangru_store::{ObjectsStatus, Retention, StoreStatus, TableStatus};
 use serde_json::Value;
 use std::sync::Arc;
@@ -20,6 +24,8 @@ pub(crate) struct Status {
     pub(crate) store: StoreStatus,
     /// The collector's report.
     pub(crate) intake: Value,
+    /// The newest slow queries, and from how many milliseconds on one is slow.
+    pub(crate) slow: (Vec<SlowQuery>, u64),
     /// Where senders reach this process.
     pub(crate) endpoints: Endpoints,
     /// The config in force, secrets masked.
@@ -33,32 +39,65 @@ pub(crate) async fn handle(State(context): State<Arc<UiContext>>, request: PageR
     let status = Status {
         store: context.query.store().status(),
         intake: (context.intake)(),
+        slow: (context.query.slow_queries(), context.query.settings().slow.as_millis() as u64),
         endpoints: context.endpoints.clone(),
         config_text: context.config_text.clone(),
         version: context.version,
     };
-    page(&request, || screen(&status))
+    page(&request, || screen(&request, &status))
 }
 
 /// The screen.
-pub(crate) fn screen(status: &Status) -> Screen {
+pub(crate) fn screen(request: &PageRequest, status: &Status) -> Screen {
     let is_empty = status.store.tables.iter().all(|table| table.part_rows == 0 && table.hot_rows == 0);
     let content = view! {
-        <h1>"Status"</h1>
+        <h1>{tr("Status")}</h1>
         <p>{format!("Mangru {}", status.version)}" · OTLP/gRPC "<code>{status.endpoints.otlp_grpc.clone()}</code>
             " · OTLP/HTTP "<code>{status.endpoints.otlp_http.clone()}</code>" · UI "<code>{status.endpoints.http.clone()}</code></p>
         {is_empty.then(|| parts::how_to_send(&status.endpoints))}
-        <section aria-labelledby="intake-head"><h2 id="intake-head">"What comes in (since start)"</h2>{intake(&status.intake)}</section>
-        <section aria-labelledby="buffer-head"><h2 id="buffer-head">"Buffer"</h2>{buffer(&status.store)}</section>
-        <section aria-labelledby="tables-head"><h2 id="tables-head">"Tables"</h2>{tables(&status.store.tables)}</section>
-        <section aria-labelledby="keeping-head"><h2 id="keeping-head">"Keeping"</h2>{keeping(&status.store)}</section>
-        {status.store.objects.as_ref().map(|objects| view! { <section aria-labelledby="objects-head"><h2 id="objects-head">"Object store"</h2>{object_store(objects)}</section> })}
-        <section aria-labelledby="config-head"><h2 id="config-head">"Config in force"</h2>
-            <div class="scroll" tabindex="0" role="group" aria-label="The config as text"><pre>{status.config_text.clone()}</pre></div>
+        <section aria-labelledby="intake-head"><h2 id="intake-head">{tr("What comes in (since start)")}</h2>{intake(&status.intake)}</section>
+        <section aria-labelledby="buffer-head"><h2 id="buffer-head">{tr("Buffer")}</h2>{buffer(&status.store)}</section>
+        <section aria-labelledby="tables-head"><h2 id="tables-head">{tr("Tables")}</h2>{tables(&status.store.tables)}</section>
+        <section aria-labelledby="keeping-head"><h2 id="keeping-head">{tr("Keeping")}</h2>{keeping(&status.store)}</section>
+        {status.store.objects.as_ref().map(|objects| view! { <section aria-labelledby="objects-head"><h2 id="objects-head">{tr("Object store")}</h2>{object_store(objects)}</section> })}
+        <section aria-labelledby="slow-head"><h2 id="slow-head">{tr("Slow queries")}</h2>{slow(&status.slow)}</section>
+        <section aria-labelledby="fields-head"><h2 id="fields-head">{tr("Cardinality")}</h2>
+            <p><a href=request.there("/status/fields")>{tr("Fields with how many values each has")}</a>" · "<a href=request.there("/metrics/explore")>{tr("Metrics with how many series each has")}</a></p></section>
+        <section aria-labelledby="config-head"><h2 id="config-head">{tr("Config in force")}</h2>
+            <div class="scroll" tabindex="0" role="group" aria-label=tr("The config as text")><pre>{status.config_text.clone()}</pre></div>
         </section>
     }
     .into_any();
     Screen { title: "Status".to_owned(), has_time: false, status: StatusCode::OK, content }
+}
+
+/// The newest queries that took long.
+fn slow((queries, from_ms): &(Vec<SlowQuery>, u64)) -> AnyView {
+    let limit = format::duration((*from_ms as i64).saturating_mul(1_000_000));
+    if queries.is_empty() {
+        return view! { <p class="quiet">{trf("None since the start took {0} or longer (query.slow_ms).", &[&limit])}</p> }.into_any();
+    }
+    let rows: Vec<_> = queries
+        .iter()
+        .take(50)
+        .map(|query| {
+            let class = if query.status >= 400 { "num bad" } else { "num" };
+            let took = format::duration((query.milliseconds as i64).saturating_mul(1_000_000));
+            view! {
+                <tr><td>{row_time(&query.time_unix_nano, Show::Row)}</td><td class="num">{took}</td><td class=class>{query.status}</td>
+                    <td class="mono">{query.path.clone()}</td><td class="mono asked">{format::clipped(&query.asked, 400)}</td></tr>
+            }
+        })
+        .collect();
+    view! {
+        <p class="covers">{trf("those that took {0} or longer, newest first", &[&limit])}</p>
+        <div class="scroll" tabindex="0" role="group" aria-label=tr("Slow queries")><table class="dense">
+            <thead><tr><th scope="col">{tr("Time")}</th><th scope="col" class="num">{tr("Took")}</th><th scope="col" class="num">{tr("Status")}</th>
+                <th scope="col">{tr("Path")}</th><th scope="col">{tr("What was asked")}</th></tr></thead>
+            <tbody>{rows}</tbody>
+        </table></div>
+    }
+    .into_any()
 }
 
 fn share_used(used: u64, max: u64) -> AnyView {
@@ -78,17 +117,17 @@ fn buffer(store: &StoreStatus) -> AnyView {
     let damaged_class = if store.recovered_damaged_bytes > 0 { "num bad" } else { "num" };
     view! {
         <table class="dense facts-table"><tbody>
-            <tr><th scope="row">"Journal on disk"</th><td>{share_used(store.journal_bytes, store.journal_max_bytes)}</td></tr>
-            <tr><th scope="row">"Journal segments"</th><td class="num">{format::count(store.journal_segments as u64)}</td></tr>
-            <tr><th scope="row">"Waiting to be sealed"</th><td class="num">{format::counted(hot, "row")}</td></tr>
-            <tr><th scope="row">"Memory of requests and waiting rows"</th><td>{share_used(store.ingest_used_bytes as u64, store.ingest_max_bytes as u64)}</td></tr>
-            <tr><th scope="row">"Memory of queries"</th><td>{share_used(store.query_used_bytes as u64, store.query_max_bytes as u64)}</td></tr>
-            <tr><th scope="row">"Memory, all"</th><td>{share_used(store.memory_used_bytes as u64, store.memory_max_bytes as u64)}</td></tr>
-            <tr><th scope="row">"Group commits since start"</th><td class="num">{format::count(store.commits)}</td></tr>
-            <tr><th scope="row">"Seals that failed (each is tried again)"</th><td class=failed_class>{format::count(store.failed_seals)}</td></tr>
-            <tr><th scope="row">"Replayed from the journal at start"</th><td class="num">{format::counted(store.recovered_rows, "row")}</td></tr>
-            <tr><th scope="row">"Torn tail cut off at start (never acknowledged)"</th><td class="num">{format::bytes(store.recovered_cut_bytes)}</td></tr>
-            <tr><th scope="row">"Journal that could not be read at start (rows may be missing)"</th><td class=damaged_class>{format::bytes(store.recovered_damaged_bytes)}</td></tr>
+            <tr><th scope="row">{tr("Journal on disk")}</th><td>{share_used(store.journal_bytes, store.journal_max_bytes)}</td></tr>
+            <tr><th scope="row">{tr("Journal segments")}</th><td class="num">{format::count(store.journal_segments as u64)}</td></tr>
+            <tr><th scope="row">{tr("Waiting to be sealed")}</th><td class="num">{format::counted(hot, "row")}</td></tr>
+            <tr><th scope="row">{tr("Memory of requests and waiting rows")}</th><td>{share_used(store.ingest_used_bytes as u64, store.ingest_max_bytes as u64)}</td></tr>
+            <tr><th scope="row">{tr("Memory of queries")}</th><td>{share_used(store.query_used_bytes as u64, store.query_max_bytes as u64)}</td></tr>
+            <tr><th scope="row">{tr("Memory, all")}</th><td>{share_used(store.memory_used_bytes as u64, store.memory_max_bytes as u64)}</td></tr>
+            <tr><th scope="row">{tr("Group commits since start")}</th><td class="num">{format::count(store.commits)}</td></tr>
+            <tr><th scope="row">{tr("Seals that failed (each is tried again)")}</th><td class=failed_class>{format::count(store.failed_seals)}</td></tr>
+            <tr><th scope="row">{tr("Replayed from the journal at start")}</th><td class="num">{format::counted(store.recovered_rows, "row")}</td></tr>
+            <tr><th scope="row">{tr("Torn tail cut off at start (never acknowledged)")}</th><td class="num">{format::bytes(store.recovered_cut_bytes)}</td></tr>
+            <tr><th scope="row">{tr("Journal that could not be read at start (rows may be missing)")}</th><td class=damaged_class>{format::bytes(store.recovered_damaged_bytes)}</td></tr>
         </tbody></table>
     }
     .into_any()
@@ -108,7 +147,7 @@ fn keeping(store: &StoreStatus) -> AnyView {
         .tables
         .iter()
         .zip(&store.retention)
-        .map(|(table, retention)| view! { <tr><th scope="row"><code>{table.signal.table()}</code>" are kept"</th><td>{kept(retention)}</td></tr> })
+        .map(|(table, retention)| view! { <tr><th scope="row"><code>{table.signal.table()}</code>{tr(" are kept")}</th><td>{kept(retention)}</td></tr> })
         .collect();
     let damaged_class = if store.damaged_parts.is_empty() { "num" } else { "bad" };
     let damaged = if store.damaged_parts.is_empty() { "0".to_owned() } else { store.damaged_parts.join(", ") };
@@ -117,12 +156,12 @@ fn keeping(store: &StoreStatus) -> AnyView {
     view! {
         <table class="dense facts-table"><tbody>
             {rows}
-            <tr><th scope="row">"Removed by retention since start"</th><td class="num">{format!("{} in {}", format::counted(store.expired_rows, "row"), format::counted(store.expired_parts, "part"))}</td></tr>
-            <tr><th scope="row">"Parts merged into others since start"</th><td class="num">{format::count(store.merged_parts)}</td></tr>
-            <tr><th scope="row">"Merges that failed (each is tried again)"</th><td class=failed_class>{format::count(store.failed_merges)}</td></tr>
-            <tr><th scope="row">"Damaged parts (their checksum is wrong, their rows are out of reach)"</th><td class=damaged_class>{damaged}</td></tr>
-            <tr><th scope="row">"Part files that the catalog did not know at start (kept in unknown-parts)"</th><td class=unknown_class>{format::count(store.unknown_parts)}</td></tr>
-            <tr><th scope="row">"Replaced parts whose files wait for their last reader"</th><td class="num">{format::count(store.retired_parts as u64)}</td></tr>
+            <tr><th scope="row">{tr("Removed by retention since start")}</th><td class="num">{format!("{} in {}", format::counted(store.expired_rows, "row"), format::counted(store.expired_parts, "part"))}</td></tr>
+            <tr><th scope="row">{tr("Parts merged into others since start")}</th><td class="num">{format::count(store.merged_parts)}</td></tr>
+            <tr><th scope="row">{tr("Merges that failed (each is tried again)")}</th><td class=failed_class>{format::count(store.failed_merges)}</td></tr>
+            <tr><th scope="row">{tr("Damaged parts (their checksum is wrong, their rows are out of reach)")}</th><td class=damaged_class>{damaged}</td></tr>
+            <tr><th scope="row">{tr("Part files that the catalog did not know at start (kept in unknown-parts)")}</th><td class=unknown_class>{format::count(store.unknown_parts)}</td></tr>
+            <tr><th scope="row">{tr("Replaced parts whose files wait for their last reader")}</th><td class="num">{format::count(store.retired_parts as u64)}</td></tr>
         </tbody></table>
     }
     .into_any()
@@ -137,13 +176,13 @@ fn object_store(objects: &ObjectsStatus) -> AnyView {
     let failed_class = if objects.failed_moves > 0 { "num bad" } else { "num" };
     view! {
         <table class="dense facts-table"><tbody>
-            <tr><th scope="row">"Where"</th><td><code>{objects.url.clone()}</code></td></tr>
-            <tr><th scope="row">"State"</th><td class=state_class>{state}</td></tr>
-            <tr><th scope="row">"Parts there"</th><td class="num">{format!("{}, {}", format::counted(objects.parts as u64, "part"), format::bytes(objects.bytes))}</td></tr>
-            <tr><th scope="row">"Moved there since start"</th><td class="num">{format::counted(objects.moved_parts, "part")}</td></tr>
-            <tr><th scope="row">"Rounds of moving that failed (each is tried again)"</th><td class=failed_class>{format::count(objects.failed_moves)}</td></tr>
-            <tr><th scope="row">"Kept on the local disk for further reads"</th><td>{share_used(objects.cached_bytes, objects.cache_max_bytes)}</td></tr>
-            <tr><th scope="row">"Reads answered by the local disk since start"</th><td class="num">{format!("{} of {}", format::percent(answered), format::count(reads))}</td></tr>
+            <tr><th scope="row">{tr("Where")}</th><td><code>{objects.url.clone()}</code></td></tr>
+            <tr><th scope="row">{tr("State")}</th><td class=state_class>{state}</td></tr>
+            <tr><th scope="row">{tr("Parts there")}</th><td class="num">{format!("{}, {}", format::counted(objects.parts as u64, "part"), format::bytes(objects.bytes))}</td></tr>
+            <tr><th scope="row">{tr("Moved there since start")}</th><td class="num">{format::counted(objects.moved_parts, "part")}</td></tr>
+            <tr><th scope="row">{tr("Rounds of moving that failed (each is tried again)")}</th><td class=failed_class>{format::count(objects.failed_moves)}</td></tr>
+            <tr><th scope="row">{tr("Kept on the local disk for further reads")}</th><td>{share_used(objects.cached_bytes, objects.cache_max_bytes)}</td></tr>
+            <tr><th scope="row">{tr("Reads answered by the local disk since start")}</th><td class="num">{format!("{} of {}", format::percent(answered), format::count(reads))}</td></tr>
         </tbody></table>
     }
     .into_any()
@@ -186,10 +225,10 @@ fn tables(tables: &[TableStatus]) -> AnyView {
     view! {
         <div class="table-wrap"><table class="dense">
             <thead><tr>
-                <th scope="col">"Table"</th><th scope="col" class="num">"Rows since start"</th><th scope="col" class="num">"Hot rows"</th>
-                <th scope="col" class="num">"Hot memory"</th><th scope="col" class="num">"Parts"</th><th scope="col" class="num">"Rows in parts"</th>
-                <th scope="col" class="num">"On disk"</th><th scope="col" class="num">"Per row"</th><th scope="col" class="num">"of it index"</th>
-                <th scope="col">"Oldest"</th><th scope="col">"Newest"</th>
+                <th scope="col">{tr("Table")}</th><th scope="col" class="num">{tr("Rows since start")}</th><th scope="col" class="num">{tr("Hot rows")}</th>
+                <th scope="col" class="num">{tr("Hot memory")}</th><th scope="col" class="num">{tr("Parts")}</th><th scope="col" class="num">{tr("Rows in parts")}</th>
+                <th scope="col" class="num">{tr("On disk")}</th><th scope="col" class="num">{tr("Per row")}</th><th scope="col" class="num">{tr("of it index")}</th>
+                <th scope="col">{tr("Oldest")}</th><th scope="col">{tr("Newest")}</th>
             </tr></thead>
             <tbody>{rows}</tbody>
         </table></div>
@@ -200,7 +239,7 @@ fn tables(tables: &[TableStatus]) -> AnyView {
 /// The collector's report, whatever it holds: lists of objects become tables, other members lines.
 fn intake(report: &Value) -> AnyView {
     let Some(members) = report.as_object() else {
-        return view! { <p class="quiet">"The collector gave no report."</p> }.into_any();
+        return view! { <p class="quiet">{tr("The collector gave no report.")}</p> }.into_any();
     };
     let mut lines = Vec::new();
     let mut blocks = Vec::new();
@@ -210,7 +249,7 @@ fn intake(report: &Value) -> AnyView {
                 blocks.push(view! { <h3>{words(name)}</h3>{objects_table(&words(name), items)} }.into_any());
             }
             Value::Array(items) if items.is_empty() => {
-                blocks.push(view! { <h3>{words(name)}</h3><p class="quiet">"none"</p> }.into_any());
+                blocks.push(view! { <h3>{words(name)}</h3><p class="quiet">{tr("none")}</p> }.into_any());
             }
             Value::Object(inner) if inner.values().all(Value::is_number) => {
                 let items: Vec<Value> =

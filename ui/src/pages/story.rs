@@ -8,6 +8,7 @@ use crate::params::Params;
 use crate::parts::{self, plain};
 use crate::request::PageRequest;
 use crate::shell::{Screen, page};
+use crate::text::tr;
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -43,7 +44,7 @@ pub(crate) fn screen(id: &str, story: &Result<Story, QueryError>) -> Screen {
     let body = match story {
         Err(error) => parts::error("", error),
         Ok(story) if story.entries.is_empty() => view! {
-            <p class="empty">"No log line, span or exemplar carries this id. Ids are looked for as trace id, span id, correlation id, the value of any attribute, and as words of a log line."</p>
+            <p class="empty">{tr("No log line, span or exemplar carries this id. Ids are looked for as trace id, span id, correlation id, the value of any attribute, and as words of a log line.")}</p>
             <p class="covers">{format!("{} looked at, {:.0} ms", format::counted(story.coverage.rows_in_range, "row"), story.coverage.elapsed_ms)}{parts::incomplete(&story.coverage)}</p>
         }
         .into_any(),
@@ -51,7 +52,7 @@ pub(crate) fn screen(id: &str, story: &Result<Story, QueryError>) -> Screen {
     };
     let copied = id.to_owned();
     let content = view! {
-        <h1>"Story of "<span class="mono">{id.to_owned()}</span>" "<button type="button" class="needs-script link" data-copy=copied>"copy"</button></h1>
+        <h1>"Story of "<span class="mono">{id.to_owned()}</span>" "<button type="button" class="needs-script link" data-copy=copied>{tr("copy")}</button></h1>
         {body}
     }
     .into_any();
@@ -74,16 +75,16 @@ fn told(story: &Story) -> AnyView {
     let services: Vec<_> = story.services.iter().map(|name| view! { <li>{parts::service(name)}</li> }).collect();
     let rows: Vec<_> = story.entries.iter().map(|entry| row(entry, start, total)).collect();
     let traces =
-        (!traces.is_empty()).then(|| view! { <div><span>"Traces"</span><ul class="choices">{traces}</ul></div> });
+        (!traces.is_empty()).then(|| view! { <div><span>{tr("Traces")}</span><ul class="choices">{traces}</ul></div> });
     view! {
         <p><strong>{format::duration(end - start)}</strong>" from "{crate::clock::time_view(start, Show::Full)}</p>
-        <div class="story-head">{traces}<div><span>"Services"</span><ul class="choices">{services}</ul></div></div>
+        <div class="story-head">{traces}<div><span>{tr("Services")}</span><ul class="choices">{services}</ul></div></div>
         {parts::coverage(story.entries.len(), "matching row", &story.coverage)}
         <div class="table-wrap">
             <table class="story dense">
                 <thead><tr>
-                    <th scope="col">"Time"</th><th scope="col" class="num">"After"</th><th scope="col">"What"</th>
-                    <th scope="col">"Service"</th><th scope="col">"When"</th><th scope="col">"Message"</th>
+                    <th scope="col">{tr("Time")}</th><th scope="col" class="num">{tr("After")}</th><th scope="col">{tr("What")}</th>
+                    <th scope="col">{tr("Service")}</th><th scope="col">{tr("When")}</th><th scope="col">{tr("Message")}</th>
                 </tr></thead>
                 <tbody>{rows}</tbody>
             </table>

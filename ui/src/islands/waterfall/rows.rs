@@ -10,7 +10,7 @@ pub(crate) mod flags {
     pub(crate) const CRITICAL: u8 = 2;
     /// It names a parent that is not there.
     pub(crate) const PARENT_MISSING: u8 = 4;
-    /// It starts before its parent or ends long after it: clocks differ, or it ran on.
+    /// It starts before its parent: clocks differ.
     pub(crate) const CLOCK_SKEW: u8 = 8;
     /// It carries events.
     pub(crate) const EVENTS: u8 = 16;
@@ -18,6 +18,8 @@ pub(crate) mod flags {
     pub(crate) const LINKS: u8 = 32;
     /// Log records name it.
     pub(crate) const LOGS: u8 = 64;
+    /// It ends after its parent.
+    pub(crate) const LATE: u8 = 128;
 }
 
 /// One span, as small as it can be told.
@@ -58,6 +60,7 @@ impl Row {
             (flags::ERROR, "✖"),
             (flags::PARENT_MISSING, "⁇"),
             (flags::CLOCK_SKEW, "⇄"),
+            (flags::LATE, "↦"),
             (flags::EVENTS, "•"),
             (flags::LINKS, "⇢"),
             (flags::LOGS, "≡"),

@@ -1,31 +1,32 @@
 //! One log record in detail: every field with what can be done with it, its trace, the lines around it, its JSON.
 
-use super::{OpenRow, SURROUNDING_NS, rows, same_source};
+use super::{AROUND_MOST, OpenRow, around_lines, rows};
 use crate::clock::{Show, rfc3339, row_time};
 use crate::palette::Severity;
 use crate::params::Params;
 use crate::parts::{self, field_term, narrowed, plain};
 use crate::request::PageRequest;
+use crate::text::{tr, trf};
 use leptos::prelude::*;
-use mangru_query::LogRow;
+use mangru_query::{Context, LogRow, QueryError};
 
 /// The panel below the rows.
 pub(super) fn panel(request: &PageRequest, open: &OpenRow) -> AnyView {
     let close = request.here(&request.params.without("row").without("at"));
     let content = match &open.row {
-        None => view! { <p>"This row is no longer here: it may be older than what is kept."</p> }.into_any(),
+        None => view! { <p>{tr("This row is no longer here: it may be older than what is kept.")}</p> }.into_any(),
         Some(row) => view! {
             <pre class="whole-body">{whole_body(row)}</pre>
             {hand_overs(request, row)}
             {fields(request, row)}
-            {surrounding(row, &open.surrounding)}
+            {open.around.as_ref().map(|around| surrounding(request, around))}
             {json(row)}
         }
         .into_any(),
     };
     view! {
-        <section class="panel" id="row" aria-label="Log record">
-            <div class="panel-head"><h2>"Log record"</h2><a href=close data-close="" aria-label="Close">"× close"</a></div>
+        <section class="panel" id="row" aria-label=tr("Log record")>
+            <div class="panel-head"><h2>{tr("Log record")}</h2><a href=close data-close="" aria-label=tr("Close")>{tr("× close")}</a></div>
             {content}
         </section>
     }
@@ -44,27 +45,18 @@ fn hand_overs(request: &PageRequest, row: &LogRow) -> AnyView {
     let trace = (!row.trace_id.is_empty()).then(|| {
         let params =
             if row.span_id.is_empty() { Params::default() } else { Params::default().with("span", &row.span_id) };
-        view! { <a class="button" href=params.on(&format!("/traces/{}", row.trace_id))>"Its trace, at this span"</a> }
+        view! { <a class="button" href=params.on(&format!("/traces/{}", row.trace_id))>{tr("Its trace, at this span")}</a> }
     });
     let story = (!row.correlation_id.is_empty())
-        .then(|| view! { <a class="button" href=parts::story_link(&row.correlation_id)>{format!("Story of {}", row.correlation_id)}</a> });
-    let around = row.time_unix_nano.parse::<i64>().ok().map(|time| {
-        let params = Params::default()
-            .with("q", &same_source(row))
-            .with("start", &rfc3339(time.saturating_sub(SURROUNDING_NS)))
-            .with("end", &rfc3339(time.saturating_add(SURROUNDING_NS)))
-            .with("row", &row.row)
-            .with("at", &row.time_unix_nano);
-        view! { <a class="button" href=params.on("/logs")>"Lines around it"</a> }
-    });
+        .then(|| view! { <a class="button" href=parts::story_link(&row.correlation_id)>{trf("Story of {0}", &[&row.correlation_id])}</a> });
     let service = request.search("/traces", &field_term("service.name", &row.service_name));
-    view! { <p class="hand-overs">{trace}" "{story}" "{around}" "<a class="button" href=service>{format!("Traces of {}", row.service_name)}</a></p> }.into_any()
+    view! { <p class="hand-overs">{trace}" "{story}" "<a class="button" href=service>{trf("Traces of {0}", &[&row.service_name])}</a></p> }.into_any()
 }
 
 fn fields(request: &PageRequest, row: &LogRow) -> AnyView {
     let severity = Severity::of(row.severity_number);
     let mut rows = vec![
-        view! { <tr><th scope="row">"time"</th><td>{row_time(&row.time_unix_nano, Show::Full)}</td><td></td></tr> }
+        view! { <tr><th scope="row">{tr("time")}</th><td>{row_time(&row.time_unix_nano, Show::Full)}</td><td></td></tr> }
             .into_any(),
         pair(request, "severity_number", "severity_number", &row.severity_number.to_string()),
         pair(request, "severity_text", "severity_text", &row.severity_text),
@@ -88,7 +80,7 @@ fn fields(request: &PageRequest, row: &LogRow) -> AnyView {
     view! {
         <div class="table-wrap">
             <table class="fields dense">
-                <thead><tr><th scope="col">"Field"</th><th scope="col">"Value"</th><th scope="col">"Do"</th></tr></thead>
+                <thead><tr><th scope="col">{tr("Field")}</th><th scope="col">{tr("Value")}</th><th scope="col">{tr("Do")}</th></tr></thead>
                 <tbody>{rows}</tbody>
             </table>
         </div>
@@ -111,36 +103,65 @@ fn pair(request: &PageRequest, name: &str, search_name: &str, value: &str) -> An
             <th scope="row">{name.to_owned()}</th>
             <td class="mono value">{value.to_owned()}</td>
             <td class="do">
-                <a href=include aria-label=format!("Include {term}")>"include"</a>" "
-                <a href=exclude aria-label=format!("Exclude {term}")>"exclude"</a>" "
-                <a href=column aria-label=format!("Add column {name}")>"column"</a>" "
-                <button type="button" class="needs-script link" data-copy=value.to_owned() aria-label=format!("Copy {name}")>"copy"</button>
+                <a href=include aria-label=trf("Include {0}", &[&term])>{tr("include")}</a>" "
+                <a href=exclude aria-label=trf("Exclude {0}", &[&term])>{tr("exclude")}</a>" "
+                <a href=column aria-label=trf("Add column {0}", &[name])>{tr("column")}</a>" "
+                <button type="button" class="needs-script link" data-copy=value.to_owned() aria-label=trf("Copy {0}", &[name])>{tr("copy")}</button>
             </td>
         </tr>
     }
     .into_any()
 }
 
-fn surrounding(row: &LogRow, lines: &[LogRow]) -> AnyView {
-    if lines.len() < 2 {
-        return ().into_any();
+/// The lines before and after, as they were written: the oldest first.
+fn surrounding(request: &PageRequest, around: &Result<Context, QueryError>) -> AnyView {
+    let around = match around {
+        Err(error) => return parts::error("", error),
+        Ok(around) => around,
+    };
+    if around.before.is_empty() && around.after.is_empty() {
+        return view! { <h3>{tr("Around it")}</h3><p class="quiet">{tr("The same instance wrote nothing else.")}</p> }
+            .into_any();
     }
-    let items: Vec<_> = lines
-        .iter()
-        .map(|line| {
-            let severity = Severity::of(line.severity_number);
-            let is_this = line.row == row.row;
-            let class = format!("log-line {}{}", severity.class(), if is_this { " is-open" } else { "" });
-            view! {
-                <li class=class aria-current=is_this.then_some("true")>
-                    <span class="time">{row_time(&line.time_unix_nano, Show::Row)}</span>
-                    <span class="mark">{severity.mark()}</span>
-                    <span class="body">{rows::body(line, &[])}</span>
-                </li>
-            }
-        })
-        .collect();
-    view! { <h3>"Around it, of the same instance (5 s each way)"</h3><ol class="log-lines">{items}</ol> }.into_any()
+    let line = |line: &LogRow, is_this: bool| {
+        let severity = Severity::of(line.severity_number);
+        let class = format!("log-line {}{}", severity.class(), if is_this { " is-open" } else { "" });
+        let address =
+            format!("{}#row", request.here(&request.params.with("row", &line.row).with("at", &line.time_unix_nano)));
+        view! {
+            <li class=class aria-current=is_this.then_some("true")>
+                <a class="time" href=address>{row_time(&line.time_unix_nano, Show::Row)}</a>
+                <span class="mark">{severity.mark()}</span>
+                <span class="body">{rows::body(line, &[])}</span>
+            </li>
+        }
+    };
+    let mut items: Vec<_> = around.before.iter().map(|row| line(row, false)).collect();
+    items.push(line(&around.row, true));
+    items.extend(around.after.iter().map(|row| line(row, false)));
+    let lines = around_lines(request);
+    let more = ((around.more_before || around.more_after) && lines < AROUND_MOST).then(|| {
+        let address =
+            format!("{}#row", request.here(&request.params.with("around", &(lines * 4).min(AROUND_MOST).to_string())));
+        view! { <a href=address>{tr("more lines")}</a> }
+    });
+    let moment = |row: Option<&LogRow>| row.and_then(|row| row.time_unix_nano.parse::<i64>().ok());
+    let first = moment(around.before.first().or(Some(&around.row)));
+    let last = moment(around.after.last().or(Some(&around.row)));
+    let all = first.zip(last).map(|(first, last)| {
+        let params = Params::default()
+            .with("q", &around.query)
+            .with("start", &rfc3339(first))
+            .with("end", &rfc3339(last.saturating_add(1)))
+            .with("row", &around.row.row)
+            .with("at", &around.row.time_unix_nano);
+        view! { <a href=params.on("/logs")>{tr("all of these as a search")}</a> }
+    });
+    let head = trf(
+        "Around it, of the same instance ({0} before, {1} after)",
+        &[&around.before.len().to_string(), &around.after.len().to_string()],
+    );
+    view! { <h3>{head}</h3><ol class="log-lines">{items}</ol><p class="covers">{more}" "{all}</p> }.into_any()
 }
 
 fn json(row: &LogRow) -> AnyView {

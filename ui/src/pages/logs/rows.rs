@@ -7,6 +7,7 @@ use crate::highlight;
 use crate::palette::Severity;
 use crate::parts;
 use crate::request::PageRequest;
+use crate::text::{tr, trf};
 use leptos::prelude::*;
 use mangru_query::{LogRow, Page};
 
@@ -18,7 +19,7 @@ fn columns(request: &PageRequest) -> Vec<String> {
 }
 
 /// The value of a field of a row, as text.
-fn field(row: &LogRow, name: &str) -> String {
+pub(crate) fn field(row: &LogRow, name: &str) -> String {
     match name {
         "trace_id" => row.trace_id.clone(),
         "span_id" => row.span_id.clone(),
@@ -49,7 +50,7 @@ pub(super) fn results(request: &PageRequest, page: &Page<LogRow>, open: Option<&
         return view! {
             {apart}
             {parts::coverage(0, "matching row", &page.coverage)}
-            <p class="empty">"Nothing matches in this range. "<a href=wider>"Search the last 24 hours"</a>" or "<a href=request.here(&request.params.without("q").without("cursor"))>"drop the search"</a>"."</p>
+            <p class="empty">{tr("Nothing matches in this range.")}" "<a href=wider>{tr("Search the last 24 hours")}</a>" · "<a href=request.here(&request.params.without("q").without("cursor"))>{tr("Drop the search")}</a></p>
         }
         .into_any();
     }
@@ -57,7 +58,7 @@ pub(super) fn results(request: &PageRequest, page: &Page<LogRow>, open: Option<&
         .iter()
         .map(|name| {
             let remove = request.here(&request.params.without_value("col", name));
-            view! { <th scope="col">{name.clone()}" "<a class="remove" href=remove aria-label=format!("Remove column {name}")>"×"</a></th> }
+            view! { <th scope="col">{name.clone()}" "<a class="remove" href=remove aria-label=trf("Remove column {0}", &[name])>"×"</a></th> }
         })
         .collect();
     // The size of a page cuts nothing: the rest is a link away.
@@ -77,7 +78,7 @@ pub(super) fn results(request: &PageRequest, page: &Page<LogRow>, open: Option<&
         })
         .collect();
     let newest = request.params.get("cursor").map(|_| {
-        view! { <a href=request.here(&request.params.without("cursor").without("row").without("at"))>"⟨ Newest"</a> }
+        view! { <a href=request.here(&request.params.without("cursor").without("row").without("at"))>{tr("⟨ Newest")}</a> }
     });
     let older = page.cursor.as_ref().map(|cursor| {
         let mut params = request.params.without("row").without("at").with("cursor", cursor);
@@ -87,19 +88,20 @@ pub(super) fn results(request: &PageRequest, page: &Page<LogRow>, open: Option<&
                 .with("start", &crate::clock::rfc3339(request.time.range.start))
                 .with("end", &crate::clock::rfc3339(request.time.range.end));
         }
-        view! { <a rel="next" href=request.here(&params)>"Older ⟩"</a> }
+        view! { <a rel="next" href=request.here(&params)>{tr("Older ⟩")}</a> }
     });
-    let end = page.cursor.is_none().then(|| view! { <span class="quiet">"the oldest match in range is above"</span> });
+    let end =
+        page.cursor.is_none().then(|| view! { <span class="quiet">{tr("the oldest match in range is above")}</span> });
     view! {
         {apart}
         {parts::coverage(page.rows.len(), "matching row", &covered)}
         <div class="table-wrap">
             <table class="logs dense">
-                <thead><tr><th scope="col">"Time"</th><th scope="col"><abbr title="Severity">"Sev"</abbr></th><th scope="col">"Service"</th>{heads}<th scope="col">"Message"</th></tr></thead>
+                <thead><tr><th scope="col">{tr("Time")}</th><th scope="col"><abbr title=tr("Severity")>{tr("Sev")}</abbr></th><th scope="col">{tr("Service")}</th>{heads}<th scope="col">{tr("Message")}</th></tr></thead>
                 <tbody>{rows}</tbody>
             </table>
         </div>
-        <nav class="paging" aria-label="Pages of the result">{newest}{older}{end}</nav>
+        <nav class="paging" aria-label=tr("Pages of the result")>{newest}{older}{end}</nav>
     }
     .into_any()
 }

@@ -26,6 +26,10 @@ pub(super) struct Layout {
     pub(super) start_ns: i64,
     /// From the earliest start to the latest end.
     pub(super) total_ns: i64,
+    /// The time of each span in `order` that no span right below it covers.
+    pub(super) self_ns: Vec<i64>,
+    /// How long the trace waited for each service alone, the longest first.
+    pub(super) waited: Vec<(String, i64)>,
     roots: usize,
 }
 
@@ -82,10 +86,11 @@ impl Layout {
                 stack.extend(children[index].iter().rev().map(|child| (*child, depth.saturating_add(1))));
             }
         }
-        mark_critical_path(spans, &children, &mut order);
+        let waited = mark_critical_path(spans, &children, &mut order);
+        let self_ns = order.iter().map(|placed| self_time(spans, placed.span, &children[placed.span])).collect();
         let start_ns = spans.iter().map(start_of).min().unwrap_or(0);
         let end_ns = spans.iter().map(end_of).max().unwrap_or(0);
-        Self { order, start_ns, total_ns: end_ns.saturating_sub(start_ns), roots: root_count }
+        Self { order, start_ns, total_ns: end_ns.saturating_sub(start_ns), self_ns, waited, roots: root_count }
     }
 
     /// What the reader should know of the trace: what is missing, what does not fit.
@@ -100,9 +105,14 @@ impl Layout {
         let skewed = count(flags::CLOCK_SKEW);
         if skewed > 0 {
             let spans = crate::format::counted(skewed as u64, "span");
-            warnings.push(format!(
-                "⇄ {spans} outside the time of the parent: clocks differ, or work ran on after the parent ended"
-            ));
+            let starts = if skewed == 1 { "starts" } else { "start" };
+            warnings.push(format!("⇄ {spans} {starts} before the parent: the clocks of their hosts differ, so places in time are not exact"));
+        }
+        let late = count(flags::LATE);
+        if late > 0 {
+            let spans = crate::format::counted(late as u64, "span");
+            let ends = if late == 1 { "ends" } else { "end" };
+            warnings.push(format!("↦ {spans} {ends} after the parent: work that ran on, or clocks that differ"));
         }
         if self.roots > missing + 1 {
             warnings.push(format!("{} spans are roots, without any parent", self.roots - missing));
@@ -113,18 +123,18 @@ impl Layout {
 
 fn own_flags(spans: &[SpanRow], index: usize, parent: Option<usize>, with_logs: &HashSet<&str>) -> u8 {
     let span = &spans[index];
-    let is_skewed = parent.is_some_and(|parent| {
-        let parent = &spans[parent];
-        // A consumer may rightly start long after its producer ended.
+    let parent_span = parent.map(|parent| &spans[parent]);
+    let is_skewed = parent_span.is_some_and(|parent| start_of(span).saturating_add(TOLERANCE_NS) < start_of(parent));
+    let is_late = parent_span.is_some_and(|parent| {
+        // A consumer may rightly end long after its producer.
         let is_message = span.kind == 5 || parent.kind == 4;
-        let is_before = start_of(span).saturating_add(TOLERANCE_NS) < start_of(parent);
-        let is_after = end_of(span) > end_of(parent).saturating_add(TOLERANCE_NS);
-        is_before || (is_after && !is_message)
+        !is_message && end_of(span) > end_of(parent).saturating_add(TOLERANCE_NS)
     });
     let facts = [
         (span.status_code == 2, flags::ERROR),
         (parent.is_none() && !span.parent_span_id.is_empty(), flags::PARENT_MISSING),
         (is_skewed, flags::CLOCK_SKEW),
+        (is_late, flags::LATE),
         (!span.events.is_empty(), flags::EVENTS),
         (!span.links.is_empty(), flags::LINKS),
         (with_logs.contains(span.span_id.as_str()), flags::LOGS),
@@ -132,11 +142,27 @@ fn own_flags(spans: &[SpanRow], index: usize, parent: Option<usize>, with_logs: 
     facts.into_iter().filter(|(is_true, _)| *is_true).fold(0, |all, (_, flag)| all | flag)
 }
 
+/// The time of a span that the spans right below it do not cover; these are in the order of their starts.
+fn self_time(spans: &[SpanRow], span: usize, children: &[usize]) -> i64 {
+    let (start, end) = (start_of(&spans[span]), end_of(&spans[span]));
+    let mut covered = 0_i64;
+    let mut until = start;
+    for child in children {
+        let (from, to) = (start_of(&spans[*child]).max(until), end_of(&spans[*child]).min(end));
+        if to > from {
+            covered = covered.saturating_add(to - from);
+            until = to;
+        }
+    }
+    end.saturating_sub(start).saturating_sub(covered).max(0)
+}
+
 /// Marks the spans that the trace's duration was waiting for: from the end of the first root backwards, at each moment
-/// the child that ended last.
-fn mark_critical_path(spans: &[SpanRow], children: &[Vec<usize>], order: &mut [Placed]) {
-    let Some(root) = order.first().map(|placed| placed.span) else { return };
+/// the child that ended last. Gives how long each service was waited for alone, the longest first.
+fn mark_critical_path(spans: &[SpanRow], children: &[Vec<usize>], order: &mut [Placed]) -> Vec<(String, i64)> {
+    let Some(root) = order.first().map(|placed| placed.span) else { return Vec::new() };
     let mut is_critical = vec![false; spans.len()];
+    let mut waited: HashMap<&str, i64> = HashMap::new();
     let mut open = vec![(root, end_of(&spans[root]))];
     while let Some((index, until)) = open.pop() {
         if std::mem::replace(&mut is_critical[index], true) {
@@ -144,18 +170,24 @@ fn mark_critical_path(spans: &[SpanRow], children: &[Vec<usize>], order: &mut [P
         }
         let mut by_end = children[index].clone();
         by_end.sort_by_key(|child| std::cmp::Reverse(end_of(&spans[*child])));
+        let own = waited.entry(&spans[index].service_name).or_default();
         let mut at = until;
         for child in by_end {
             // A child that starts after the moment waited for is not waited for.
             if end_of(&spans[child]) <= at && start_of(&spans[child]) < at {
+                *own = own.saturating_add(at - end_of(&spans[child]));
                 open.push((child, end_of(&spans[child])));
                 at = start_of(&spans[child]);
             }
         }
+        *own = own.saturating_add((at - start_of(&spans[index])).max(0));
     }
     for placed in order {
         if is_critical[placed.span] {
             placed.flags |= flags::CRITICAL;
         }
     }
+    let mut waited: Vec<(String, i64)> = waited.into_iter().map(|(service, ns)| (service.to_owned(), ns)).collect();
+    waited.sort_by(|one, other| other.1.cmp(&one.1).then_with(|| one.0.cmp(&other.0)));
+    waited
 }

@@ -7,6 +7,7 @@ use crate::palette::Severity;
 use crate::params::Params;
 use crate::parts::{self, field_term, plain};
 use crate::request::PageRequest;
+use crate::text::{tr, trf};
 use leptos::prelude::*;
 use mangru_query::{LogRow, SpanRow, Trace};
 use serde_json::{Map, Value};
@@ -33,10 +34,10 @@ pub(super) fn panel(request: &PageRequest, trace: &Trace, layout: &Layout, index
     let own = format!("{} {}", field_term("service.name", &span.service_name), field_term("name", &span.name));
     let alike = request.search("/traces", &own);
     view! {
-        <section class="panel" id="span" aria-label="Span">
+        <section class="panel" id="span" aria-label=tr("Span")>
             <div class="panel-head">
                 <h2>{parts::service(&span.service_name)}" "{span.name.clone()}</h2>
-                <a href=close data-close="" aria-label="Close">"× close"</a>
+                <a href=close data-close="" aria-label=tr("Close")>{tr("× close")}</a>
             </div>
             <p>
                 <strong>{format::duration(span.duration_ns)}</strong>" · starts at "{format::duration(after)}" ("{row_time(&span.time_unix_nano, Show::Full)}") · "
@@ -44,7 +45,7 @@ pub(super) fn panel(request: &PageRequest, trace: &Trace, layout: &Layout, index
             </p>
             {relatives(request, trace, span)}
             <p class="hand-overs">
-                <a class="button" href=alike>"Traces with this operation"</a>" "
+                <a class="button" href=alike>{tr("Traces with this operation")}</a>" "
                 {(!span.correlation_id.is_empty()).then(|| view! { <a class="button" href=parts::story_link(&span.correlation_id)>{format!("Story of {}", span.correlation_id)}</a> })}
             </p>
             {events(span)}
@@ -55,10 +56,10 @@ pub(super) fn panel(request: &PageRequest, trace: &Trace, layout: &Layout, index
             </div>
             {links(span)}
             <dl class="facts">
-                <dt>"Span id"</dt><dd class="mono">{span.span_id.clone()}</dd>
-                {(!span.parent_span_id.is_empty()).then(|| view! { <dt>"Parent"</dt><dd class="mono">{span.parent_span_id.clone()}</dd> })}
-                {(!span.scope_name.is_empty()).then(|| view! { <dt>"Scope"</dt><dd class="mono">{span.scope_name.clone()}</dd> })}
-                {(!span.trace_state.is_empty()).then(|| view! { <dt>"Trace state"</dt><dd class="mono">{span.trace_state.clone()}</dd> })}
+                <dt>{tr("Span id")}</dt><dd class="mono">{span.span_id.clone()}</dd>
+                {(!span.parent_span_id.is_empty()).then(|| view! { <dt>{tr("Parent")}</dt><dd class="mono">{span.parent_span_id.clone()}</dd> })}
+                {(!span.scope_name.is_empty()).then(|| view! { <dt>{tr("Scope")}</dt><dd class="mono">{span.scope_name.clone()}</dd> })}
+                {(!span.trace_state.is_empty()).then(|| view! { <dt>{tr("Trace state")}</dt><dd class="mono">{span.trace_state.clone()}</dd> })}
             </dl>
             <details class="json"><summary>"JSON"</summary>{parts::copyable(&serde_json::to_string_pretty(span).unwrap_or_default())}</details>
         </section>
@@ -75,8 +76,8 @@ fn relatives(request: &PageRequest, trace: &Trace, span: &SpanRow) -> AnyView {
         trace.spans.iter().find(|other| !span.parent_span_id.is_empty() && other.span_id == span.parent_span_id);
     let parent = match parent {
         Some(parent) => view! { <span>"Parent: "{to(parent)}</span> }.into_any(),
-        None if span.parent_span_id.is_empty() => view! { <span>"A root: no parent"</span> }.into_any(),
-        None => view! { <span class="warning">"⁇ Its parent is not here"</span> }.into_any(),
+        None if span.parent_span_id.is_empty() => view! { <span>{tr("A root: no parent")}</span> }.into_any(),
+        None => view! { <span class="warning">{tr("⁇ Its parent is not here")}</span> }.into_any(),
     };
     let children: Vec<_> = trace.spans.iter().filter(|other| other.parent_span_id == span.span_id).collect();
     let total = children.len();
@@ -98,7 +99,7 @@ fn attributes(title: &'static str, prefix: &str, attributes: &Map<String, Value>
                 <tr>
                     <th scope="row">{key.clone()}</th>
                     <td class="mono value">{text}</td>
-                    <td class="do"><a href=search aria-label=format!("Find traces with this {key}")>"find"</a></td>
+                    <td class="do"><a href=search aria-label=trf("Find traces with this {0}", &[key])>{tr("find")}</a></td>
                 </tr>
             }
         })
@@ -107,7 +108,7 @@ fn attributes(title: &'static str, prefix: &str, attributes: &Map<String, Value>
         <div>
             <h3>{title}</h3>
             <div class="table-wrap"><table class="fields dense">
-                <thead><tr><th scope="col">"Field"</th><th scope="col">"Value"</th><th scope="col">"Do"</th></tr></thead>
+                <thead><tr><th scope="col">{tr("Field")}</th><th scope="col">{tr("Value")}</th><th scope="col">{tr("Do")}</th></tr></thead>
                 <tbody>{rows}</tbody>
             </table></div>
         </div>
@@ -150,7 +151,7 @@ fn events(span: &SpanRow) -> AnyView {
             }
         })
         .collect();
-    view! { <h3>"Events"</h3><ol class="events">{items}</ol> }.into_any()
+    view! { <h3>{tr("Events")}</h3><ol class="events">{items}</ol> }.into_any()
 }
 
 fn links(span: &SpanRow) -> AnyView {
@@ -173,7 +174,7 @@ fn links(span: &SpanRow) -> AnyView {
             }
         })
         .collect();
-    view! { <h3>"Links"</h3><ul>{items}</ul> }.into_any()
+    view! { <h3>{tr("Links")}</h3><ul>{items}</ul> }.into_any()
 }
 
 fn logs(trace: &Trace, span: &SpanRow) -> AnyView {
@@ -195,7 +196,7 @@ fn logs(trace: &Trace, span: &SpanRow) -> AnyView {
         .on("/logs");
     let head = format!("Logs ({})", format::count(total as u64));
     let cut = (total > LOGS_SHOWN).then(|| format!("the first {LOGS_SHOWN} · "));
-    view! { <h3>{head}</h3><p class="quiet">{cut}<a href=all>"in Logs"</a></p><ol class="log-lines">{lines}</ol> }
+    view! { <h3>{head}</h3><p class="quiet">{cut}<a href=all>{tr("in Logs")}</a></p><ol class="log-lines">{lines}</ol> }
         .into_any()
 }
 

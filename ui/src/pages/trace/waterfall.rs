@@ -4,10 +4,11 @@ use super::ROWS_PER_PAGE;
 use super::layout::{Layout, Placed, start_of};
 use crate::clock::{Show, row_time};
 use crate::format;
-use crate::islands::waterfall::{Row, TraceWaterfall, flags};
+use crate::islands::waterfall::{Row, TraceWaterfall, flags, time_ticks};
 use crate::palette::service_class;
 use crate::parts;
 use crate::request::PageRequest;
+use crate::text::tr;
 use leptos::prelude::*;
 use mangru_query::{SpanRow, Trace};
 use std::collections::HashMap;
@@ -29,10 +30,10 @@ fn paging(request: &PageRequest, window: &Window, count: usize) -> AnyView {
     }
     let to = |from: usize| request.here(&request.params.with("from", &from.to_string()));
     let before = (window.first > 0)
-        .then(|| view! { <a href=to(window.first.saturating_sub(ROWS_PER_PAGE))>"⟨ Spans before"</a> });
-    let after = (window.last < count).then(|| view! { <a href=to(window.last)>"Spans after ⟩"</a> });
+        .then(|| view! { <a href=to(window.first.saturating_sub(ROWS_PER_PAGE))>{tr("⟨ Spans before")}</a> });
+    let after = (window.last < count).then(|| view! { <a href=to(window.last)>{tr("Spans after ⟩")}</a> });
     let text = format!("{}–{} of {}", window.first + 1, window.last, format::counted(count as u64, "span"));
-    view! { <nav class="paging" aria-label="Pages of spans">{before}<span>{text}</span>{after}</nav> }.into_any()
+    view! { <nav class="paging" aria-label=tr("Pages of spans")>{before}<span>{text}</span>{after}</nav> }.into_any()
 }
 
 /// The address of a span of this page, without its id.
@@ -72,16 +73,28 @@ pub(super) fn waterfall(request: &PageRequest, trace: &Trace, layout: &Layout) -
             line(row, &names.list[row.name as usize], &services.list[row.service as usize], total, &base, &selected)
         })
         .collect();
-    let marks: Vec<_> = (0..5).map(|n| view! { <span>{format::duration(total / 4 * n)}</span> }).collect();
+    let marks: Vec<_> = time_ticks(0.0, total as f64)
+        .into_iter()
+        .map(|(share, words)| {
+            let anchor = if share < 0.02 {
+                "start"
+            } else if share > 0.96 {
+                "end"
+            } else {
+                "middle"
+            };
+            view! { <text x=format!("{:.2}%", share * 100.0) y="11" text-anchor=anchor>{words}</text> }
+        })
+        .collect();
     let pages = paging(request, &window, rows.len());
     view! {
-        <section aria-label="Waterfall">
+        <section aria-label=tr("Waterfall")>
             <TraceWaterfall rows names=names.list services=services.list total_ns=total base selected>
-                <div class="wf-scale" aria-hidden="true"><span class="wf-name"></span><div class="time-axis">{marks}</div></div>
+                <div class="wf-scale" aria-hidden="true"><span class="wf-name"></span><svg class="wf-axis">{marks}</svg></div>
                 <div class="wf-static">{lines}</div>
                 {pages}
             </TraceWaterfall>
-            <p class="quiet">"✖ error  ⁇ parent missing  ⇄ outside its parent  • events  ⇢ links  ≡ logs; the line below a bar marks the critical path"</p>
+            <p class="quiet">{tr("✖ error  ⁇ parent missing  ⇄ starts before its parent  ↦ ends after it  • events  ⇢ links  ≡ logs; the line below a bar marks the critical path")}</p>
         </section>
     }
     .into_any()
@@ -143,8 +156,8 @@ pub(super) fn table(request: &PageRequest, trace: &Trace, layout: &Layout) -> An
         <div class="table-wrap">
             <table class="dense">
                 <thead><tr>
-                    <th scope="col">"Start"</th><th scope="col" class="num">"After"</th><th scope="col">"Service"</th><th scope="col">"Span"</th>
-                    <th scope="col">"Kind"</th><th scope="col" class="num">"Duration"</th><th scope="col">"Status"</th><th scope="col">"Span id"</th>
+                    <th scope="col">{tr("Start")}</th><th scope="col" class="num">{tr("After")}</th><th scope="col">{tr("Service")}</th><th scope="col">{tr("Span")}</th>
+                    <th scope="col">{tr("Kind")}</th><th scope="col" class="num">{tr("Duration")}</th><th scope="col">{tr("Status")}</th><th scope="col">{tr("Span id")}</th>
                 </tr></thead>
                 <tbody>{rows}</tbody>
             </table>

@@ -1,0 +1,279 @@
+//! What the queries gave: a chart, a heat map or a table.
+
+use super::{Exemplar, Metrics, editor};
+use crate::answers::{self, Answer, Labelled};
+use crate::chart::heat::{Heat, heat};
+use crate::chart::plot::{Dot, Legend, MAX_SERIES, Plot, Series, Style, plot};
+use crate::format;
+use crate::params::Params;
+use crate::parts;
+use crate::request::PageRequest;
+use crate::text::{tr, trf};
+use crate::unit::Unit;
+use leptos::prelude::*;
+use std::collections::BTreeMap;
+
+/// Rows of a table.
+const ROWS: usize = 500;
+
+/// The result of all queries together.
+pub(super) fn result(request: &PageRequest, metrics: &Metrics) -> AnyView {
+    let answers: Vec<(usize, &str, &Answer)> = metrics
+        .asked
+        .iter()
+        .enumerate()
+        .filter_map(|(place, asked)| Some((place, asked.text.as_str(), asked.answer.as_ref().ok()?)))
+        .collect();
+    if answers.is_empty() {
+        return ().into_any();
+    }
+    let chosen = editor::view_of(request);
+    let links: Vec<_> = editor::views()
+        .into_iter()
+        .map(|(name, words)| {
+            let address = request.here(&request.params.with("view", name));
+            view! { <a href=address aria-current=(name == chosen).then_some("page")>{words}</a> }
+        })
+        .collect();
+    let unit = unit(request, metrics);
+    let picture = match chosen {
+        "heat" => heats(request, &answers),
+        "table" => table(&answers, unit),
+        style => chart(request, metrics, &answers, unit, Style::named(style).unwrap_or_default()),
+    };
+    let series: usize = answers.iter().map(|(_, _, answer)| answer.series.len()).sum();
+    let rows: u64 = answers.iter().map(|(_, _, answer)| answer.coverage.rows_in_range).sum();
+    let slowest = answers.iter().map(|(_, _, answer)| answer.coverage.elapsed_ms).fold(0.0, f64::max);
+    let step = answers.iter().map(|(_, _, answer)| answer.step_ns).max().unwrap_or(0);
+    let says = trf(
+        "{0} series, a value every {1}, {2} points looked at, {3} ms",
+        &[
+            &format::count(series as u64),
+            &Unit::Nanoseconds.text(step as f64),
+            &format::count(rows),
+            &format!("{slowest:.0}"),
+        ],
+    );
+    let incomplete: Vec<_> = answers.iter().filter_map(|(_, _, answer)| parts::incomplete(&answer.coverage)).collect();
+    view! {
+        <nav class="tabs" aria-label=tr("Views of the result")>{links}</nav>
+        <p class="covers">{says}{incomplete}</p>
+        {picture}
+    }
+    .into_any()
+}
+
+/// The unit: as chosen, or as the names of the first query tell.
+fn unit(request: &PageRequest, metrics: &Metrics) -> Unit {
+    let chosen = request.params.get("unit").and_then(Unit::named);
+    chosen.unwrap_or_else(|| {
+        let text = metrics.asked.first().map_or("", |asked| asked.text.as_str());
+        match Unit::of_promql(text) {
+            Unit::None => {
+                // A metric that stands alone has the unit it was sent with.
+                let names = metrics.names.as_ref().map(|(names, _)| names.as_slice()).unwrap_or_default();
+                let metric = names.iter().find(|metric| text.starts_with(metric.promql_name.as_str()));
+                metric.filter(|_| !text.contains('(')).map_or(Unit::None, |metric| Unit::of_ucum(&metric.unit))
+            }
+            unit => unit,
+        }
+    })
+}
+
+/// The series of all queries, named, those of the largest values first.
+fn named(answers: &[(usize, &str, &Answer)]) -> Vec<(String, Labelled)> {
+    let is_many = answers.len() > 1;
+    let mut all: Vec<(String, Labelled)> = Vec::new();
+    for (place, text, answer) in answers {
+        let names = answers::names(&answer.series, "");
+        for (name, series) in names.into_iter().zip(&answer.series) {
+            let name = if name == answers::VALUE { (*text).to_owned() } else { name };
+            let letter = char::from(b'A' + *place as u8);
+            let name = if is_many { format!("{letter} {name}") } else { name };
+            all.push((format::clipped(&name, 120), series.clone()));
+        }
+    }
+    let weight = |series: &Labelled| {
+        series.points.iter().map(|(_, value)| value.abs()).filter(|value| value.is_finite()).fold(0.0, f64::max)
+    };
+    all.sort_by(|left, right| weight(&right.1).total_cmp(&weight(&left.1)));
+    all
+}
+
+fn chart(
+    request: &PageRequest,
+    metrics: &Metrics,
+    answers: &[(usize, &str, &Answer)],
+    unit: Unit,
+    style: Style,
+) -> AnyView {
+    let mut all = named(answers);
+    let left_out = all.len().saturating_sub(MAX_SERIES);
+    all.truncate(MAX_SERIES);
+    let series =
+        all.into_iter().map(|(label, series)| Series { label, points: series.points, ..Series::default() }).collect();
+    let drawn = plot(&Plot {
+        what: answers.iter().map(|(_, text, _)| *text).collect::<Vec<_>>().join("; "),
+        unit,
+        style,
+        series,
+        range: request.time.range,
+        step_ns: answers.iter().map(|(_, _, answer)| answer.step_ns).max().unwrap_or(0),
+        thresholds: Vec::new(),
+        dots: metrics.exemplars.iter().map(dot).collect(),
+        legend: Legend::Table,
+        zoom: Some(("/metrics/explore", &request.params)),
+        class: "tall",
+    });
+    let warning = (left_out > 0).then(|| {
+        let words = trf(
+            "⚠ {0} more series are not drawn: narrow the query, or take topk({1}, …)",
+            &[&format::count(left_out as u64), &MAX_SERIES.to_string()],
+        );
+        view! { <p><strong class="warning">{words}</strong></p> }
+    });
+    view! { {warning}{drawn} }.into_any()
+}
+
+/// An exemplar leads to its trace, at its span.
+fn dot(exemplar: &Exemplar) -> Dot {
+    let params = Params::default();
+    let params = if exemplar.span_id.is_empty() { params } else { params.with("span", &exemplar.span_id) };
+    Dot {
+        time_ns: exemplar.time_ns,
+        value: exemplar.value,
+        href: params.on(&format!("/traces/{}", crate::params::encoded(&exemplar.trace_id))),
+        label: trf("Trace of {0}", &[&exemplar.service]),
+    }
+}
+
+fn heats(request: &PageRequest, answers: &[(usize, &str, &Answer)]) -> AnyView {
+    let drawn: Vec<_> = answers
+        .iter()
+        .map(|(_, text, answer)| match heat_of(answer, Unit::of_promql(&text.replace("_bucket", ""))) {
+            Some(rows) => heat(&Heat { what: (*text).to_owned(), range: request.time.range, columns: rows.0, step_ns: answer.step_ns, rows: rows.1, class: "tall" }),
+            None => view! {
+                <div class="empty"><p>{tr("A heat map needs the buckets of a histogram: series with the label le, such as")}</p>
+                    <pre>"sum by (le) (increase(http_server_request_duration_seconds_bucket[1m]))"</pre></div>
+            }
+            .into_any(),
+        })
+        .collect();
+    view! { {drawn} }.into_any()
+}
+
+type Rows = (Vec<i64>, Vec<(String, Vec<f64>)>);
+
+/// Buckets of a histogram, each less than the next, as how many fell into each.
+pub(crate) fn heat_of(answer: &Answer, unit: Unit) -> Option<Rows> {
+    let mut by_bound: Vec<(f64, BTreeMap<i64, f64>)> = Vec::new();
+    for series in &answer.series {
+        let text = series.labels.get("le")?;
+        let bound = if text == "+Inf" { f64::INFINITY } else { text.parse().ok()? };
+        let place = match by_bound.iter().position(|(known, _)| known.total_cmp(&bound).is_eq()) {
+            Some(place) => place,
+            None => {
+                by_bound.push((bound, BTreeMap::new()));
+                by_bound.len() - 1
+            }
+        };
+        for (at, value) in &series.points {
+            *by_bound[place].1.entry(*at).or_default() += value;
+        }
+    }
+    if by_bound.is_empty() {
+        return None;
+    }
+    by_bound.sort_by(|left, right| left.0.total_cmp(&right.0));
+    let columns: Vec<i64> = by_bound
+        .iter()
+        .flat_map(|(_, values)| values.keys().copied())
+        .collect::<std::collections::BTreeSet<_>>()
+        .into_iter()
+        .collect();
+    let mut below = vec![0.0; columns.len()];
+    let mut lowest = String::new();
+    let rows: Vec<(String, Vec<f64>)> = by_bound
+        .iter()
+        .map(|(bound, values)| {
+            let counts = columns
+                .iter()
+                .zip(&mut below)
+                .map(|(at, below)| {
+                    let all = values.get(at).copied().unwrap_or(*below);
+                    let inside = (all - *below).max(0.0);
+                    *below = all.max(*below);
+                    inside
+                })
+                .collect();
+            let name = if bound.is_finite() { format!("≤ {}", unit.text(*bound)) } else { format!("> {lowest}") };
+            lowest = unit.text(*bound);
+            (name, counts)
+        })
+        .collect();
+    // Buckets above and below all that was seen say nothing.
+    let is_seen = |counts: &[f64]| counts.iter().any(|count| *count > 0.0);
+    let first = rows.iter().position(|(_, counts)| is_seen(counts)).unwrap_or(0);
+    let last = rows.iter().rposition(|(_, counts)| is_seen(counts)).unwrap_or(rows.len() - 1);
+    let rows = rows.into_iter().skip(first).take(last + 1 - first).collect();
+    Some((columns, rows))
+}
+
+fn table(answers: &[(usize, &str, &Answer)], unit: Unit) -> AnyView {
+    let mut tables = Vec::new();
+    for (place, text, answer) in answers {
+        let names: std::collections::BTreeSet<&str> =
+            answer.series.iter().flat_map(|series| series.labels.keys().map(String::as_str)).collect();
+        let heads: Vec<_> = names.iter().map(|name| view! { <th scope="col">{(*name).to_owned()}</th> }).collect();
+        let mut series: Vec<&Labelled> = answer.series.iter().collect();
+        let last = |series: &Labelled| series.points.last().map_or(f64::NAN, |(_, value)| *value);
+        series.sort_by(|left, right| last(right).total_cmp(&last(left)));
+        let rows: Vec<_> = series
+            .iter()
+            .take(ROWS)
+            .map(|series| {
+                let cells: Vec<_> = names
+                    .iter()
+                    .map(|name| view! { <td class="mono">{series.labels.get(*name).cloned().unwrap_or_default()}</td> })
+                    .collect();
+                let value = last(series);
+                view! { <tr>{cells}<td class="num" title=value.to_string()>{unit.text(value)}</td></tr> }
+            })
+            .collect();
+        let head = (answers.len() > 1)
+            .then(|| view! { <h3 class="mono">{format!("{} {text}", char::from(b'A' + *place as u8))}</h3> });
+        let cut = (series.len() > ROWS).then(|| {
+            view! { <p><strong class="warning">{trf("⚠ the largest {0} of {1}", &[&ROWS.to_string(), &format::count(series.len() as u64)])}</strong></p> }
+        });
+        tables.push(view! {
+            {head}{cut}
+            <div class="table-wrap"><table class="dense">
+                <thead><tr>{heads}<th scope="col" class="num">{tr("Newest value")}</th></tr></thead><tbody>{rows}</tbody>
+            </table></div>
+        });
+    }
+    view! { {tables} }.into_any()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_that_hold_those_below_become_rows_of_their_own() {
+        let bucket = |le: &str, values: [f64; 2]| Labelled {
+            labels: [("le".to_owned(), le.to_owned())].into(),
+            points: vec![(10, values[0]), (20, values[1])],
+        };
+        let series = vec![
+            bucket("+Inf", [7.0, 2.0]),
+            bucket("0.1", [0.0, 0.0]),
+            bucket("0.5", [3.0, 2.0]),
+            bucket("1", [7.0, 2.0]),
+        ];
+        let (columns, rows) = heat_of(&Answer { series, ..Answer::default() }, Unit::Seconds).expect("buckets");
+        assert_eq!(columns, [10, 20]);
+        assert_eq!(rows, [("≤ 500 ms".to_owned(), vec![3.0, 2.0]), ("≤ 1 s".to_owned(), vec![4.0, 0.0])]);
+        assert!(heat_of(&Answer { series: vec![Labelled::default()], ..Answer::default() }, Unit::None).is_none());
+    }
+}

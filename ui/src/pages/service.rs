@@ -1,0 +1,292 @@
+//! One service: how it fares, who calls it, what it calls, what goes wrong in it, where it runs.
+
+mod charts;
+mod problems;
+mod tables;
+
+use crate::chart::sparkline::sparkline;
+use crate::context::UiContext;
+use crate::format;
+use crate::pages::map::links;
+use crate::pages::overview::round_step;
+use crate::parts::{self, field_term};
+use crate::request::PageRequest;
+use crate::shell::{Screen, page};
+use crate::text::tr;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use leptos::prelude::*;
+use mangru_query::{
+    Coverage, Exceptions, ExceptionsRequest, Figures, Heat, HeatRequest, LogRow, MapRequest, Operation, Page,
+    QueryError, QueryService, RowsRequest, ServiceMap, SqlRequest, SqlResult, Stats, StatsRequest,
+};
+use mangru_store::{Signal, TimeRange};
+use std::sync::Arc;
+
+const BUCKETS: i64 = 60;
+const HEAT_COLUMNS: usize = 60;
+const EXCEPTIONS: usize = 8;
+const ERROR_LOGS: usize = 12;
+const INSTANCES: usize = 50;
+const METRICS: usize = 200;
+/// What tells the instances of a service apart, the best first.
+const INSTANCE_FIELDS: [&str; 3] = ["resource.service.instance.id", "resource.k8s.pod.name", "resource.host.name"];
+
+/// What the screen shows.
+pub(crate) struct Service {
+    /// `service.name`.
+    pub(crate) name: String,
+    /// A search for its requests: its server and consumer spans, all its spans when it has none of these.
+    pub(crate) requests: String,
+    /// Figures of its requests over time.
+    pub(crate) stats: Result<Stats, QueryError>,
+    /// The same of the window before, in one bucket.
+    pub(crate) before: Result<Stats, QueryError>,
+    /// Its requests by start and duration.
+    pub(crate) heat: Result<Heat, QueryError>,
+    /// What it does, the most frequent first.
+    pub(crate) operations: Result<(Vec<Operation>, Coverage), QueryError>,
+    /// Who calls whom.
+    pub(crate) map: Result<ServiceMap, QueryError>,
+    /// What was thrown in it.
+    pub(crate) exceptions: Result<Exceptions, QueryError>,
+    /// Its newest error logs.
+    pub(crate) error_logs: Result<Page<LogRow>, QueryError>,
+    /// The field that tells its instances apart, and the figures of each.
+    pub(crate) instances: (&'static str, Result<Stats, QueryError>),
+    /// Figures of its versions over time.
+    pub(crate) versions: Result<Stats, QueryError>,
+    /// What it measures.
+    pub(crate) metrics: Result<SqlResult, QueryError>,
+}
+
+fn figures(
+    query: &str,
+    range: TimeRange,
+    by: Option<&str>,
+    step: Option<std::time::Duration>,
+    top: usize,
+) -> StatsRequest {
+    StatsRequest {
+        query: query.to_owned(),
+        range,
+        field: "duration".to_owned(),
+        extract: None,
+        by: by.map(str::to_owned),
+        step,
+        top,
+    }
+}
+
+/// Whether a group has a value.
+fn is_told_apart(stats: &Result<Stats, QueryError>) -> bool {
+    stats
+        .as_ref()
+        .is_ok_and(|stats| stats.series.iter().any(|series| series.key.as_ref().is_some_and(|key| !key.is_empty())))
+}
+
+impl Service {
+    /// Asks for all that the page shows.
+    async fn of(query: &QueryService, name: &str, request: &PageRequest) -> Self {
+        let range = request.time.range;
+        let own = field_term("service.name", name);
+        let entries = format!("{own} kind:(server OR consumer)");
+        let step = Some(round_step(request.time.length(), BUCKETS));
+        let of_entries = figures(&entries, range, None, step, 1);
+        let first = query.stats(Signal::Spans, &of_entries).await;
+        let has_entries = first.as_ref().map_or(true, |stats| stats.series.iter().any(|series| series.total.rows > 0));
+        let (requests, stats) = if has_entries {
+            (entries, first)
+        } else {
+            let stats = query.stats(Signal::Spans, &figures(&own, range, None, step, 1)).await;
+            (own.clone(), stats)
+        };
+        let before = TimeRange { start: range.start.saturating_sub(request.time.length()), end: range.start };
+        let of_before = figures(&requests, before, None, None, 1);
+        let of_versions = figures(&requests, range, Some("resource.service.version"), step, 20);
+        let of_instances = figures(&requests, range, Some(INSTANCE_FIELDS[0]), None, INSTANCES);
+        let heat = HeatRequest { query: requests.clone(), range, columns: HEAT_COLUMNS, max_points: 0 };
+        let map = MapRequest { query: String::new(), range, max_spans: MapRequest::MAX_SPANS };
+        let exceptions = ExceptionsRequest { query: own.clone(), range, limit: EXCEPTIONS, buckets: 30 };
+        let error_logs = RowsRequest { query: format!("{own} level>=error"), range, limit: ERROR_LOGS, cursor: None };
+        let metrics = SqlRequest {
+            sql: format!(
+                "SELECT metric_name, min(metric_type) AS metric_type, min(metric_unit) AS metric_unit, min(metric_description) AS metric_description, \
+                 count(DISTINCT series_id) AS series FROM metric_points WHERE service_name = '{}' GROUP BY metric_name ORDER BY metric_name",
+                name.replace('\'', "''")
+            ),
+            range,
+            limit: METRICS,
+        };
+        let (before, versions, by_instance, heat, operations) = futures::join!(
+            query.stats(Signal::Spans, &of_before),
+            query.stats(Signal::Spans, &of_versions),
+            query.stats(Signal::Spans, &of_instances),
+            query.heat(&heat),
+            query.operations(name, range),
+        );
+        let (map, exceptions, error_logs, metrics) = futures::join!(
+            query.map(&map),
+            query.exceptions(&exceptions),
+            query.logs(&error_logs),
+            query.sql(&metrics),
+        );
+        let mut instances = (INSTANCE_FIELDS[0], by_instance);
+        for field in &INSTANCE_FIELDS[1..] {
+            if is_told_apart(&instances.1) {
+                break;
+            }
+            let stats = query.stats(Signal::Spans, &figures(&requests, range, Some(field), None, INSTANCES)).await;
+            instances = (field, stats);
+        }
+        let name = name.to_owned();
+        Self {
+            name,
+            requests,
+            stats,
+            before,
+            heat,
+            operations,
+            map,
+            exceptions,
+            error_logs,
+            instances,
+            versions,
+            metrics,
+        }
+    }
+
+    /// Whether nothing at all is known of it in the range.
+    fn is_silent(&self) -> bool {
+        let has_spans = self.operations.as_ref().is_ok_and(|(operations, _)| !operations.is_empty());
+        let has_logs = self.error_logs.as_ref().is_ok_and(|logs| logs.coverage.matched > 0);
+        let has_metrics = self.metrics.as_ref().is_ok_and(|metrics| !metrics.rows.is_empty());
+        let has_failed = self.operations.is_err() || self.error_logs.is_err() || self.metrics.is_err();
+        !has_spans && !has_logs && !has_metrics && !has_failed
+    }
+}
+
+/// Answers `/services/{name}`.
+pub(crate) async fn handle(
+    State(context): State<Arc<UiContext>>,
+    Path(name): Path<String>,
+    request: PageRequest,
+) -> Response {
+    let service = Service::of(&context.query, &name, &request).await;
+    page(&request, || screen(&request, &service))
+}
+
+/// The screen.
+pub(crate) fn screen(request: &PageRequest, service: &Service) -> Screen {
+    let content = if service.is_silent() {
+        silent(request, service)
+    } else {
+        view! {
+            {head(request, service)}
+            {charts::charts(request, service)}
+            <div class="service-columns">
+                <section aria-labelledby="heat-head"><h2 id="heat-head" class="unseen">{tr("Latency")}</h2>{charts::heat(request, service)}</section>
+                {tables::neighbours(request, service)}
+            </div>
+            {tables::operations(request, service)}
+            <div class="service-halves">
+                {problems::exceptions(request, service)}
+                {problems::error_logs(request, service)}
+            </div>
+            <div class="service-halves">
+                {tables::places(request, service)}
+                {tables::metrics(request, service)}
+            </div>
+        }
+        .into_any()
+    };
+    let title = format!("Service {}", format::clipped(&service.name, 80));
+    Screen { title, has_time: true, status: StatusCode::OK, content }
+}
+
+fn silent(request: &PageRequest, service: &Service) -> AnyView {
+    let wider = request.here(&request.params.without("end").with("start", "-24h"));
+    let logs = request.search("/logs", &field_term("service.name", &service.name));
+    view! {
+        <h1>{parts::service(&service.name)}</h1>
+        <div class="empty">
+            <p>"Nothing of this service in this range: no span, no error log, no metric. "<a href=wider>{tr("Look at the last 24 hours")}</a>", or "<a href=logs>{tr("at all its logs")}</a>"."</p>
+            <p class="quiet">"A service is what its resource attribute "<code>"service.name"</code>" says. Set it with "<code>"OTEL_SERVICE_NAME"</code>"."</p>
+        </div>
+    }
+    .into_any()
+}
+
+/// The sum of all requests in the range.
+fn total(stats: &Result<Stats, QueryError>) -> Figures {
+    stats.as_ref().ok().and_then(|stats| stats.series.first()).map(|series| series.total.clone()).unwrap_or_default()
+}
+
+/// Errors among rows.
+pub(super) fn error_ratio(figures: &Figures) -> f64 {
+    if figures.rows == 0 { 0.0 } else { figures.errors as f64 / figures.rows as f64 }
+}
+
+fn head(request: &PageRequest, service: &Service) -> AnyView {
+    let (now, before) = (total(&service.stats), total(&service.before));
+    let moved = |now: f64, before: f64, is_bad_up: bool| {
+        let text = format::change(now, before);
+        let class = if is_bad_up && (text.starts_with('+') || text.starts_with('×') || text == "new") {
+            "change worse"
+        } else {
+            "change"
+        };
+        (!text.is_empty())
+            .then(|| view! { <span class=class title=tr("Against the window of the same length before")>{text}</span> })
+    };
+    let duration = |ns: Option<f64>| ns.map_or_else(|| "–".to_owned(), |ns| format::duration(ns as i64));
+    let of = |term: &str| request.search("/traces", &format!("{} {term}", service.requests));
+    let any = |term: &str| request.time.params().with("q", &service.requests).with("order", term).on("/traces");
+    let ratio = error_ratio(&now);
+    let own = field_term("service.name", &service.name);
+    let id = service
+        .map
+        .as_ref()
+        .ok()
+        .and_then(|map| {
+            map.nodes.iter().find(|node| node.kind == mangru_query::NodeKind::Service && node.name == service.name)
+        })
+        .map(|node| node.id.clone());
+    let map = id.map(
+        |id| view! { <a class="button" href=request.time.params().with("focus", &id).on("/map")>{tr("On the map")}</a> },
+    );
+    let p95 = |percentile: Option<f64>| of(&format!("duration>={}ns", percentile.unwrap_or(0.0) as i64));
+    let error_class = if now.errors > 0 { "stat bad" } else { "stat" };
+    view! {
+        <div class="service-head">
+            <div class="service-name">
+                <h1>{parts::service(&service.name)}</h1>
+                <p class="hand-overs">
+                    <a class="button" href=request.search("/logs", &own)>{tr("Logs")}</a>
+                    <a class="button" href=request.search("/traces", &own)>{tr("Traces")}</a>
+                    {map}
+                </p>
+            </div>
+            <dl class="stats">
+                <div class="stat"><dt>{tr("Requests")}</dt><dd><a href=request.search("/traces", &service.requests)>{format!("{}/s", format::short(now.rows_per_second))}</a>{moved(now.rows as f64, before.rows as f64, false)}</dd></div>
+                <div class=error_class><dt>{tr("Errors")}</dt><dd><a href=of("status:error")>{(now.errors > 0).then_some("✖ ")}{format::percent(ratio)}</a>{moved(ratio, error_ratio(&before), true)}</dd></div>
+                <div class="stat"><dt>"p50"</dt><dd><a href=any("newest")>{duration(now.p50)}</a>{moved(now.p50.unwrap_or(0.0), before.p50.unwrap_or(0.0), true)}</dd></div>
+                <div class="stat"><dt>"p95"</dt><dd><a href=p95(now.p95)>{duration(now.p95)}</a>{moved(now.p95.unwrap_or(0.0), before.p95.unwrap_or(0.0), true)}</dd></div>
+                <div class="stat"><dt>"p99"</dt><dd><a href=p95(now.p99)>{duration(now.p99)}</a>{moved(now.p99.unwrap_or(0.0), before.p99.unwrap_or(0.0), true)}</dd></div>
+            </dl>
+        </div>
+    }
+    .into_any()
+}
+
+/// A count over time in a word's size.
+pub(super) fn trend(counts: &[u64], class: &'static str) -> AnyView {
+    let values: Vec<f64> = counts.iter().map(|count| *count as f64).collect();
+    sparkline(&values, class)
+}
+
+/// The address of another service's page.
+pub(super) fn page_of(request: &PageRequest, name: &str) -> String {
+    links::service_page(request, name)
+}

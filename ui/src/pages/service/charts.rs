@@ -1,0 +1,145 @@
+//! Rate, errors and durations over time with examples as dots, and the durations as a heat map.
+
+use super::{Service, error_ratio, total};
+use crate::chart::latency::heat_map;
+use crate::chart::series::{Dot, Series, SeriesChart, series_chart};
+use crate::format;
+use crate::measure::Measure;
+use crate::pages::traces::charts::{cell_address, over_time, span_address};
+use crate::params::Params;
+use crate::parts;
+use crate::request::PageRequest;
+use crate::text::tr;
+use leptos::prelude::*;
+use mangru_query::{Figures, Heat, HeatCell, HeatPoint, Stats};
+use std::collections::BTreeMap;
+
+/// Examples on a chart.
+const DOTS: usize = 24;
+
+/// The slowest span of each stretch of time, and the slowest failing one; at most so many, spread over the range.
+fn examples(request: &PageRequest, heat: &Heat) -> Vec<Dot> {
+    let mut by_column: BTreeMap<(usize, bool), &HeatPoint> = BTreeMap::new();
+    let groups = (heat.columns / (DOTS / 2)).max(1);
+    for cell in &heat.cells {
+        for (point, is_failed) in [(Some(&cell.slowest), false), (cell.failed.as_ref(), true)] {
+            let Some(point) = point else { continue };
+            let best = by_column.entry((cell.column / groups, is_failed)).or_insert(point);
+            if point.duration_ns > best.duration_ns {
+                *best = point;
+            }
+        }
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    by_column
+        .into_values()
+        .filter(|point| seen.insert(point.span_id.clone()))
+        .map(|point| Dot {
+            time_ns: point.time_unix_nano.parse().unwrap_or_default(),
+            value: point.duration_ns as f64,
+            is_error: point.is_error,
+            href: span_address(request, point),
+            label: format!(
+                "{} took {}{}",
+                point.name,
+                format::duration(point.duration_ns),
+                if point.is_error { ", error" } else { "" }
+            ),
+        })
+        .collect()
+}
+
+/// When a version was seen first, when it was not there from the start.
+fn new_versions(versions: &Stats) -> Vec<(i64, String)> {
+    versions
+        .series
+        .iter()
+        .filter_map(|series| {
+            let version = series.key.as_ref().filter(|key| !key.is_empty())?;
+            let first = series.buckets.iter().position(|figures| figures.rows > 0)?;
+            let had_others =
+                versions.series.iter().any(|other| other.buckets.iter().take(first).any(|figures| figures.rows > 0));
+            (first > 0 && had_others).then(|| {
+                let time = versions.start.saturating_add(versions.step_ns.saturating_mul(first as i64));
+                (time, format!("version {version} seen first"))
+            })
+        })
+        .collect()
+}
+
+/// The three charts, side by side.
+pub(super) fn charts(request: &PageRequest, service: &Service) -> AnyView {
+    let stats = match &service.stats {
+        Err(error) => return parts::error("", error),
+        Ok(stats) => stats,
+    };
+    let params: &Params = &request.params;
+    let nothing = Vec::new();
+    let buckets: &Vec<Figures> = stats.series.first().map_or(&nothing, |series| &series.buckets);
+    let sum = total(&service.stats);
+    let marks = || service.versions.as_ref().map(new_versions).unwrap_or_default();
+    let chart = |title: &str, figure: String, unit: Measure, series: Vec<Series>, dots: Vec<Dot>| SeriesChart {
+        title: title.to_owned(),
+        figure: view! { <b>{figure}</b> }.into_any(),
+        unit,
+        range: request.time.range,
+        start_ns: stats.start,
+        step_ns: stats.step_ns,
+        series,
+        is_stacked: title == "Requests",
+        is_small: false,
+        threshold: None,
+        dots,
+        marks: marks(),
+        path: &request.path,
+        params,
+    };
+    let seconds = stats.step_ns as f64 / 1e9;
+    let rate = chart(
+        "Requests",
+        Measure::Rate.show(sum.rows_per_second),
+        Measure::Rate,
+        vec![
+            over_time("ok", "tone-calm", buckets, |figures| Some((figures.rows - figures.errors) as f64 / seconds)),
+            over_time("errors", "tone-bad", buckets, |figures| Some(figures.errors as f64 / seconds)),
+        ],
+        Vec::new(),
+    );
+    let errors = chart(
+        "Errors",
+        format::percent(error_ratio(&sum)),
+        Measure::Share,
+        vec![over_time("errors", "tone-bad", buckets, |figures| (figures.rows > 0).then(|| error_ratio(figures)))],
+        Vec::new(),
+    );
+    let dots = service.heat.as_ref().map(|heat| examples(request, heat)).unwrap_or_default();
+    let durations = chart(
+        "Duration",
+        sum.p95.map_or_else(|| "–".to_owned(), |ns| format!("p95 {}", format::duration(ns as i64))),
+        Measure::Nanoseconds,
+        vec![
+            over_time("p50", "pct-50", buckets, |figures| figures.p50),
+            over_time("p95", "pct-95", buckets, |figures| figures.p95),
+            over_time("p99", "pct-99", buckets, |figures| figures.p99),
+        ],
+        dots,
+    );
+    view! {
+        <section aria-label=tr("Rate, errors and durations") class="red-charts">
+            {series_chart(rate)}{series_chart(errors)}{series_chart(durations)}
+        </section>
+        {parts::incomplete(&stats.coverage)}
+    }
+    .into_any()
+}
+
+/// The durations as a heat map whose cells lead to their traces.
+pub(super) fn heat(request: &PageRequest, service: &Service) -> AnyView {
+    match &service.heat {
+        Err(error) => parts::error("", error),
+        Ok(heat) => {
+            let href = |cell: &HeatCell| cell_address(request, heat, &service.requests, cell);
+            heat_map("Latency of requests", heat, request.time.range, &href)
+        }
+    }
+}
