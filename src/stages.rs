@@ -49,8 +49,10 @@ pub(crate) async fn serve(settings: Settings, with_shop: bool) -> anyhow::Result
         config_text: settings.text(),
         version: env!("CARGO_PKG_VERSION"),
     };
-    let router =
-        mangru_query::router(query).merge(mangru_ui::router(context)).merge(health::router(Arc::clone(&store), intake));
+    let router = mangru_query::router(query)
+        .merge(mangru_ui::router(context))
+        .merge(collector.router())
+        .merge(health::router(Arc::clone(&store), intake));
     let http = port.serve(router);
     // Nobody may be reading.
     let _ = std::io::stdout().write_all(addresses.as_bytes());

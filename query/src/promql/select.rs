@@ -12,7 +12,7 @@ use arrow::datatypes::{
 };
 use hashbrown::HashMap;
 use mangru_store::value::read_object;
-use mangru_store::{PROMOTED_RESOURCE, Signal, Store, TimeRange};
+use mangru_store::{PROMETHEUS_SCOPE, PROMOTED_RESOURCE, Signal, Store, TimeRange};
 use promql_parser::label::{MatchOp, Matcher};
 use std::sync::Arc;
 
@@ -303,9 +303,12 @@ fn describe(columns: &Columns<'_>, row: usize) -> Known {
         .is_some_and(|flags: &BooleanArray| flags.is_valid(row) && flags.value(row));
     let kind = kind(columns.text("metric_type", row), is_monotonic);
     let temporality = at(primitive::<Int32Type>(batch, "aggregation_temporality"), row);
+    let name = columns.text("metric_name", row);
+    // What Prometheus wrote is given back as it came.
+    let is_verbatim = columns.text("scope_name", row) == PROMETHEUS_SCOPE;
     Known {
-        common: common_labels(columns, row),
-        name: names::metric(columns.text("metric_name", row), columns.text("metric_unit", row), kind),
+        common: if is_verbatim { own_labels(columns, row) } else { common_labels(columns, row) },
+        name: if is_verbatim { name.to_owned() } else { names::metric(name, columns.text("metric_unit", row), kind) },
         is_delta: temporality == Some(DELTA),
         is_exponential: columns.text("metric_type", row) == "exponential_histogram",
         places: Vec::new(),
@@ -319,6 +322,12 @@ pub(super) fn kind(metric_type: &str, is_monotonic: bool) -> Kind {
         "summary" => Kind::Summary,
         _ => Kind::Gauge,
     }
+}
+
+/// The labels of a point that Prometheus wrote: its attributes as they are.
+fn own_labels(columns: &Columns<'_>, row: usize) -> Labels {
+    let attributes = read_object(columns.text("attributes", row)).into_iter();
+    Labels::new(attributes.map(|(name, value)| (Arc::from(name), Arc::from(value.text()))))
 }
 
 /// The labels of a point: its attributes, `job` and `instance`, what of the resource has a column of its own, and its scope.
