@@ -1,6 +1,6 @@
 //! What was logged around a row: the lines before and after it of the same source.
 
-use crate::language::{Expr, FieldRef, Literal, Matcher};
+use crate::language::{Expr, FieldRef, Matcher, quoted};
 use crate::logs::{self, LogRow, any_time};
 use crate::scan::{self, Control, Counting, Cursor};
 use crate::traces::of_trace;
@@ -64,10 +64,6 @@ pub struct Context {
     pub coverage: Coverage,
 }
 
-fn equals(text: &str) -> Matcher {
-    Matcher::Equals(Literal::new(text.to_owned(), true))
-}
-
 /// The tests that rows of the same source pass, and the same as a search.
 fn source(row: &LogRow, same: SameSource) -> Result<(Expr, String), QueryError> {
     let mut all = Vec::new();
@@ -79,22 +75,18 @@ fn source(row: &LogRow, same: SameSource) -> Result<(Expr, String), QueryError> 
         }
         SameSource::Trace => return Ok((of_trace(&row.trace_id), format!("trace_id:{}", row.trace_id))),
         SameSource::Service | SameSource::Instance => {
-            all.push(Expr::Field(FieldRef::Column("service_name"), equals(&row.service_name)));
+            all.push(Expr::Field(FieldRef::Column("service_name"), Matcher::exactly(&row.service_name)));
             query.push(format!("service:{}", quoted(&row.service_name)));
         }
     }
     if same == SameSource::Instance {
         for key in INSTANCE_KEYS {
             let Some(value) = row.resource_attributes.get(key).and_then(|value| value.as_str()) else { continue };
-            all.push(Expr::Field(FieldRef::Resource(key.to_owned()), equals(value)));
+            all.push(Expr::Field(FieldRef::Resource(key.to_owned()), Matcher::exactly(value)));
             query.push(format!("resource.{key}:{}", quoted(value)));
         }
     }
     Ok((Expr::And(all), query.join(" ")))
-}
-
-fn quoted(text: &str) -> String {
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 impl QueryService {

@@ -128,10 +128,10 @@ impl QueryService {
                     continue;
                 }
             };
-            let (keys, resources) = scan::blocking(move || Ok((index.attribute_keys()?, index.resources()?))).await?;
-            for (key, rows) in keys {
-                *found.attributes.entry(key).or_default() += rows;
+            for (key, rows) in index.attribute_keys() {
+                *found.attributes.entry(key.to_owned()).or_default() += rows;
             }
+            let resources = scan::blocking(move || Ok(index.resources()?)).await?;
             for (json, rows) in resources {
                 add_keys(&mut found.resources, &json, rows);
             }

@@ -26,6 +26,7 @@ pub(crate) use evaluate::write_hex;
 pub(crate) use field::{FieldRef, KINDS, duration_ns};
 pub(crate) use matcher::{Literal, Matcher};
 pub(crate) use parse::parse;
+pub(crate) use show::quoted;
 pub(crate) use text::TextPattern;
 
 use hashbrown::HashSet;

@@ -50,6 +50,16 @@ impl Coverage {
         coverage
     }
 
+    /// Adds what another scan covers.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.matched += other.matched;
+        self.matched_is_exact &= other.matched_is_exact;
+        self.rows_in_range += other.rows_in_range;
+        if let Some(limit) = &other.limit_hit {
+            self.cut(limit.clone());
+        }
+    }
+
     /// Says that parts could not be read, when there are any.
     pub(crate) fn unreadable(&mut self, parts: &[String]) {
         if !parts.is_empty() {

@@ -1,11 +1,11 @@
 //! The story of an id: everything that carries it, whenever it was, on one time line.
 
 use crate::cells::{Cells, plain};
-use crate::language::{Expr, FieldRef, Literal, Matcher, TextPattern};
+use crate::language::{Expr, FieldRef, Matcher, TextPattern};
 use crate::logs::{self, LogRow, any_time};
 use crate::scan::Counting;
 use crate::spans::{self, SpanRow};
-use crate::traces::of_trace;
+use crate::traces::{of_trace, of_traces};
 use crate::{Coverage, QueryError, QueryService};
 use mangru_store::nested::Exemplar;
 use mangru_store::{Signal, SpanId, TraceId, id::normal_correlation_id};
@@ -14,8 +14,6 @@ use serde_json::{Map, Value as Json};
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-/// Attribute keys whose values are looked through for an id.
-const MAX_KEYS: usize = 500;
 /// Traces that a story is widened to.
 const MAX_TRACES: usize = 20;
 
@@ -75,14 +73,21 @@ pub struct Story {
     pub coverage: Coverage,
 }
 
-fn equals(text: &str) -> Matcher {
-    Matcher::Equals(Literal::new(text.to_owned(), true))
+impl StoryEntry {
+    fn trace_id(&self) -> Option<&str> {
+        let id = match &self.item {
+            StoryItem::Log(row) => &row.trace_id,
+            StoryItem::Span(row) => &row.trace_id,
+            StoryItem::Exemplar(row) => &row.trace_id,
+        };
+        Some(id.as_str()).filter(|id| !id.is_empty())
+    }
 }
 
 impl QueryService {
     /// The story of any id: of a trace, a span, a correlation, a request, an order.
     ///
-    /// Rows carry the id when it is one of their ids, the value of one of their attributes, or stands in the body. The story
+    /// Rows carry the id when it is one of their ids, the value of one of their attributes or of their events', or stands in the body. The story
     /// is widened to the traces of these rows, 20 at most.
     pub async fn story(&self, id: &str, limit: usize) -> Result<Story, QueryError> {
         let started = Instant::now();
@@ -92,47 +97,38 @@ impl QueryService {
             return Err(QueryError::invalid("id", "id is empty or longer than 512 bytes"));
         }
         let _turn = self.turn().await?;
-        let logs_filter = self.carries(id, Signal::Logs).await?;
-        let spans_filter = self.carries(id, Signal::Spans).await?;
         let mut coverage = Coverage { matched_is_exact: true, complete: true, ..Coverage::default() };
         let mut traces: BTreeSet<String> =
             TraceId::from_hex(&normal_correlation_id(id)).map(|id| id.to_string()).into_iter().collect();
-
-        let scan = any_time(Signal::Logs, logs_filter.clone(), vec!["trace_id"]);
-        let (batch, _, _) = self.all_rows(&scan, limit, Counting::All).await?;
-        collect_traces(&batch, &mut traces);
-        let scan = any_time(Signal::Spans, spans_filter.clone(), vec!["trace_id"]);
-        let (batch, _, _) = self.all_rows(&scan, limit, Counting::All).await?;
-        collect_traces(&batch, &mut traces);
+        let (of_logs, of_spans) = (carries(id, Signal::Logs), carries(id, Signal::Spans));
+        let (logs, spans) =
+            tokio::try_join!(self.story_logs(of_logs.clone(), limit), self.story_spans(of_spans.clone(), limit))?;
+        // The rows of traces get what the rows that carry the id leave of the limit.
+        let left = [&logs, &spans].map(|(found, _)| (limit - found.len().min(limit)).max(1));
+        let mut entries = Vec::new();
+        for (mut found, part) in [logs, spans] {
+            coverage.add(&part);
+            traces.extend(found.iter().filter_map(StoryEntry::trace_id).map(str::to_owned));
+            entries.append(&mut found);
+        }
         if traces.len() > MAX_TRACES {
             coverage.cut(format!("limit of {MAX_TRACES} traces"));
         }
         let traces: Vec<String> = traces.into_iter().take(MAX_TRACES).collect();
-        let widen = |filter: Expr| {
-            let mut any = vec![filter];
-            any.extend(traces.iter().map(|id| of_trace(id)));
-            Expr::Or(any)
-        };
-
-        let mut entries = Vec::new();
-        let scan = any_time(Signal::Logs, widen(logs_filter), logs::columns());
-        let (batch, cursors, part) = self.all_rows(&scan, limit, Counting::All).await?;
-        merge(&mut coverage, &part);
-        entries.extend(
-            logs::rows(&batch, &cursors).into_iter().map(|row| StoryEntry {
-                time_unix_nano: row.time_unix_nano.clone(),
-                item: StoryItem::Log(Box::new(row)),
-            }),
-        );
-        let scan = any_time(Signal::Spans, widen(spans_filter), spans::columns());
-        let (batch, _, part) = self.all_rows(&scan, limit, Counting::All).await?;
-        merge(&mut coverage, &part);
-        entries.extend(spans::rows(&batch).into_iter().map(|row| StoryEntry {
-            time_unix_nano: row.time_unix_nano.clone(),
-            item: StoryItem::Span(Box::new(row)),
-        }));
         if !traces.is_empty() {
-            self.exemplars(&traces, limit, &mut entries, &mut coverage).await?;
+            let others = |known: Expr| Expr::And(vec![of_traces(&traces), Expr::Not(Box::new(known))]);
+            let (logs, spans, exemplars) = tokio::try_join!(
+                self.story_logs(others(of_logs), left[0]),
+                self.story_spans(others(of_spans), left[1]),
+                self.exemplars(&traces, limit),
+            )?;
+            // Their tables were counted by the first look.
+            let (logs, spans) =
+                [logs, spans].map(|(found, part)| (found, Coverage { rows_in_range: 0, ..part })).into();
+            for (mut found, part) in [logs, spans, exemplars] {
+                coverage.add(&part);
+                entries.append(&mut found);
+            }
         }
         entries.sort_by_key(|entry| entry.time_unix_nano.parse::<i64>().unwrap_or_default());
         let services: BTreeSet<String> = entries
@@ -148,42 +144,37 @@ impl QueryService {
         Ok(Story { id: id.to_owned(), entries, trace_ids: traces, services: services.into_iter().collect(), coverage })
     }
 
-    /// The rows of a signal that carry an id themselves.
-    async fn carries(&self, id: &str, signal: Signal) -> Result<Expr, QueryError> {
-        let normal = normal_correlation_id(id);
-        let mut any = vec![Expr::Field(FieldRef::Column("correlation_id"), equals(&normal))];
-        if TraceId::from_hex(&normal).is_some() {
-            any.push(of_trace(&normal));
-        }
-        if SpanId::from_hex(&normal).is_some() {
-            any.push(Expr::Field(FieldRef::Id("span_id"), equals(&normal)));
-            if signal == Signal::Spans {
-                any.push(Expr::Field(FieldRef::Id("parent_span_id"), equals(&normal)));
-            }
-        }
-        for field in self.fields(signal, mangru_store::TimeRange::ALL).await?.0.into_iter().take(MAX_KEYS) {
-            if field.kind == "attribute" && !field.name.starts_with("event.") {
-                any.push(Expr::Field(FieldRef::Attribute(field.name), equals(id)));
-            }
-        }
-        if signal == Signal::Logs {
-            any.extend(TextPattern::phrase(id).map(Expr::Text));
-        }
-        Ok(Expr::Or(any))
+    async fn story_logs(&self, filter: Expr, limit: usize) -> Result<(Vec<StoryEntry>, Coverage), QueryError> {
+        let scan = any_time(Signal::Logs, filter, logs::columns());
+        let (batch, cursors, part) = self.all_rows(&scan, limit, Counting::All).await?;
+        let entry = |row: LogRow| StoryEntry {
+            time_unix_nano: row.time_unix_nano.clone(),
+            item: StoryItem::Log(Box::new(row)),
+        };
+        Ok((logs::rows(&batch, &cursors).into_iter().map(entry).collect(), part))
     }
 
-    async fn exemplars(
-        &self,
-        traces: &[String],
-        limit: usize,
-        entries: &mut Vec<StoryEntry>,
-        coverage: &mut Coverage,
-    ) -> Result<(), QueryError> {
+    async fn story_spans(&self, filter: Expr, limit: usize) -> Result<(Vec<StoryEntry>, Coverage), QueryError> {
+        let scan = any_time(Signal::Spans, filter, spans::columns());
+        let (batch, _, part) = self.all_rows(&scan, limit, Counting::All).await?;
+        let entry = |row: SpanRow| StoryEntry {
+            time_unix_nano: row.time_unix_nano.clone(),
+            item: StoryItem::Span(Box::new(row)),
+        };
+        Ok((spans::rows(&batch).into_iter().map(entry).collect(), part))
+    }
+
+    /// The measurements that were kept with one of these traces.
+    async fn exemplars(&self, traces: &[String], limit: usize) -> Result<(Vec<StoryEntry>, Coverage), QueryError> {
+        let started = Instant::now();
         let wanted = traces.to_vec();
         let (control, _guard) = self.control();
         let scan = crate::scan::ScanRequest {
             signal: Signal::MetricPoints,
-            filter: Expr::Field(FieldRef::ExemplarTrace, Matcher::Any(traces.iter().map(|id| equals(id)).collect())),
+            filter: Expr::Field(
+                FieldRef::ExemplarTrace,
+                Matcher::Any(traces.iter().map(|id| Matcher::exactly(id)).collect()),
+            ),
             range: mangru_store::TimeRange::ALL,
             columns: vec!["metric_name", "service_name", "exemplars"],
         };
@@ -209,24 +200,34 @@ impl QueryService {
             Ok(())
         })
         .await?;
-        coverage.rows_in_range += scan.rows_in_range;
-        let before = entries.len();
-        entries.extend(found.into_iter().flatten().take(limit));
-        coverage.matched += (entries.len() - before) as u64;
-        Ok(())
+        let mut coverage = Coverage::of_scan(&scan, started);
+        let mut entries: Vec<StoryEntry> = found.into_iter().flatten().collect();
+        // A point may have several exemplars.
+        coverage.matched = entries.len() as u64;
+        if entries.len() > limit {
+            coverage.cut(format!("limit of {limit} exemplars"));
+            entries.truncate(limit);
+        }
+        Ok((entries, coverage))
     }
 }
 
-fn collect_traces(batch: &arrow::record_batch::RecordBatch, traces: &mut BTreeSet<String>) {
-    let cells = Cells::new(batch);
-    traces.extend((0..batch.num_rows()).map(|row| cells.id("trace_id", row)).filter(|id| !id.is_empty()));
-}
-
-fn merge(coverage: &mut Coverage, part: &Coverage) {
-    coverage.matched += part.matched;
-    coverage.matched_is_exact &= part.matched_is_exact;
-    coverage.rows_in_range += part.rows_in_range;
-    if let Some(limit) = &part.limit_hit {
-        coverage.cut(limit.clone());
+/// The rows of a signal that carry an id themselves.
+fn carries(id: &str, signal: Signal) -> Expr {
+    let normal = normal_correlation_id(id);
+    let mut any = vec![Expr::Field(FieldRef::Column("correlation_id"), Matcher::exactly(&normal))];
+    if TraceId::from_hex(&normal).is_some() {
+        any.push(of_trace(&normal));
     }
+    if SpanId::from_hex(&normal).is_some() {
+        any.push(Expr::Field(FieldRef::Id("span_id"), Matcher::exactly(&normal)));
+        if signal == Signal::Spans {
+            any.push(Expr::Field(FieldRef::Id("parent_span_id"), Matcher::exactly(&normal)));
+        }
+    }
+    any.push(Expr::Field(FieldRef::AnyAttribute, Matcher::exactly(id)));
+    if signal == Signal::Logs {
+        any.extend(TextPattern::phrase(id).map(Expr::Text));
+    }
+    Expr::Or(any)
 }

@@ -6,7 +6,7 @@ mod structure;
 
 pub use outline::{Outline, OutlineRequest, OutlineRow};
 
-use crate::language::{Expr, FieldRef, Literal, Matcher};
+use crate::language::{Expr, FieldRef, Matcher};
 use crate::logs::{self, LogRow, any_time};
 use crate::scan::Counting;
 use crate::spans::{self, SpanRow};
@@ -105,7 +105,7 @@ pub struct Trace {
 
 /// Rows of a trace.
 pub(crate) fn of_trace(id: &str) -> Expr {
-    Expr::Field(FieldRef::Id("trace_id"), Matcher::Equals(Literal::new(id.to_owned(), true)))
+    Expr::Field(FieldRef::Id("trace_id"), Matcher::exactly(id))
 }
 
 /// The traces of these rows, each once, in their order.
@@ -115,7 +115,7 @@ fn distinct_traces(batch: &arrow::record_batch::RecordBatch) -> Vec<String> {
     (0..batch.num_rows()).map(|row| cells.id("trace_id", row)).filter(|id| seen.insert(id.clone())).collect()
 }
 
-fn of_traces(ids: &[String]) -> Expr {
+pub(crate) fn of_traces(ids: &[String]) -> Expr {
     Expr::Traces(Arc::new(ids.iter().filter_map(|id| TraceId::from_hex(id)).map(|id| id.0).collect()))
 }
 

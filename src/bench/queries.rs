@@ -1,12 +1,12 @@
 //! How long queries take.
 
 use super::ingest::{encode, send};
-use super::load::LOADS;
+use super::load::{LOADS, Load};
 use super::process::Server;
 use anyhow::Context as _;
 use clap::Args;
 use serde_json::Value as Json;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 const BATCH: usize = 1000;
 /// Requests that are made before they are sent.
 const PIECE: usize = 500;
+/// The file that says when a folder was filled.
+const NOTE: &str = "bench.txt";
 /// How long the server is left alone before it is asked.
 const REST: Duration = Duration::from_secs(3);
 
@@ -26,24 +28,30 @@ pub(crate) struct QueryFlags {
     /// How often each query is asked, after once to warm up.
     #[arg(long, default_value_t = 11)]
     times: usize,
+    /// A folder to keep the data in. One that an earlier run filled is only asked.
+    #[arg(long)]
+    data_dir: Option<PathBuf>,
 }
 
 /// `mangru bench query`.
 pub(crate) async fn run(flags: QueryFlags) -> anyhow::Result<()> {
-    let folder = tempfile::tempdir()?;
-    let server = Server::start(folder.path()).await?;
-    let now = mangru_query::now_ns() as u64;
+    let temporary = tempfile::tempdir()?;
+    let folder = flags.data_dir.as_deref().unwrap_or(temporary.path());
+    let note = folder.join(NOTE);
+    let noted = std::fs::read_to_string(&note).ok();
+    let filled = noted.as_deref().map(|noted| noted.trim().parse::<u64>().context("when the folder was filled"));
+    let now = filled.transpose()?.unwrap_or_else(|| mangru_query::now_ns() as u64);
+    let server = Server::start(folder).await?;
     let requests = (flags.events / BATCH).max(1) as u64;
     let start = LOADS[0].start(now, requests * BATCH as u64);
     let metrics_start = LOADS[2].start(now, requests * BATCH as u64);
-    for (load, start) in LOADS.iter().zip([start, start, metrics_start]) {
-        // In pieces, so that the requests of a large load need not fit into memory at once.
-        for first in (0..requests).step_by(PIECE) {
-            let piece = encode(load, first..requests.min(first + PIECE as u64), BATCH, start);
-            send(&server.grpc, load.method, piece, 4, None).await?;
+    if noted.is_none() {
+        for (load, start) in LOADS.iter().zip([start, start, metrics_start]) {
+            fill(&server, load, requests, start).await?;
         }
+        server.flush().await?;
+        std::fs::write(&note, now.to_string())?;
     }
-    server.flush().await?;
     // What came in is merged, and the server at rest.
     tokio::time::sleep(REST).await;
     let ui = server.ui.clone();
@@ -108,25 +116,51 @@ pub(crate) async fn run(flags: QueryFlags) -> anyhow::Result<()> {
         ),
     ];
     let mut warm = Vec::new();
-    for (name, path) in &queries {
-        ask(path.clone()).await.with_context(|| (*name).to_owned())?;
-        let mut took = Vec::new();
-        for _ in 0..flags.times.max(1) {
-            let started = Instant::now();
-            ask(path.clone()).await?;
-            took.push(started.elapsed().as_secs_f64() * 1000.0);
-        }
-        took.sort_by(f64::total_cmp);
-        warm.push(took);
+    for (_, path) in &queries {
+        warm.push(repeat(flags.times.max(1), || ask(path.clone())).await);
     }
     server.stop().await?;
     println!("query                                               median      min      max     cold");
     for ((name, path), took) in queries.iter().zip(warm) {
-        let cold = cold(&client, folder.path(), path).await?;
+        // A query that needs more than it may have does not end the others.
+        let took = match took {
+            Ok(took) => took,
+            Err(error) => {
+                println!("{name:<48} {error:#}");
+                continue;
+            }
+        };
+        let cold = cold(&client, folder, path).await?;
         print!("{name:<48} {:>6.1}ms {:>6.1}ms {:>6.1}ms", took[took.len() / 2], took[0], took[took.len() - 1]);
         println!(" {}", cold.map_or_else(|| "      –".to_owned(), |cold| format!("{cold:>6.1}ms")));
     }
     Ok(())
+}
+
+/// Sends so many requests of a load.
+async fn fill(server: &Server, load: &Load, requests: u64, start: u64) -> anyhow::Result<()> {
+    // In pieces, so that the requests of a large load need not fit into memory at once.
+    for first in (0..requests).step_by(PIECE) {
+        let piece = encode(load, first..requests.min(first + PIECE as u64), BATCH, start);
+        send(&server.grpc, load.method, piece, 4, None).await?;
+    }
+    Ok(())
+}
+
+/// Asks once to warm up and then so many times: milliseconds, rising.
+async fn repeat<F: Future<Output = anyhow::Result<Json>>>(
+    times: usize,
+    ask: impl Fn() -> F,
+) -> anyhow::Result<Vec<f64>> {
+    ask().await?;
+    let mut took = Vec::new();
+    for _ in 0..times {
+        let started = Instant::now();
+        ask().await?;
+        took.push(started.elapsed().as_secs_f64() * 1000.0);
+    }
+    took.sort_by(f64::total_cmp);
+    Ok(took)
 }
 
 async fn ask(client: &reqwest::Client, ui: &str, path: String) -> anyhow::Result<Json> {

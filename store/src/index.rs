@@ -8,6 +8,7 @@ mod build;
 mod columns;
 mod embed;
 mod filters;
+mod keys;
 mod merge;
 
 pub(crate) use build::IndexBuilder;
@@ -19,6 +20,7 @@ use crate::{Signal, StoreError, TraceId, words};
 use columns::{Fields, cut_value};
 use embed::EmbeddedDirectory;
 use filters::Filters;
+use keys::KeyRows;
 use roaring::RoaringBitmap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -26,6 +28,9 @@ use tantivy::index::InvertedIndexReader;
 use tantivy::postings::TermInfo;
 use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::{DocSet as _, Index, SegmentReader};
+
+/// A posting list is read whole rather than sought in when it is at most so many times as long as the rows that are sought.
+const SEEKS_FOR_A_LIST: u64 = 32;
 
 /// Rows that may hold what was asked for.
 #[derive(Clone, Debug, Default)]
@@ -54,6 +59,7 @@ pub struct PartIndex {
     fields: Fields,
     segment: Option<SegmentReader>,
     resources: Vec<String>,
+    keys: Vec<KeyRows>,
     filters: Filters,
     path: String,
 }
@@ -67,11 +73,12 @@ impl PartIndex {
         }
         let directory = EmbeddedDirectory::new(bytes, embedded).map_err(|reason| corrupt(reason.to_owned()))?;
         let resources = directory.resources().map_err(corrupt)?;
+        let keys = directory.keys().map_err(corrupt)?;
         let filters = directory.filters().map_err(corrupt)?;
         let index = Index::open(directory)?;
         let segment = index.searchable_segments()?.first().map(SegmentReader::open).transpose()?;
         let (_, fields) = columns::schema();
-        Ok(Self { signal, fields, segment, resources, filters, path: path.to_owned() })
+        Ok(Self { signal, fields, segment, resources, keys, filters, path: path.to_owned() })
     }
 
     fn read_error(&self) -> impl Fn(std::io::Error) -> StoreError + '_ {
@@ -159,29 +166,80 @@ impl PartIndex {
         Ok((walked <= budget).then_some(found))
     }
 
-    /// Rows whose words hold this one, folded as [`words`] does: the body of logs, name and status message of spans.
-    pub fn word(&self, word: &str) -> Result<Candidates, StoreError> {
-        let cut = words::cut(word);
-        if !words::is_id_like(cut) {
-            return Ok(Candidates {
-                rows: self.term(self.fields.word, cut.as_bytes())?,
-                exact: cut.len() == word.len(),
+    /// Rows whose words hold all of these, folded as [`words`] does: the body of logs, name and status message of spans.
+    /// Exact for one listed word only.
+    pub fn words(&self, wanted: &[&str]) -> Result<Candidates, StoreError> {
+        let nothing = Candidates::exactly(RoaringBitmap::new());
+        let mut found: Option<Candidates> = None;
+        let mut listed = Vec::new();
+        let reader = self.inverted(self.fields.word)?;
+        for word in wanted {
+            let cut = words::cut(word);
+            if words::is_id_like(cut) {
+                let blocks = self.blocks(filters::word_hash(cut), words::is_long(cut))?;
+                let mut mark = vec![columns::WORD_MARK];
+                mark.extend_from_slice(words::before_digits(cut).as_bytes());
+                let next = self.marked(&blocks, self.fields.word, &mark)?;
+                found = Some(match found {
+                    None => next,
+                    Some(before) => Candidates { rows: before.rows & next.rows, exact: before.exact && next.exact },
+                });
+            } else if let Some(reader) = &reader {
+                let Some(info) = reader.terms().get(cut).map_err(self.read_error())? else { return Ok(nothing) };
+                listed.push((info, cut.len() == word.len()));
+            }
+            if found.as_ref().is_some_and(|found| found.rows.is_empty()) {
+                return Ok(nothing);
+            }
+        }
+        // The rarest first: what is left of it is all that is looked for in the lists of the others.
+        listed.sort_by_key(|(info, _)| info.doc_freq);
+        for (info, is_whole) in &listed {
+            let Some(reader) = &reader else { return Ok(nothing) };
+            found = Some(match found {
+                None => Candidates { rows: self.postings(reader, info)?, exact: *is_whole },
+                Some(before) => {
+                    Candidates { rows: self.among(&before.rows, reader, info)?, exact: before.exact && *is_whole }
+                }
             });
         }
-        let hash = filters::word_hash(cut);
-        let blocks = if words::is_long(cut) {
-            self.filters.rows_that_may_hold_word(hash).map_err(self.read_error())?
-        } else {
-            self.blocks(hash)?
-        };
-        let mut mark = vec![columns::WORD_MARK];
-        mark.extend_from_slice(words::before_digits(cut).as_bytes());
-        self.marked(&blocks, self.fields.word, &mark)
+        Ok(found.unwrap_or(nothing))
     }
 
-    /// The blocks of rows that may hold the value of this hash.
-    fn blocks(&self, hash: u64) -> Result<Vec<Range<u32>>, StoreError> {
-        self.filters.rows_that_may_hold(hash).map_err(self.read_error())
+    /// Those of the rows that a posting list holds.
+    fn among(
+        &self,
+        rows: &RoaringBitmap,
+        reader: &InvertedIndexReader,
+        info: &TermInfo,
+    ) -> Result<RoaringBitmap, StoreError> {
+        if rows.len() * SEEKS_FOR_A_LIST > u64::from(info.doc_freq) {
+            return Ok(rows & self.postings(reader, info)?);
+        }
+        let mut postings =
+            reader.read_postings_from_terminfo(info, IndexRecordOption::Basic).map_err(self.read_error())?;
+        let mut at = postings.doc();
+        Ok(rows
+            .iter()
+            .filter(|row| {
+                if at < *row {
+                    at = postings.seek(*row);
+                }
+                at == *row
+            })
+            .collect())
+    }
+
+    /// The blocks of rows that may hold the value of this hash, which is in the second filters, too, or not.
+    fn blocks(&self, hash: u64, is_sure: bool) -> Result<Vec<Range<u32>>, StoreError> {
+        let filters = &self.filters;
+        let found = if is_sure { filters.rows_that_hardly_err(hash) } else { filters.rows_that_may_hold(hash) };
+        found.map_err(self.read_error())
+    }
+
+    /// The blocks of rows that may have this value in a column or an attribute whose values are in the filters.
+    fn blocks_of_value(&self, value: &str) -> Result<Vec<Range<u32>>, StoreError> {
+        self.blocks(filters::value_hash(value), filters::is_sure(value))
     }
 
     /// The rows of blocks that also have a mark. Only the blocks' piece of the posting list is read.
@@ -273,8 +331,27 @@ impl PartIndex {
         let listed =
             Candidates { rows: self.term(self.fields.attribute, &term)?, exact: key_is_whole && value_is_whole };
         let mark = attribute_mark(key);
-        let blocks = self.blocks(filters::attribute_hash(&mark[1..], value))?;
+        let blocks = self.blocks_of_value(value)?;
         Ok(listed.or(self.marked(&blocks, self.fields.column, &mark)?))
+    }
+
+    /// Rows with any record attribute, or any attribute of a span's events, of this value in text form; never exact.
+    pub fn any_attribute(&self, value: &str) -> Result<Candidates, StoreError> {
+        let mut rows = RoaringBitmap::new();
+        let cut = cut_value(value).0.as_bytes();
+        let mut term = Vec::new();
+        for known in self.keys.iter().filter(|known| known.listed > 0) {
+            term.clear();
+            term.extend_from_slice(known.key.as_bytes());
+            term.push(0);
+            term.extend_from_slice(cut);
+            rows |= self.term(self.fields.attribute, &term)?;
+        }
+        let blocks = self.blocks_of_value(value)?;
+        for known in self.keys.iter().filter(|known| known.filtered > 0 && !blocks.is_empty()) {
+            rows |= self.marked(&blocks, self.fields.column, &attribute_mark(&known.key))?.rows;
+        }
+        Ok(Candidates { rows, exact: false })
     }
 
     /// Rows with a value of this attribute that starts with `prefix` and is kept; `None` beyond the budget of values.
@@ -311,7 +388,7 @@ impl PartIndex {
     pub fn column(&self, column: &str, value: &str) -> Result<Option<Candidates>, StoreError> {
         let Some(number) = self.column_number(column) else { return Ok(None) };
         if columns::filtered_column(column) {
-            let blocks = self.blocks(filters::column_hash(number, value))?;
+            let blocks = self.blocks_of_value(value)?;
             return self.marked(&blocks, self.fields.column, &[columns::COLUMN_MARK, number]).map(Some);
         }
         let (value, exact) = cut_value(value);
@@ -371,26 +448,9 @@ impl PartIndex {
             .collect()
     }
 
-    /// The keys of record attributes, with how many rows have each; a key that a row has twice counts twice.
-    pub fn attribute_keys(&self) -> Result<Vec<(String, u64)>, StoreError> {
-        let mut keys: Vec<(String, u64)> = Vec::new();
-        self.walk(self.fields.attribute, b"", |_, term, info| {
-            let key = term.split(|byte| *byte == 0).next().unwrap_or_default();
-            match keys.last_mut() {
-                Some((last, rows)) if last.as_bytes() == key => *rows += u64::from(info.doc_freq),
-                _ => keys.push((String::from_utf8_lossy(key).into_owned(), u64::from(info.doc_freq))),
-            }
-            Ok(true)
-        })?;
-        self.walk(self.fields.column, &[columns::ATTRIBUTE_MARK], |_, key, info| {
-            let key = String::from_utf8_lossy(key);
-            match keys.binary_search_by(|(known, _)| known.as_str().cmp(&key)) {
-                Ok(place) => keys[place].1 += u64::from(info.doc_freq),
-                Err(place) => keys.insert(place, (key.into_owned(), u64::from(info.doc_freq))),
-            }
-            Ok(true)
-        })?;
-        Ok(keys)
+    /// The keys of record attributes, with how many rows have each; a row that has a key twice with different values counts twice.
+    pub fn attribute_keys(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.keys.iter().map(|known| (known.key.as_str(), known.listed + known.filtered))
     }
 }
 

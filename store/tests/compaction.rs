@@ -85,10 +85,10 @@ async fn merged_parts_hold_every_row_once_and_are_found_by_the_same_terms() {
 
     let part = parts.iter().find(|part| part.rows() == 800).expect("the merged part");
     let index = part.index().await.expect("index opens").expect("part has an index");
-    let rare = index.word("req00417").expect("word");
+    let rare = index.words(&["req00417"]).expect("word");
     assert!(read(part, &rare.rows).await.contains(&log(417).body));
     assert!(rare.rows.len() <= 200, "{} rows for one", rare.rows.len());
-    assert!(index.word("req00801").expect("word").rows.len() <= 200, "a value of another part");
+    assert!(index.words(&["req00801"]).expect("word").rows.len() <= 200, "a value of another part");
     let unique = index.attribute("request.id", "id-700").expect("attribute");
     assert!(read(part, &unique.rows).await.contains(&log(700).body));
     let gold = index.attribute("user.tier", "gold").expect("attribute");
@@ -97,8 +97,8 @@ async fn merged_parts_hold_every_row_once_and_are_found_by_the_same_terms() {
     let trace = index.trace(TraceId(4_u128.to_be_bytes())).expect("trace");
     let of_trace = read(part, &trace.rows).await;
     assert_eq!(of_trace, (150..200).map(|number| log(number).body).collect::<Vec<_>>());
-    let keys = index.attribute_keys().expect("keys");
-    assert_eq!(keys, [("request.id".to_owned(), 800), ("user.tier".to_owned(), 800)]);
+    let keys: Vec<(&str, u64)> = index.attribute_keys().collect();
+    assert_eq!(keys, [("request.id", 800), ("user.tier", 800)]);
     assert_eq!(index.resources().expect("resources").iter().map(|(_, rows)| rows).sum::<u64>(), 800);
     assert_eq!(part.row_groups().await.expect("row groups").len(), 8);
     let pages = part.pages().await.expect("pages");
@@ -230,7 +230,7 @@ async fn removed_rows_are_gone_and_the_others_are_found_as_before() {
     let index = part.index().await.expect("index opens").expect("part has an index");
     let gold = index.attribute("user.tier", "gold").expect("attribute");
     assert_eq!((gold.rows.len(), gold.exact), (325, true));
-    let kept = index.word("req00417").expect("word");
+    let kept = index.words(&["req00417"]).expect("word");
     assert!(read(part, &kept.rows).await.contains(&log(417).body));
     let gone_trace = index.trace(TraceId(7_u128.to_be_bytes())).expect("trace");
     assert!(gone_trace.rows.is_empty(), "terms of removed rows have no rows");

@@ -121,7 +121,7 @@ async fn older_parts_move_to_the_object_store_and_are_read_and_found_as_before()
     // The index of a remote part answers, and only what is needed is fetched.
     let part = store.snapshot(Signal::Logs).parts.into_iter().find(|part| part.is_remote()).expect("a remote part");
     let index = part.index().await.expect("opens").expect("has an index");
-    assert_eq!(index.word("failed").expect("word").rows.len(), 10);
+    assert_eq!(index.words(&["failed"]).expect("word").rows.len(), 10);
     let candidates = index.attribute("request.id", "req-1500").expect("attribute").rows;
     let other = index.attribute("request.id", "req-no").expect("attribute").rows;
     assert_eq!((candidates.is_empty(), other.is_empty()), (false, true));

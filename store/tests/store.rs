@@ -134,9 +134,9 @@ async fn the_index_finds_words_attributes_columns_traces_and_resources() {
     let index = part.index().await.expect("index opens").expect("part has an index");
     // Logs are sorted by time, so row numbers are log numbers here.
     let rows = |numbers: Vec<u32>| numbers.into_iter().collect::<RoaringBitmap>();
-    assert_eq!(index.word("417").expect("word").rows, rows(vec![417]));
-    assert_eq!(index.word("실패").expect("word").rows.len(), 1000);
-    assert_eq!(index.word("nothing").expect("word").rows.len(), 0);
+    assert_eq!(index.words(&["417"]).expect("word").rows, rows(vec![417]));
+    assert_eq!(index.words(&["실패"]).expect("word").rows.len(), 1000);
+    assert_eq!(index.words(&["nothing"]).expect("word").rows.len(), 0);
     let prefix = index.words_where("99", &|_| true, 100).expect("walk").expect("within budget");
     assert_eq!(prefix.rows, rows([99].into_iter().chain(990..1000).collect()));
     assert!(index.words_where("", &|_| true, 10).expect("walk").is_none(), "beyond the budget");
@@ -151,8 +151,8 @@ async fn the_index_finds_words_attributes_columns_traces_and_resources() {
     assert_eq!(index.trace(id).expect("trace").rows, rows(vec![30, 32, 34, 36, 38]));
     let resources = index.resource_where(&|json| json.contains("service-2")).expect("resources");
     assert_eq!(resources.rows.len(), 333);
-    let keys: Vec<(String, u64)> = index.attribute_keys().expect("keys");
-    assert_eq!(keys, [("request.id".to_owned(), 1000), ("user.tier".to_owned(), 1000)]);
+    let keys: Vec<(&str, u64)> = index.attribute_keys().collect();
+    assert_eq!(keys, [("request.id", 1000), ("user.tier", 1000)]);
 
     let found = read(&part, &["span_id", "body"], Some(&rows(vec![5, 6, 700]))).await;
     assert_eq!(found[0].num_rows(), 3);
@@ -211,7 +211,7 @@ async fn spans_of_a_trace_and_points_of_a_series_lie_together() {
     assert_eq!(changes, 3, "each of four traces is one run");
     let index = part.index().await.expect("opens").expect("index");
     assert_eq!(index.attribute("event.exception.type", "Boom").expect("attribute").rows.len(), 1);
-    assert_eq!(index.word("operation").expect("word").rows.len(), 20);
+    assert_eq!(index.words(&["operation"]).expect("word").rows.len(), 20);
 
     let part = store.snapshot(Signal::MetricPoints).parts[0].clone();
     let batch = &read(&part, &["metric_name", "series_id", "time", "value_int"], None).await[0];

@@ -2,6 +2,7 @@
 //!
 //! Envelope `{"data","total","limit","offset","errors"}`, times in microseconds.
 
+use crate::language::quoted;
 use crate::{QueryError, QueryService, SpanRow, TraceOrder, TracesRequest, now_ns};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
@@ -116,11 +117,6 @@ struct TracesParameters {
     end: Option<i64>,
     #[serde(rename = "traceID")]
     trace_id: Option<String>,
-}
-
-/// A text as a quoted value of the search language.
-fn quoted(text: &str) -> String {
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 impl TracesParameters {

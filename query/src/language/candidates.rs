@@ -107,7 +107,7 @@ fn both(left: Candidates, right: Candidates) -> Candidates {
 fn text(pattern: &TextPattern, index: &PartIndex) -> Result<Option<Candidates>, StoreError> {
     match pattern {
         TextPattern::Words(wanted) => {
-            let found = all_words(wanted.iter().map(String::as_str), index)?;
+            let found = all_words(wanted, index)?;
             Ok(found.map(|found| Candidates { exact: found.exact && wanted.len() == 1, ..found }))
         }
         TextPattern::Runs(wanted) => {
@@ -116,7 +116,7 @@ fn text(pattern: &TextPattern, index: &PartIndex) -> Result<Option<Candidates>, 
             let pairs: Vec<String> =
                 wanted.iter().filter(|piece| !is_single(piece)).flat_map(|piece| words::words(piece)).collect();
             let is_one_pair = wanted.len() == 1 && pairs.len() == 1;
-            if let Some(found) = all_words(pairs.iter().map(String::as_str), index)? {
+            if let Some(found) = all_words(&pairs, index)? {
                 return Ok(Some(Candidates { exact: found.exact && is_one_pair, ..found }));
             }
             let Some(single) = wanted.first() else { return Ok(None) };
@@ -141,19 +141,12 @@ fn text(pattern: &TextPattern, index: &PartIndex) -> Result<Option<Candidates>, 
 }
 
 /// Rows that hold all of these words; `None` for no words.
-fn all_words<'a>(wanted: impl Iterator<Item = &'a str>, index: &PartIndex) -> Result<Option<Candidates>, StoreError> {
-    let mut found: Option<Candidates> = None;
-    for word in wanted {
-        let next = index.word(word)?;
-        found = Some(match found {
-            None => next,
-            Some(before) => both(before, next),
-        });
-        if found.as_ref().is_some_and(|found| found.rows.is_empty()) {
-            break;
-        }
+fn all_words(wanted: &[String], index: &PartIndex) -> Result<Option<Candidates>, StoreError> {
+    if wanted.is_empty() {
+        return Ok(None);
     }
-    Ok(found)
+    let wanted: Vec<&str> = wanted.iter().map(String::as_str).collect();
+    index.words(&wanted).map(Some)
 }
 
 /// The union over every spelling of a value.
@@ -248,6 +241,12 @@ fn field(field: &FieldRef, matcher: &Matcher, part: &Lookup<'_>) -> Result<Optio
             Ok(found.filter(|_| numeric).map(|found| Candidates { exact: found.exact && !unset, ..found }))
         }
         FieldRef::Attribute(key) => attribute(key, matcher, prefix, part),
+        FieldRef::AnyAttribute => match matcher {
+            Matcher::Equals(literal) if part.signal != Signal::MetricPoints => {
+                any_spelling(literal, |text| index.any_attribute(text).map(Some))
+            }
+            _ => Ok(None),
+        },
         FieldRef::Resource(key) => index.resource_where(&|json| object_matches(json, key, matcher)).map(Some),
         FieldRef::Either(key) => {
             let Some(mine) = attribute(key, matcher, prefix, part)? else { return Ok(None) };

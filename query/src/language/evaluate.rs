@@ -121,6 +121,29 @@ fn attribute_bits(
     }
 }
 
+/// Rows of which any attribute, or any of an event of a span, passes.
+fn any_attribute_bits(matcher: &Matcher, signal: Signal, batch: &RecordBatch) -> Result<BooleanBuffer, QueryError> {
+    let attributes = column(batch, "attributes")?;
+    if signal == Signal::MetricPoints {
+        return strings(attributes, |json| {
+            value::read_object(json).iter().any(|(_, value)| matcher.text(&value.text()))
+        });
+    }
+    let map = attributes.as_map();
+    let (values, offsets) = (map.values().as_string::<i32>(), map.value_offsets());
+    let passes = |entry| matcher.text(if values.is_valid(entry) { values.value(entry) } else { "" });
+    let mut bits: BooleanBuffer =
+        (0..map.len()).map(|row| (offsets[row] as usize..offsets[row + 1] as usize).any(passes)).collect();
+    for promoted in PROMOTED {
+        bits = &bits | &column_bits(column(batch, promoted.column)?, matcher)?;
+    }
+    if signal == Signal::Spans {
+        let passes = |event: &SpanEvent| event.attributes.iter().any(|(_, value)| matcher.text(&value.text()));
+        bits = &bits | &event_bits(column(batch, "events")?, passes);
+    }
+    Ok(bits)
+}
+
 /// A key of a column of JSON objects.
 fn object_bits(array: &ArrayRef, key: &str, matcher: &Matcher) -> Result<BooleanBuffer, QueryError> {
     strings(array, |json| object_matches(json, key, matcher))
@@ -220,6 +243,7 @@ fn field_bits(
                 .collect()
         }
         FieldRef::Attribute(key) => attribute_bits(key, matcher, signal, batch)?,
+        FieldRef::AnyAttribute => any_attribute_bits(matcher, signal, batch)?,
         FieldRef::Resource(key) => object_bits(column(batch, "resource_attributes")?, key, matcher)?,
         FieldRef::Either(key) => {
             &attribute_bits(key, matcher, signal, batch)?
@@ -302,7 +326,8 @@ pub(crate) fn group_keys(field: &FieldRef, signal: Signal, batch: &RecordBatch) 
                 usize::try_from(place).ok().map(|place| source.values[place].clone())
             }))
         }
-        FieldRef::ExemplarTrace => Ok(GroupKeys { keys: vec![-1; rows], values: Vec::new() }),
+        // Fields of many values in a row are no groups.
+        FieldRef::ExemplarTrace | FieldRef::AnyAttribute => Ok(GroupKeys { keys: vec![-1; rows], values: Vec::new() }),
         FieldRef::EventName | FieldRef::EventAttribute(_) => {
             let events = column(batch, "events")?.as_string::<i32>();
             Ok(interned(rows, |row| {

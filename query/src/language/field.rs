@@ -14,6 +14,8 @@ pub(crate) enum FieldRef {
     Severity,
     /// A record attribute.
     Attribute(String),
+    /// Any record attribute, and any attribute of a span's events.
+    AnyAttribute,
     /// A resource attribute.
     Resource(String),
     /// A record attribute or a resource attribute.
@@ -65,6 +67,9 @@ pub(crate) const STATUSES: &[&str] = &["unset", "ok", "error"];
 impl FieldRef {
     /// What a name stands for in a signal's table.
     pub(crate) fn of(name: &str, signal: Signal) -> Self {
+        if name == "attributes.*" {
+            return Self::AnyAttribute;
+        }
         if let Some(key) = name.strip_prefix("attributes.") {
             return Self::Attribute(key.to_owned());
         }
@@ -160,6 +165,13 @@ impl FieldRef {
             Self::Column(column) | Self::Id(column) => columns.push(*column),
             Self::Severity => columns.extend(["severity_number", "severity_text"]),
             Self::Attribute(key) => attribute(key, &mut columns),
+            Self::AnyAttribute => {
+                columns.push("attributes");
+                if signal != Signal::MetricPoints {
+                    columns.extend(PROMOTED.iter().map(|promoted| promoted.column));
+                }
+                columns.extend((signal == Signal::Spans).then_some("events"));
+            }
             Self::Resource(_) => columns.push("resource_attributes"),
             Self::Either(key) => {
                 attribute(key, &mut columns);

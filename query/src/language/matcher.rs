@@ -110,6 +110,11 @@ fn inside(low: Option<(Ordering, bool)>, high: Option<(Ordering, bool)>) -> bool
 }
 
 impl Matcher {
+    /// This text and no other spelling of it.
+    pub(crate) fn exactly(text: &str) -> Self {
+        Self::Equals(Literal::new(text.to_owned(), true))
+    }
+
     /// Whether a value in text form matches.
     pub(crate) fn text(&self, value: &str) -> bool {
         match self {

@@ -3,6 +3,11 @@
 use super::{Expr, FieldRef, Matcher, TextPattern};
 use std::fmt;
 
+/// A text as a quoted value of the search language.
+pub(crate) fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
 impl fmt::Display for Expr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let list = |f: &mut fmt::Formatter<'_>, all: &[Self], between: &str| {
@@ -41,6 +46,7 @@ impl fmt::Display for FieldRef {
             Self::Column(name) | Self::Id(name) => write!(f, "{name}"),
             Self::Severity => write!(f, "severity"),
             Self::Attribute(key) => write!(f, "attributes.{key}"),
+            Self::AnyAttribute => write!(f, "attributes.*"),
             Self::Resource(key) => write!(f, "resource.{key}"),
             Self::Either(key) => write!(f, "{key}"),
             Self::Scope(key) => write!(f, "scope.{key}"),

@@ -2,7 +2,7 @@
 
 use super::Seen;
 use super::functions::{MATCHES, text_search};
-use crate::language::{Expr, FieldRef, Literal, Matcher, write_hex};
+use crate::language::{Expr, FieldRef, Matcher, write_hex};
 use crate::scan::{Control, PartRows, open_part};
 use arrow::array::{Array as _, ArrayRef, AsArray as _, RecordBatch, RecordBatchOptions, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -306,7 +306,7 @@ fn pushed(sql: &SqlExpr, signal: Signal) -> Option<Expr> {
                 }
                 _ => return None,
             };
-            Some(Expr::Field(field, Matcher::Equals(Literal::new(text, true))))
+            Some(Expr::Field(field, Matcher::exactly(&text)))
         }
         SqlExpr::BinaryExpr(BinaryExpr { left, op: Operator::And, right }) => {
             match (pushed(left, signal), pushed(right, signal)) {

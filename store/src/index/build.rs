@@ -3,6 +3,7 @@
 use super::columns::{self, Fields, FilteredKeys};
 use super::embed::{self, Embedded, Finished};
 use super::filters::{self, FilterBuilder};
+use super::keys;
 use crate::nested::{Exemplar, SpanEvent};
 use crate::schema::{PROMOTED, PromotedType};
 use crate::{Signal, StoreError, TraceId, words};
@@ -203,7 +204,10 @@ impl IndexBuilder {
         let filters = self.filters.finish();
         let index = self.writer.finalize()?;
         let finished = Finished::Memory(&self.directory);
-        embed::write(&index, &finished, &resources, |file, out| out.write_all(&filters[file]), offset, out)
+        let keys = keys::count(&index)?;
+        let ours =
+            embed::Ours { resources: &resources, keys: &keys, filters: &|file, out| out.write_all(&filters[file]) };
+        embed::write(&index, &finished, &ours, offset, out)
     }
 }
 
@@ -228,7 +232,7 @@ impl Sink<'_> {
         if words::is_id_like(word) {
             let hash = filters::word_hash(word);
             if words::is_long(word) {
-                self.filters.add_word(hash);
+                self.filters.add_sure(hash);
             } else {
                 self.filters.add(hash);
             }
@@ -242,6 +246,10 @@ impl Sink<'_> {
     }
 
     fn attribute(&mut self, prefix: &str, key: &str, value: &str) {
+        // In a term a zero byte ends the key.
+        if key.as_bytes().contains(&0) {
+            return self.filtered_attribute(prefix, key, value);
+        }
         self.terms.push(self.fields.attribute, |bytes| {
             columns::write_key(prefix, key, bytes);
             bytes.push(0);
@@ -249,14 +257,21 @@ impl Sink<'_> {
         });
     }
 
-    fn filtered_attribute(&mut self, key: &str, value: &str) {
-        let mut start = 0;
+    fn filtered_attribute(&mut self, prefix: &str, key: &str, value: &str) {
         self.terms.push(self.fields.column, |bytes| {
             bytes.push(columns::ATTRIBUTE_MARK);
-            start = bytes.len();
-            columns::write_key("", key, bytes);
+            columns::write_key(prefix, key, bytes);
         });
-        self.filters.add(filters::attribute_hash(&self.terms.bytes[start..], value));
+        self.filtered_value(value);
+    }
+
+    fn filtered_value(&mut self, value: &str) {
+        let hash = filters::value_hash(value);
+        if filters::is_sure(value) {
+            self.filters.add_sure(hash);
+        } else {
+            self.filters.add(hash);
+        }
     }
 
     fn end_row(&mut self) {
@@ -294,7 +309,7 @@ impl TermColumn<'_> {
         let field = sink.fields.column;
         let text = match self {
             Self::Filtered(column) if column.is_valid(row) => {
-                sink.filters.add(filters::column_hash(number, column.value(row)));
+                sink.filtered_value(column.value(row));
                 sink.terms.push(field, |bytes| bytes.extend_from_slice(&[columns::COLUMN_MARK, number]));
                 return;
             }
@@ -426,7 +441,7 @@ impl<'a> Source<'a> {
                 let value = if values.is_valid(entry) { values.value(entry) } else { "" };
                 let key = keys.value(entry);
                 if filtered.contains(key) {
-                    sink.filtered_attribute(key, value);
+                    sink.filtered_attribute("", key, value);
                 } else {
                     sink.attribute("", key, value);
                 }

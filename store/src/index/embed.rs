@@ -4,6 +4,7 @@
 //! the JSON of [`Embedded`]. tantivy reads them through [`EmbeddedDirectory`], which copies only the ranges asked for.
 
 use super::filters::{self, Filters};
+use super::keys::KeyRows;
 use crate::StoreError;
 use crate::objects::Blob;
 use serde::{Deserialize, Serialize};
@@ -21,12 +22,24 @@ use tantivy::{Index, TantivyDocument};
 /// The key in the Parquet footer's metadata.
 pub(crate) const METADATA_KEY: &str = "mangru.index";
 /// The version this code writes; it reads the same.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 /// The file, beside tantivy's own, with the distinct resources: a JSON array of text, in zstd.
 const RESOURCES: &str = "resources";
 
+/// The file with the attributes' keys: a JSON array of [`KeyRows`], in zstd.
+const KEYS: &str = "attribute_keys";
 /// The files, beside tantivy's own, with the [`super::filters`].
-const FILTERS: [&str; filters::FILES] = ["filters", "word_filters"];
+const FILTERS: [&str; filters::FILES] = ["filters", "second_filters"];
+
+/// What an index holds beside tantivy's files.
+pub(crate) struct Ours<'a> {
+    /// The distinct resources.
+    pub(crate) resources: &'a [String],
+    /// The keys of the rows' attributes.
+    pub(crate) keys: &'a [KeyRows],
+    /// Writes one of the files of filters.
+    pub(crate) filters: &'a dyn Fn(usize, &mut dyn io::Write) -> io::Result<()>,
+}
 
 /// Where in a part file the index stands.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -127,13 +140,12 @@ impl io::Write for Embedder<'_> {
     }
 }
 
-/// Writes the files of a finished index behind each other, with the resources and filters that belong to it. The offset
-/// is where in the part file that is.
+/// Writes the files of a finished index behind each other, with ours that belong to it. The offset is where in the part
+/// file that is.
 pub(crate) fn write(
     index: &Index,
     finished: &Finished<'_>,
-    resources: &[String],
-    filters: impl Fn(usize, &mut dyn io::Write) -> io::Result<()>,
+    ours: &Ours<'_>,
     offset: u64,
     out: &mut dyn io::Write,
 ) -> Result<Embedded, StoreError> {
@@ -151,10 +163,12 @@ pub(crate) fn write(
                 if is_store { out.write_all(&NO_DOCUMENTS) } else { finished.copy(&name, out) }
             })?;
         }
-        let resources = zstd::bulk::compress(&serde_json::to_vec(resources)?, 3)?;
-        embedder.file(RESOURCES, |out| out.write_all(&resources))?;
+        for (name, text) in [(RESOURCES, serde_json::to_vec(ours.resources)?), (KEYS, serde_json::to_vec(ours.keys)?)] {
+            let packed = zstd::bulk::compress(&text, 3)?;
+            embedder.file(name, |out| out.write_all(&packed))?;
+        }
         for (number, name) in FILTERS.into_iter().enumerate() {
-            embedder.file(name, |out| filters(number, out))?;
+            embedder.file(name, |out| (ours.filters)(number, out))?;
         }
         Ok(())
     };
@@ -181,20 +195,28 @@ impl EmbeddedDirectory {
 
     /// The distinct resources.
     pub(crate) fn resources(&self) -> Result<Vec<String>, String> {
-        let packed = self.content(RESOURCES).ok_or("index has no resources")?;
-        let packed = packed.read_all().map_err(|error| error.to_string())?;
+        self.packed(RESOURCES)
+    }
+
+    /// The keys of the rows' attributes.
+    pub(crate) fn keys(&self) -> Result<Vec<KeyRows>, String> {
+        self.packed(KEYS)
+    }
+
+    fn packed<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<T, String> {
+        let packed = self.content(name)?.read_all().map_err(|error| error.to_string())?;
         let text = zstd::stream::decode_all(packed.as_ref()).map_err(|error| error.to_string())?;
         serde_json::from_slice(&text).map_err(|error| error.to_string())
     }
 
     /// The filters.
     pub(crate) fn filters(&self) -> Result<Filters, String> {
-        let first = self.content(FILTERS[0]).ok_or("index has no filters")?;
-        Filters::open(first, self.content(FILTERS[1])).map_err(|error| error.to_string())
+        let [first, second] = FILTERS.map(|name| self.content(name));
+        Filters::open(first?, second?).map_err(|error| error.to_string())
     }
 
-    fn content(&self, name: &str) -> Option<Blob> {
-        self.files.get(Path::new(name)).cloned()
+    fn content(&self, name: &str) -> Result<Blob, String> {
+        self.files.get(Path::new(name)).cloned().ok_or_else(|| format!("index has no file {name}"))
     }
 }
 

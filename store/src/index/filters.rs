@@ -5,10 +5,11 @@
 //! Than Xor Filters", 2022) of the hashes of such values in its rows: about ten bits for a value, and one block in 256
 //! is looked at in vain. The rows of a block are then read and looked at.
 //!
-//! Long words have a second filter in each block, of other hashes, which is asked when the first says yes: so a search for a rare word
-//! hardly ever looks at a block in vain, however many there are.
+//! Long words and values that are no measurements have a second filter in each block, of other hashes, which is asked when the first says
+//! yes: so a search for one of them hardly ever looks at a block in vain, however many there are. A value's hash does not know which attribute
+//! or column has it: one question asks for an id under any key.
 //!
-//! The files `filters` and `word_filters`: for each block, in the order of rows, the number of its rows and of its filter's bytes
+//! The files `filters` and `second_filters`: for each block, in the order of rows, the number of its rows and of its filter's bytes
 //! (both 32 bits, little endian), then the filter (descriptor and fingerprints as `xorf` writes them). No bytes: no such
 //! value; [`ANYTHING`]: any value may be in the block.
 
@@ -27,26 +28,26 @@ const HEADER_BYTES: u64 = 8;
 
 /// The hash of a word.
 pub(crate) fn word_hash(word: &str) -> u64 {
-    hash(b'w', word.as_bytes(), b"")
+    hash(b'w', word.as_bytes())
 }
 
-/// The hash of an attribute's value.
-pub(crate) fn attribute_hash(key: &[u8], value: &str) -> u64 {
-    hash(b'a', key, value.as_bytes())
+/// The hash of the value of an attribute or a column.
+pub(crate) fn value_hash(value: &str) -> u64 {
+    hash(b'v', value.as_bytes())
 }
 
-/// The hash of a value of the column of this number.
-pub(crate) fn column_hash(number: u8, value: &str) -> u64 {
-    hash(b'c', &[number], value.as_bytes())
-}
-
-fn hash(kind: u8, name: &[u8], value: &[u8]) -> u64 {
+fn hash(kind: u8, value: &[u8]) -> u64 {
     let mut hasher = Xxh3Default::new();
     hasher.update(&[kind]);
-    hasher.update(name);
-    hasher.update(&[0]);
     hasher.update(value);
     hasher.digest()
+}
+
+/// Whether a value is in the second filters too: all but measurements, which hardly ever are looked for. A whole number of six digits may
+/// be an id.
+pub(crate) fn is_sure(value: &str) -> bool {
+    let may_be_id = value.len() >= 6 && value.bytes().all(|byte| byte.is_ascii_digit());
+    may_be_id || value.parse::<f64>().is_err()
 }
 
 /// The key of a hash in the second filters: each of them errs in other places than the first of its block.
@@ -58,7 +59,7 @@ const fn again(hash: u64) -> u64 {
 #[derive(Debug, Default)]
 pub(crate) struct FilterBuilder {
     hashes: Vec<u64>,
-    words: Vec<u64>,
+    sure: Vec<u64>,
     rows: u32,
     first: Vec<u8>,
     second: Vec<u8>,
@@ -71,11 +72,11 @@ impl FilterBuilder {
         self.hashes.push(hash);
     }
 
-    /// A word of the row that is being built: it goes into the second filters, too.
+    /// A value of the row that is being built that goes into the second filters, too.
     #[inline]
-    pub(crate) fn add_word(&mut self, hash: u64) {
+    pub(crate) fn add_sure(&mut self, hash: u64) {
         self.hashes.push(hash);
-        self.words.push(again(hash));
+        self.sure.push(again(hash));
     }
 
     /// The row is done.
@@ -89,7 +90,7 @@ impl FilterBuilder {
 
     fn end_block(&mut self) {
         write_block(self.rows, &mut self.hashes, &mut self.first);
-        write_block(self.rows, &mut self.words, &mut self.second);
+        write_block(self.rows, &mut self.sure, &mut self.second);
         self.rows = 0;
     }
 
@@ -129,8 +130,7 @@ pub(crate) const FILES: usize = 2;
 #[derive(Debug)]
 pub(crate) struct Filters {
     first: Blocks,
-    /// Parts that were made before there were second filters have none.
-    second: Option<Blocks>,
+    second: Blocks,
 }
 
 /// One file of filters.
@@ -211,13 +211,9 @@ impl Filters {
     ///
     /// # Errors
     /// [`io::ErrorKind::InvalidData`] for damaged files.
-    pub(crate) fn open(first: Blob, second: Option<Blob>) -> io::Result<Self> {
-        let first = Blocks::open(first)?;
-        let second = second.map(Blocks::open).transpose()?;
-        let fits = |second: &Blocks| {
-            second.blocks.iter().map(|block| &block.rows).eq(first.blocks.iter().map(|block| &block.rows))
-        };
-        if second.as_ref().is_some_and(|second| !fits(second)) {
+    pub(crate) fn open(first: Blob, second: Blob) -> io::Result<Self> {
+        let (first, second) = (Blocks::open(first)?, Blocks::open(second)?);
+        if !second.blocks.iter().map(|block| &block.rows).eq(first.blocks.iter().map(|block| &block.rows)) {
             return Err(damaged());
         }
         Ok(Self { first, second })
@@ -234,13 +230,11 @@ impl Filters {
         Ok(found)
     }
 
-    /// The same for a word, of which one block in 65,536 is given in vain.
-    pub(crate) fn rows_that_may_hold_word(&self, hash: u64) -> io::Result<Vec<Range<u32>>> {
+    /// The same for a value of the second filters, of which one block in 65,536 is given in vain.
+    pub(crate) fn rows_that_hardly_err(&self, hash: u64) -> io::Result<Vec<Range<u32>>> {
         let mut found = Vec::new();
         for (number, block) in self.first.blocks.iter().enumerate() {
-            if self.first.may_hold(number, hash)?
-                && self.second.as_ref().map_or(Ok(true), |second| second.may_hold(number, again(hash)))?
-            {
+            if self.first.may_hold(number, hash)? && self.second.may_hold(number, again(hash))? {
                 found.push(block.rows.clone());
             }
         }
@@ -254,17 +248,8 @@ impl Filters {
         removed: Option<&RoaringBitmap>,
         out: &mut dyn io::Write,
     ) -> io::Result<()> {
-        if file == 0 {
-            return self.first.write_kept(removed, out);
-        }
-        if let Some(second) = &self.second {
-            return second.write_kept(removed, out);
-        }
-        for rows in self.first.blocks.iter().filter_map(|block| kept_rows(block, removed)) {
-            out.write_all(&rows.to_le_bytes())?;
-            out.write_all(&ANYTHING.to_le_bytes())?;
-        }
-        Ok(())
+        let blocks = if file == 0 { &self.first } else { &self.second };
+        blocks.write_kept(removed, out)
     }
 
     /// How many rows the blocks have in all.
@@ -279,14 +264,14 @@ mod tests {
 
     fn open(files: [Vec<u8>; FILES]) -> io::Result<Filters> {
         let [first, second] = files.map(|file| Blob::memory(file.into()));
-        Filters::open(first, Some(second))
+        Filters::open(first, second)
     }
 
     fn filters(rows: u32) -> Filters {
         let mut builder = FilterBuilder::default();
         for row in 0..rows {
             if !(BLOCK_ROWS..2 * BLOCK_ROWS).contains(&row) {
-                builder.add_word(word_hash(&format!("id{row}")));
+                builder.add_sure(word_hash(&format!("id{row}")));
                 builder.add(word_hash("common"));
             }
             builder.end_row();
@@ -302,13 +287,13 @@ mod tests {
         for row in (0..BLOCK_ROWS).step_by(7).chain([3 * BLOCK_ROWS, 5 * BLOCK_ROWS + 9]) {
             let found = filters.rows_that_may_hold(word_hash(&format!("id{row}"))).expect("in memory");
             assert!(found.iter().any(|rows| rows.contains(&row)));
-            let word = filters.rows_that_may_hold_word(word_hash(&format!("id{row}"))).expect("in memory");
+            let word = filters.rows_that_hardly_err(word_hash(&format!("id{row}"))).expect("in memory");
             assert!(word.iter().any(|rows| rows.contains(&row)) && word.len() <= found.len());
             blocks += found.len();
         }
         assert!(blocks < 620, "{blocks} blocks for 588 values");
         let in_vain = (0..200_000).map(|row| word_hash(&format!("no{row}")));
-        let in_vain: usize = in_vain.map(|hash| filters.rows_that_may_hold_word(hash).expect("in memory").len()).sum();
+        let in_vain: usize = in_vain.map(|hash| filters.rows_that_hardly_err(hash).expect("in memory").len()).sum();
         assert!(in_vain < 60, "{in_vain} of a million blocks are looked at in vain for words that are nowhere");
         let common = filters.rows_that_may_hold(word_hash("common")).expect("in memory");
         assert_eq!(common.iter().map(Range::len).sum::<usize>(), 4 * BLOCK_ROWS as usize + 10);
@@ -326,15 +311,16 @@ mod tests {
         });
         let kept = open(kept).expect("the files are sound");
         assert_eq!(kept.rows(), BLOCK_ROWS - 10);
-        let found = kept.rows_that_may_hold_word(word_hash("id4000")).expect("in memory");
+        let found = kept.rows_that_hardly_err(word_hash("id4000")).expect("in memory");
         assert!(found.len() == 1 && found[0] == (0..BLOCK_ROWS - 10));
     }
 
     #[test]
     fn a_damaged_file_is_not_read() {
-        let bytes = filters(100).first.bytes;
-        for end in [1, 7, 9, bytes.length() - 1] {
-            assert!(Filters::open(bytes.slice(0, end).expect("inside"), None).is_err(), "cut at {end}");
+        let Filters { first, second } = filters(100);
+        for end in [1, 7, 9, first.bytes.length() - 1] {
+            let cut = first.bytes.slice(0, end).expect("inside");
+            assert!(Filters::open(cut, second.bytes.clone()).is_err(), "cut at {end}");
         }
     }
 }

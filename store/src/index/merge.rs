@@ -2,6 +2,7 @@
 
 use super::build::settings;
 use super::embed::{self, Embedded, EmbeddedDirectory, Finished};
+use super::keys;
 use crate::StoreError;
 use crate::objects::Blob;
 use roaring::RoaringBitmap;
@@ -64,7 +65,9 @@ pub(crate) fn merge(
     let kept = |file: usize, out: &mut dyn std::io::Write| {
         filters.iter().try_for_each(|(filters, removed)| filters.write_kept(file, *removed, out))
     };
-    embed::write(&index, &Finished::Folder(scratch), &resources, kept, offset, out)
+    let keys = keys::count(&index)?;
+    let ours = embed::Ours { resources: &resources, keys: &keys, filters: &kept };
+    embed::write(&index, &Finished::Folder(scratch), &ours, offset, out)
 }
 
 fn alive_rows(rows: u32, removed: &RoaringBitmap) -> std::io::Result<AliveBitSet> {
