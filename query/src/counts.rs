@@ -94,6 +94,11 @@ impl Buckets {
         Ok(Self { start, step, count: count.max(1) as usize })
     }
 
+    /// When a bucket begins.
+    pub(crate) const fn start_of(&self, number: usize) -> i64 {
+        self.start.saturating_add((number as i64).saturating_mul(self.step))
+    }
+
     /// The bucket of a time.
     pub(crate) fn of(&self, time: i64) -> usize {
         (time.saturating_sub(self.start) / self.step).clamp(0, self.count as i64 - 1) as usize

@@ -18,6 +18,10 @@ const PIECE: usize = 500;
 const NOTE: &str = "bench.txt";
 /// How long the server is left alone before it is asked.
 const REST: Duration = Duration::from_secs(3);
+/// How long a server that has started opens the newest parts.
+const START: Duration = Duration::from_secs(1);
+/// Stories that are asked for, one after the other, by a process that has just started.
+const STORIES: u64 = 20;
 
 /// How much there is to search.
 #[derive(Args, Clone)]
@@ -48,8 +52,14 @@ pub(crate) async fn run(flags: QueryFlags) -> anyhow::Result<()> {
     if noted.is_none() {
         for (load, start) in LOADS.iter().zip([start, start, metrics_start]) {
             fill(&server, load, requests, start).await?;
+            let used = server.usage()?;
+            println!(
+                "{} sent, {:.0} CPU-seconds and a peak of {:.0} MiB so far",
+                load.name, used.cpu_seconds, used.peak_mib
+            );
         }
         server.flush().await?;
+        println!("{:.1} MB of parts", server.part_bytes().await? as f64 / 1e6);
         std::fs::write(&note, now.to_string())?;
     }
     // What came in is merged, and the server at rest.
@@ -63,8 +73,14 @@ pub(crate) async fn run(flags: QueryFlags) -> anyhow::Result<()> {
     let log_trace = newest["rows"][0]["trace_id"].as_str().context("no log with a trace")?.to_owned();
     let newest = ask(format!("/api/v1/spans?{range}&limit=1")).await?;
     let trace = newest["rows"][0]["trace_id"].as_str().context("no span")?.to_owned();
-    let order = ask(format!("/api/v1/logs?{range}&limit=1&query=order.id:*")).await?;
-    let order = order["rows"][0]["attributes"]["order.id"].as_str().context("no order")?.to_owned();
+    // Orders of the whole time.
+    let mut orders = Vec::new();
+    for number in 1..=STORIES {
+        let end = start + (now - start) / STORIES * number;
+        let found = ask(format!("/api/v1/logs?start={start}&end={end}&limit=1&query=order.id:*")).await?;
+        orders.push(found["rows"][0]["attributes"]["order.id"].as_str().context("no order")?.to_owned());
+    }
+    let order = orders.last().context("no order")?.clone();
     let rare = order.replace('-', " ");
     let rare = rare.split(' ').next_back().unwrap_or_default().to_owned();
 
@@ -130,9 +146,15 @@ pub(crate) async fn run(flags: QueryFlags) -> anyhow::Result<()> {
                 continue;
             }
         };
-        let cold = cold(&client, folder, path).await?;
+        let cold = cold(&client, folder, std::slice::from_ref(path)).await?.map(|took| took[0]);
         print!("{name:<48} {:>6.1}ms {:>6.1}ms {:>6.1}ms", took[took.len() / 2], took[0], took[took.len() - 1]);
         println!(" {}", cold.map_or_else(|| "      –".to_owned(), |cold| format!("{cold:>6.1}ms")));
+    }
+    let stories: Vec<String> = orders.iter().map(|order| format!("/api/v1/story/{order}")).collect();
+    if let Some(mut took) = cold(&client, folder, &stories).await? {
+        took.sort_by(f64::total_cmp);
+        let (median, slowest) = (took[took.len() / 2], took[took.len() - 1]);
+        println!("{STORIES} stories after a start: median {median:.1} ms, slowest {slowest:.1} ms");
     }
     Ok(())
 }
@@ -168,16 +190,20 @@ async fn ask(client: &reqwest::Client, ui: &str, path: String) -> anyhow::Result
     Ok(response.error_for_status()?.json().await?)
 }
 
-/// How many milliseconds a query takes that is the first one of a new process, when none of the data is in the system's memory;
-/// `None` where that cannot be arranged.
-async fn cold(client: &reqwest::Client, folder: &Path, path: &str) -> anyhow::Result<Option<f64>> {
+/// How many milliseconds queries take, one after the other, that are the first ones of a process that has just started, when none of the data
+/// but what a start reads is in the system's memory; `None` where that cannot be arranged.
+async fn cold(client: &reqwest::Client, folder: &Path, paths: &[String]) -> anyhow::Result<Option<Vec<f64>>> {
     if !forget_pages(folder)? {
         return Ok(None);
     }
     let server = Server::start(folder).await?;
-    let started = Instant::now();
-    ask(client, &server.ui, path.to_owned()).await?;
-    let took = started.elapsed().as_secs_f64() * 1000.0;
+    tokio::time::sleep(START).await;
+    let mut took = Vec::new();
+    for path in paths {
+        let started = Instant::now();
+        ask(client, &server.ui, path.to_owned()).await?;
+        took.push(started.elapsed().as_secs_f64() * 1000.0);
+    }
     server.stop().await?;
     Ok(Some(took))
 }

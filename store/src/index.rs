@@ -53,6 +53,17 @@ impl Candidates {
     }
 }
 
+/// A resource that rows of a part have.
+#[derive(Clone, Copy, Debug)]
+pub struct ResourceRows {
+    /// Its number within the part.
+    pub number: usize,
+    /// The first row that has it.
+    pub first: u32,
+    /// How many rows have it.
+    pub rows: u32,
+}
+
 /// The opened index of one part.
 pub struct PartIndex {
     signal: Signal,
@@ -428,12 +439,37 @@ impl PartIndex {
         Ok(Candidates::exactly(rows))
     }
 
-    /// The rows of each distinct resource. Together they are all rows of the part.
-    pub fn rows_by_resource(&self) -> Result<Vec<RoaringBitmap>, StoreError> {
-        self.resources
-            .iter()
-            .map(|resource| self.term(self.fields.resource, &columns::resource_term(resource)))
-            .collect()
+    /// The distinct resources that rows have, by number: the first row of each, and how many there are. Together they are
+    /// all rows of the part.
+    pub fn rows_by_resource(&self) -> Result<Vec<ResourceRows>, StoreError> {
+        let Some(reader) = self.inverted(self.fields.resource)? else { return Ok(Vec::new()) };
+        let mut found = Vec::new();
+        for (number, resource) in self.resources.iter().enumerate() {
+            let term = columns::resource_term(resource);
+            let Some(info) = reader.terms().get(term).map_err(self.read_error())? else { continue };
+            let postings =
+                reader.read_block_postings_from_terminfo(&info, IndexRecordOption::Basic).map_err(self.read_error())?;
+            if let Some(first) = postings.docs().first() {
+                found.push(ResourceRows { number, first: *first, rows: info.doc_freq });
+            }
+        }
+        Ok(found)
+    }
+
+    /// Calls `each` with the rows of a resource, block by block, rising.
+    pub fn for_each_row_of_resource(&self, number: usize, mut each: impl FnMut(&[u32])) -> Result<(), StoreError> {
+        let Some((resource, reader)) = self.resources.get(number).zip(self.inverted(self.fields.resource)?) else {
+            return Ok(());
+        };
+        let term = columns::resource_term(resource);
+        let Some(info) = reader.terms().get(term).map_err(self.read_error())? else { return Ok(()) };
+        let mut postings =
+            reader.read_block_postings_from_terminfo(&info, IndexRecordOption::Basic).map_err(self.read_error())?;
+        while !postings.docs().is_empty() {
+            each(postings.docs());
+            postings.advance();
+        }
+        Ok(())
     }
 
     /// The distinct resources (typed JSON objects) with how many rows have each.

@@ -1,13 +1,12 @@
 //! Counting a part's rows without reading them: groups by the posting lists of resources, times by the statistics of pages.
 
-use super::{Buckets, Counted, Groups};
+use super::{Buckets, Counted};
 use crate::QueryError;
 use crate::language::{FieldRef, group_keys};
 use crate::scan::{Control, PartPlan, blocking};
 use arrow::array::AsArray as _;
 use arrow::compute::concat_batches;
 use arrow::datatypes::TimestampNanosecondType;
-use hashbrown::HashMap;
 use mangru_store::{PROMOTED_RESOURCE, Signal, TimeRange};
 use roaring::RoaringBitmap;
 use std::ops::Range;
@@ -25,8 +24,8 @@ pub(super) struct ByIndex {
     buckets: Buckets,
 }
 
-/// Rows of one group; `None` is all.
-type GroupRows = (Option<String>, Option<RoaringBitmap>);
+/// The value of each resource of a part in the field, by the resource's number.
+type Keys = Vec<(usize, Option<String>)>;
 
 /// A page, or several, whose rows all are in the range and in one bucket.
 struct Run {
@@ -61,47 +60,69 @@ impl ByIndex {
         if !plan.filter_is_done || is_sparse {
             return Ok(None);
         }
-        let Some(groups) = self.groups(plan, control).await? else { return Ok(None) };
+        let keys = match &self.field {
+            None => None,
+            Some(field) => match self.keys(field, plan, control).await? {
+                Some(keys) => Some(keys),
+                None => return Ok(None),
+            },
+        };
         let (runs, straddling) = self.pages(plan).await?;
         let times = read_times(plan, &straddling, control).await?;
-        let (this, wanted, mut counted) = (self.clone(), plan.rows.clone(), Counted::new(control));
+        let index = plan.part.index().await?;
+        let (this, wanted, total) = (self.clone(), plan.rows.clone(), plan.part.rows());
+        let (mut counted, mut held) = (Counted::new(control), control.held());
         blocking(move || {
-            for (key, _) in &groups {
-                counted.grow(key.as_ref(), this.buckets.count)?;
+            held.cover(total as usize * size_of::<u16>())?;
+            let buckets = this.buckets_of_rows(total, wanted.as_ref(), &runs, &straddling, &times);
+            let Some((keys, index)) = keys.zip(index) else {
+                let mut tally = this.tally();
+                for bucket in buckets {
+                    tally[usize::from(bucket)] += 1;
+                }
+                let matched = counted.take(None, &tally)?;
+                return Ok(Some((counted, matched)));
+            };
+            let mut matched = 0;
+            for (number, key) in keys {
+                let mut tally = this.tally();
+                index.for_each_row_of_resource(number, |rows| {
+                    for row in rows {
+                        tally[usize::from(buckets[*row as usize])] += 1;
+                    }
+                })?;
+                matched += counted.take(key, &tally)?;
             }
-            let (groups, matched) = this.counted(groups, wanted.as_ref(), &runs, &straddling, &times);
-            Ok(Some((Counted { groups, ..counted }, matched)))
+            Ok(Some((counted, matched)))
         })
         .await
     }
 
-    /// The rows of each group; `None` when the index does not know them.
-    async fn groups(&self, plan: &PartPlan, control: &Control) -> Result<Option<Vec<GroupRows>>, QueryError> {
-        let Some(field) = &self.field else { return Ok(Some(vec![(None, None)])) };
+    /// Zero for each bucket, and for what is in none.
+    fn tally(&self) -> Vec<u64> {
+        vec![0; self.buckets.count + 1]
+    }
+
+    /// What the rows of each resource have in the field; `None` when the index does not know them.
+    async fn keys(&self, field: &FieldRef, plan: &PartPlan, control: &Control) -> Result<Option<Keys>, QueryError> {
         let Some(index) = plan.part.index().await? else { return Ok(None) };
-        let mut by_resource = blocking(move || Ok(index.rows_by_resource()?)).await?;
-        by_resource.retain(|rows| !rows.is_empty());
-        let known: u64 = by_resource.iter().map(RoaringBitmap::len).sum();
-        if known != u64::from(plan.part.rows()) {
+        let mut resources = blocking(move || Ok(index.rows_by_resource()?)).await?;
+        if resources.iter().map(|resource| u64::from(resource.rows)).sum::<u64>() != u64::from(plan.part.rows()) {
             return Ok(None);
         }
-        // One row of each resource tells what its rows have in the field.
-        by_resource.sort_by_key(RoaringBitmap::min);
-        let samples: RoaringBitmap = by_resource.iter().filter_map(RoaringBitmap::min).collect();
-        let columns = field.columns(self.signal);
-        let reader = plan.part.read(&columns, Some(&samples)).await?;
+        // One row of each tells what its rows have in the field.
+        resources.sort_by_key(|resource| resource.first);
+        let samples: RoaringBitmap = resources.iter().map(|resource| resource.first).collect();
+        let reader = plan.part.read(&field.columns(self.signal), Some(&samples)).await?;
         let schema = reader.schema();
         let batches = control.batches(reader);
         let (field, signal) = (field.clone(), self.signal);
         blocking(move || {
             let batches = batches.collect::<Result<Vec<_>, _>>()?;
             let keys = group_keys(&field, signal, &concat_batches(&schema, &batches)?)?;
-            let mut groups: HashMap<Option<String>, RoaringBitmap> = HashMap::new();
-            for (rows, place) in by_resource.into_iter().zip(&keys.keys) {
-                let key = usize::try_from(*place).ok().map(|place| keys.values[place].clone());
-                *groups.entry(key).or_default() |= rows;
-            }
-            Ok(Some(groups.into_iter().map(|(key, rows)| (key, Some(rows))).collect()))
+            let value = |place: &i32| usize::try_from(*place).ok().map(|place| keys.values[place].clone());
+            let numbers = resources.iter().map(|resource| resource.number);
+            Ok(Some(numbers.zip(keys.keys.iter().map(value)).collect()))
         })
         .await
     }
@@ -129,51 +150,61 @@ impl ByIndex {
         Ok((runs, straddling))
     }
 
-    fn counted(
+    /// The bucket of each row of a part; the one beyond the last for rows that are not wanted or outside the range.
+    fn buckets_of_rows(
         &self,
-        groups: Vec<GroupRows>,
+        total: u32,
         wanted: Option<&RoaringBitmap>,
         runs: &[Run],
         straddling: &[Straddling],
         times: &[i64],
-    ) -> (Groups, u64) {
-        let mut counted = Groups::new();
-        let mut matched = 0;
-        // Beyond the last bucket: rows outside the range.
-        let outside = self.buckets.count;
-        let buckets: Vec<usize> = times
-            .iter()
-            .map(|time| if self.range.contains(*time) { self.buckets.of(*time) } else { outside })
-            .collect();
-        for (key, rows) in groups {
-            let rows = match (rows, wanted) {
-                (Some(rows), Some(wanted)) => Some(rows & wanted),
-                (rows, wanted) => rows.or_else(|| wanted.cloned()),
-            };
-            let mut counts = vec![0; outside + 1];
-            for run in runs {
-                let held = rows.as_ref().map_or(run.rows.len() as u64, |rows| rows.range_cardinality(run.rows.clone()));
-                counts[run.bucket] += held;
-            }
-            for page in straddling {
-                let page_buckets = &buckets[page.first_time..page.first_time + page.rows.len()];
-                match &rows {
-                    None => page_buckets.iter().for_each(|bucket| counts[*bucket] += 1),
-                    Some(rows) => {
-                        for row in rows.range(page.rows.clone()) {
-                            counts[page_buckets[(row - page.rows.start) as usize]] += 1;
-                        }
+    ) -> Vec<u16> {
+        // There are fewer than `u16` holds: a request has a limit of them.
+        let outside = self.buckets.count as u16;
+        let mut buckets = vec![outside; total as usize];
+        for run in runs {
+            buckets[run.rows.start as usize..run.rows.end as usize].fill(run.bucket as u16);
+        }
+        // Neighbours mostly are in one bucket: only who leaves it is divided.
+        let (mut bucket, mut begin, mut end) = (outside, 0, 0);
+        for page in straddling {
+            let rows = &mut buckets[page.rows.start as usize..page.rows.end as usize];
+            for (row, time) in rows.iter_mut().zip(&times[page.first_time..]) {
+                if !(begin..end).contains(time) {
+                    if !self.range.contains(*time) {
+                        continue;
                     }
+                    let number = self.buckets.of(*time);
+                    bucket = number as u16;
+                    begin = self.buckets.start_of(number).max(self.range.start);
+                    end = self.buckets.start_of(number + 1).min(self.range.end);
                 }
-            }
-            counts.truncate(outside);
-            let total: u64 = counts.iter().sum();
-            if total > 0 {
-                matched += total;
-                counted.insert(key, counts);
+                *row = bucket;
             }
         }
-        (counted, matched)
+        if let Some(wanted) = wanted {
+            let mut all = std::mem::replace(&mut buckets, vec![outside; total as usize]);
+            for row in wanted {
+                buckets[row as usize] = std::mem::replace(&mut all[row as usize], outside);
+            }
+        }
+        buckets
+    }
+}
+
+impl Counted {
+    /// Takes the counts of some rows with this value, and says how many they are; what is in no bucket stands last and is left out.
+    fn take(&mut self, key: Option<String>, tally: &[u64]) -> Result<u64, QueryError> {
+        let counts = &tally[..tally.len() - 1];
+        let total = counts.iter().sum();
+        if total > 0 {
+            if !self.groups.contains_key(&key) {
+                self.grow(key.as_ref(), counts.len())?;
+            }
+            let groups = self.groups.entry(key).or_insert_with(|| vec![0; counts.len()]);
+            groups.iter_mut().zip(counts).for_each(|(all, more)| *all += more);
+        }
+        Ok(total)
     }
 }
 
