@@ -2,9 +2,11 @@
 //! are answered as a real Prometheus answers them to which the same bytes were written.
 
 mod harness;
+mod prompb;
 
 use harness::{Server, client, tool};
-use prost::Message;
+use prompb::{Histogram, Span, one, two};
+use prost::Message as _;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value as Json, json};
@@ -12,145 +14,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-
-/// The messages of version 1 (`prometheus/prompb/remote.proto`, `types.proto`) as far as they are sent here.
-mod one {
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(crate) struct WriteRequest {
-        #[prost(message, repeated, tag = "1")]
-        pub(crate) timeseries: Vec<TimeSeries>,
-        #[prost(message, repeated, tag = "3")]
-        pub(crate) metadata: Vec<Metadata>,
-    }
-
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(crate) struct TimeSeries {
-        #[prost(message, repeated, tag = "1")]
-        pub(crate) labels: Vec<Label>,
-        #[prost(message, repeated, tag = "2")]
-        pub(crate) samples: Vec<Sample>,
-        #[prost(message, repeated, tag = "3")]
-        pub(crate) exemplars: Vec<Exemplar>,
-        #[prost(message, repeated, tag = "4")]
-        pub(crate) histograms: Vec<super::Histogram>,
-    }
-
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(crate) struct Label {
-        #[prost(string, tag = "1")]
-        pub(crate) name: String,
-        #[prost(string, tag = "2")]
-        pub(crate) value: String,
-    }
-
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(crate) struct Sample {
-        #[prost(double, tag = "1")]
-        pub(crate) value: f64,
-        #[prost(int64, tag = "2")]
-        pub(crate) timestamp: i64,
-    }
-
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(crate) struct Exemplar {
-        #[prost(message, repeated, tag = "1")]
-        pub(crate) labels: Vec<Label>,
-        #[prost(double, tag = "2")]
-        pub(crate) value: f64,
-        #[prost(int64, tag = "3")]
-        pub(crate) timestamp: i64,
-    }
-
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(crate) struct Metadata {
-        #[prost(int32, tag = "1")]
-        pub(crate) kind: i32,
-        #[prost(string, tag = "2")]
-        pub(crate) family: String,
-        #[prost(string, tag = "4")]
-        pub(crate) help: String,
-        #[prost(string, tag = "5")]
-        pub(crate) unit: String,
-    }
-}
-
-/// The messages of version 2 (`io.prometheus.write.v2`).
-mod two {
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(crate) struct Request {
-        #[prost(string, repeated, tag = "4")]
-        pub(crate) symbols: Vec<String>,
-        #[prost(message, repeated, tag = "5")]
-        pub(crate) timeseries: Vec<TimeSeries>,
-    }
-
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(crate) struct TimeSeries {
-        #[prost(uint32, repeated, tag = "1")]
-        pub(crate) labels_refs: Vec<u32>,
-        #[prost(message, repeated, tag = "2")]
-        pub(crate) samples: Vec<super::one::Sample>,
-        #[prost(message, repeated, tag = "3")]
-        pub(crate) histograms: Vec<super::Histogram>,
-        #[prost(message, repeated, tag = "4")]
-        pub(crate) exemplars: Vec<Exemplar>,
-        #[prost(message, optional, tag = "5")]
-        pub(crate) metadata: Option<Metadata>,
-    }
-
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(crate) struct Exemplar {
-        #[prost(uint32, repeated, tag = "1")]
-        pub(crate) labels_refs: Vec<u32>,
-        #[prost(double, tag = "2")]
-        pub(crate) value: f64,
-        #[prost(int64, tag = "3")]
-        pub(crate) timestamp: i64,
-    }
-
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(crate) struct Metadata {
-        #[prost(int32, tag = "1")]
-        pub(crate) kind: i32,
-        #[prost(uint32, tag = "3")]
-        pub(crate) help_ref: u32,
-        #[prost(uint32, tag = "4")]
-        pub(crate) unit_ref: u32,
-    }
-}
-
-/// A native histogram, the same in both versions.
-#[derive(Clone, PartialEq, prost::Message)]
-pub(crate) struct Histogram {
-    #[prost(uint64, tag = "1")]
-    count: u64,
-    #[prost(double, tag = "3")]
-    sum: f64,
-    #[prost(sint32, tag = "4")]
-    schema: i32,
-    #[prost(double, tag = "5")]
-    zero_threshold: f64,
-    #[prost(uint64, tag = "6")]
-    zero_count: u64,
-    #[prost(message, repeated, tag = "8")]
-    negative_spans: Vec<Span>,
-    #[prost(sint64, repeated, tag = "9")]
-    negative_deltas: Vec<i64>,
-    #[prost(message, repeated, tag = "11")]
-    positive_spans: Vec<Span>,
-    #[prost(sint64, repeated, tag = "12")]
-    positive_deltas: Vec<i64>,
-    #[prost(int64, tag = "15")]
-    timestamp: i64,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-pub(crate) struct Span {
-    #[prost(sint32, tag = "1")]
-    offset: i32,
-    #[prost(uint32, tag = "2")]
-    length: u32,
-}
 
 const STALE: u64 = 0x7ff0_0000_0000_0002;
 
@@ -420,16 +283,18 @@ impl Drop for Prometheus {
     }
 }
 
-async fn prometheus(programs: &Path, folder: &Path) -> Prometheus {
-    std::fs::write(folder.join("prometheus.yml"), "").expect("written");
+async fn prometheus(programs: &Path, folder: &Path, config: &str) -> Prometheus {
     // Prometheus does not say which port it took: a free one is looked for first.
     let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address").port();
+    let config = config.replace("OWN_ADDRESS", &format!("127.0.0.1:{port}"));
+    std::fs::write(folder.join("prometheus.yml"), config).expect("written");
     let log = std::fs::File::create(folder.join("log")).expect("a log");
     let child = Command::new(programs.join("prometheus"))
         .arg(format!("--config.file={}", folder.join("prometheus.yml").display()))
         .arg(format!("--storage.tsdb.path={}", folder.join("data").display()))
         .arg("--storage.tsdb.retention.time=100y")
         .arg("--web.enable-remote-write-receiver")
+        .arg("--enable-feature=exemplar-storage,native-histograms")
         .arg(format!("--web.listen-address=127.0.0.1:{port}"))
         .stdout(Stdio::null())
         .stderr(log)
@@ -545,7 +410,7 @@ async fn the_same_writes_are_answered_as_prometheus_answers_them() {
     // In 1970, and in our days; no sample on the edge of a window of whole seconds, where versions of Prometheus differ.
     for first in [137, 1_700_000_000_137] {
         let (folder, data) = (tempfile::tempdir().expect("folder"), tempfile::tempdir().expect("folder"));
-        let theirs = prometheus(&programs, folder.path()).await;
+        let theirs = prometheus(&programs, folder.path(), "").await;
         let server = Server::start(data.path(), &[]);
         let mut random = StdRng::seed_from_u64(first as u64);
         let request = random_request(&mut random, first).encode_to_vec();

@@ -4,6 +4,8 @@ mod harness;
 
 use harness::{Server, client};
 use prost::Message as _;
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value as Json, json};
 use std::io::Write as _;
 
@@ -211,7 +213,8 @@ async fn documents_of_bulk_requests_are_logs_and_are_answered_one_by_one() {
         json!({ "update": { "_index": "logs-a", "_id": "7" } }),
         json!({ "doc": {} }),
     ];
-    let lines: String = body.iter().map(|line| format!("{line}\n")).collect();
+    let lines: Vec<String> = body.iter().map(|line| format!("{line}\n")).collect();
+    let lines = lines.concat();
     let kind = ("content-type", "application/vnd.elasticsearch+x-ndjson;compatible-with=8");
     let packed = gzip(lines.as_bytes());
     let (status, said) =
@@ -282,4 +285,40 @@ async fn lines_of_json_are_logs_and_wrong_ones_are_named() {
     let url = format!("{}/api/v1/ingest/ndjson", server.ui);
     assert_eq!(send(url.clone(), &[], "nothing\n").await.0, 400);
     assert_eq!(send(format!("{url}?time=x"), &[], "{}").await.0, 400);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_strangers_send_is_refused_and_the_next_request_works() {
+    let folder = tempfile::tempdir().expect("folder");
+    let server = Server::start(folder.path(), &[]);
+    let mut random = StdRng::seed_from_u64(7);
+    let good = json!({ "streams": [{ "stream": { "app": "a" }, "values": [[TIME, "fine"]] }] }).to_string();
+    let protobuf = [("content-type", "application/x-protobuf"), ("content-encoding", "snappy")];
+    for number in 0..300 {
+        let length = random.random_range(0..200);
+        let bytes: Vec<u8> = (0..length).map(|_| random.random()).collect();
+        let packed = snap::raw::Encoder::new().compress_vec(&bytes).expect("packed");
+        // Text that begins well and is cut or changed somewhere.
+        let mut text = good.clone().into_bytes();
+        let place = random.random_range(0..text.len());
+        if number % 2 == 0 {
+            text.truncate(place);
+        } else {
+            text[place] = random.random();
+        }
+        for (path, headers, body) in [
+            ("/api/v1/write", &protobuf[..], packed.clone()),
+            ("/loki/api/v1/push", &protobuf[..], packed),
+            ("/loki/api/v1/push", &[("content-type", "application/json")], text.clone()),
+            ("/api/v2/spans", &[("content-type", "application/json")], text.clone()),
+            ("/_bulk", &[("content-type", "application/x-ndjson")], text.clone()),
+            ("/api/v1/ingest/ndjson", &[], bytes.clone()),
+        ] {
+            let (status, said) = send(format!("http://{}{path}", server.http), headers, body).await;
+            assert!(status < 500, "{path}: {status} {said}");
+        }
+    }
+    let (status, _) =
+        send(format!("{}/loki/api/v1/push", server.ui), &[("content-type", "application/json")], good).await;
+    assert_eq!(status, 204);
 }

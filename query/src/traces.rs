@@ -17,7 +17,7 @@ use mangru_store::{Signal, TimeRange, TraceId};
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Instant;
-use structure::Structure;
+pub(crate) use structure::{Relation, Structure};
 
 /// Spans of one trace that are shown at most.
 const MAX_TRACE_SPANS: usize = 100_000;
@@ -115,6 +115,7 @@ fn distinct_traces(batch: &arrow::record_batch::RecordBatch) -> Vec<String> {
     (0..batch.num_rows()).map(|row| cells.id("trace_id", row)).filter(|id| seen.insert(id.clone())).collect()
 }
 
+/// Rows of any of these traces.
 pub(crate) fn of_traces(ids: &[String]) -> Expr {
     Expr::Traces(Arc::new(ids.iter().filter_map(|id| TraceId::from_hex(id)).map(|id| id.0).collect()))
 }
@@ -122,12 +123,20 @@ pub(crate) fn of_traces(ids: &[String]) -> Expr {
 impl QueryService {
     /// Traces with a span that matches.
     pub async fn traces(&self, request: &TracesRequest) -> Result<Page<TraceSummary>, QueryError> {
+        self.traces_by(&Structure::parse(&request.query)?, request).await
+    }
+
+    /// Traces whose spans stand so to each other; the request's own query is not read.
+    pub(crate) async fn traces_by(
+        &self,
+        structure: &Structure,
+        request: &TracesRequest,
+    ) -> Result<Page<TraceSummary>, QueryError> {
         let started = Instant::now();
         let limit = self.checked_limit(request.limit)?;
-        let structure = Structure::parse(&request.query)?;
         let _turn = self.turn().await?;
         let Found { order, matched, found, all_spans_seen, mut coverage } =
-            self.found_traces(&structure, request, limit).await?;
+            self.found_traces(structure, request, limit).await?;
         let mut summaries = self.summaries(&order, &matched).await?;
         match request.order {
             TraceOrder::Newest => {}

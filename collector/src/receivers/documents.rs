@@ -72,14 +72,15 @@ fn take(members: &mut Vec<(String, Json)>, names: &[String]) -> Option<(String, 
 
 /// A time: RFC 3339, or a number of seconds, milliseconds, microseconds or nanoseconds by its size.
 fn nanoseconds(value: &Json) -> Option<u64> {
+    // A fraction has microseconds: doubles of today's times hold no more.
     let of_number = |number: f64| {
-        let factor = match number.abs() {
-            size if size < 1e11 => 1e9,
-            size if size < 1e14 => 1e6,
-            size if size < 1e17 => 1e3,
-            _ => 1.0,
+        let microseconds = match number.abs() {
+            size if size < 1e11 => number * 1e6,
+            size if size < 1e14 => number * 1e3,
+            size if size < 1e17 => number,
+            _ => number / 1e3,
         };
-        (number.is_finite() && number >= 0.0).then_some((number * factor) as u64)
+        (number.is_finite() && number >= 0.0).then_some((microseconds.round() as u64).saturating_mul(1_000))
     };
     match value {
         Json::Number(number) => match number.as_u64() {

@@ -19,6 +19,7 @@ use mangru_store::{PROMETHEUS_SCOPE, PROMETHEUS_TYPE};
 use messages::{Series, Written};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 /// The number of gauges and sums among the kinds of metrics.
@@ -136,7 +137,8 @@ pub(super) fn decode(
     let Writer { points, counts, services, errors, .. } = writer;
     let mut message = errors.join("; ");
     if counts.refused > errors.len() as u64 {
-        message.push_str(&format!("; and {} more", counts.refused - errors.len() as u64));
+        // Writing to a string cannot fail.
+        let _ = write!(message, "; and {} more", counts.refused - errors.len() as u64);
     }
     let batch = points.finish().map_err(DecodeError::Columns)?;
     Ok((Decoded { batch, rejected: counts.refused, message, warnings: BTreeMap::new(), services }, counts))
