@@ -450,3 +450,49 @@ async fn the_same_writes_are_answered_as_prometheus_answers_them() {
         assert!(values > 500, "the queries find too little: {values}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_prometheus_writes_what_it_scrapes() {
+    let Some(programs) = tool("MANGRU_TEST_PROMETHEUS") else { return };
+    let (folder, data) = (tempfile::tempdir().expect("folder"), tempfile::tempdir().expect("folder"));
+    let server = Server::start(data.path(), &[]);
+    let config = format!(
+        "global: {{ scrape_interval: 1s, external_labels: {{ cluster: one }} }}\n\
+         scrape_configs: [{{ job_name: team/self, static_configs: [{{ targets: [OWN_ADDRESS] }}] }}]\n\
+         remote_write:\n\
+         - url: http://{}/api/v1/write\n  \
+           metadata_config: {{ send_interval: 1s }}\n  \
+           queue_config: {{ batch_send_deadline: 200ms }}\n",
+        server.http
+    );
+    let theirs = prometheus(&programs, folder.path(), &config).await;
+    let deadline = Instant::now() + Duration::from_mins(1);
+    let wanted =
+        "count(count_over_time(prometheus_build_info[1m]) > 3) and on () go_gc_duration_seconds{quantile=\"0.5\"}";
+    loop {
+        let found = query(&server.ui, "/api/v1/query", &[("query", wanted)]).await;
+        let metadata = server.get("/api/v1/metadata", &[]).await;
+        let has_metadata = metadata["data"]["go_gc_duration_seconds"][0]["type"] == "summary";
+        if found["data"]["result"].as_array().is_some_and(|found| !found.is_empty()) && has_metadata {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{found} {metadata}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    // Every series that Prometheus has is here under the same labels, and the label that it adds for others.
+    let series = async |address: &str| {
+        let answer = query(address, "/api/v1/series", &[("match[]", "{job=\"team/self\"}")]).await;
+        let all = answer["data"].as_array().expect("series").clone();
+        all.into_iter()
+            .map(|labels| {
+                let mut labels: BTreeMap<String, String> = serde_json::from_value(labels).expect("labels");
+                let cluster = labels.remove("cluster");
+                (format!("{labels:?}"), cluster)
+            })
+            .collect::<BTreeMap<_, _>>()
+    };
+    let (mine, own) = (series(&server.ui).await, series(&theirs.address).await);
+    let missing: Vec<&String> = own.keys().filter(|labels| !mine.contains_key(*labels)).collect();
+    assert!(own.len() > 300 && missing.len() < own.len() / 50, "of {} are missing {missing:?}", own.len());
+    assert!(mine.values().all(|cluster| cluster.as_deref() == Some("one")));
+}
