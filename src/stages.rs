@@ -63,6 +63,7 @@ pub(crate) async fn serve(settings: Settings, with_shop: bool) -> anyhow::Result
     let router = mangru_query::router(query)
         .merge(mangru_alerts::router(Arc::clone(&alerts)))
         .merge(mangru_ui::router(context))
+        .merge(collector.router())
         .merge(health::router(Arc::clone(&store), intake));
     let http = port.serve(router);
     // Nobody may be reading.

@@ -4,6 +4,7 @@ use crate::admit::Door;
 use crate::correlate::{Correlation, CorrelationConfig};
 use crate::export::Exporter;
 use crate::intake::{Intake, IntakeReport};
+use crate::receivers::{self, Receivers};
 use crate::{grpc, http};
 use axum::Router;
 use axum::serve::ListenerExt as _;
@@ -73,6 +74,7 @@ pub struct CollectorHandle {
     grpc_addr: SocketAddr,
     http_addr: SocketAddr,
     intake: Arc<Intake>,
+    others: Router,
     stop: CancellationToken,
     servers: Vec<JoinHandle<()>>,
 }
@@ -91,9 +93,13 @@ impl Collector {
         let (http_listener, http_addr) = listen("OTLP HTTP", config.otlp_http).await?;
         let stop = CancellationToken::new();
         let grpc = grpc::router(exporter.clone(), config.max_grpc_bytes);
-        let http = http::router(exporter, config.max_http_bytes, &config.cors_origins, &config.cors_headers);
+        let receivers = Receivers::new(exporter.clone(), config.max_http_bytes);
+        let with_greeting = receivers::router(receivers.clone()).merge(receivers::greeting());
+        let others = receivers::router(receivers).merge(receivers::greeting_below());
+        let http =
+            http::router(exporter, config.max_http_bytes, &config.cors_origins, &config.cors_headers, with_greeting);
         let servers = vec![serve(grpc_listener, grpc, &stop), serve(http_listener, http, &stop)];
-        Ok(CollectorHandle { grpc_addr, http_addr, intake, stop, servers })
+        Ok(CollectorHandle { grpc_addr, http_addr, intake, others, stop, servers })
     }
 }
 
@@ -127,6 +133,11 @@ impl CollectorHandle {
     /// The address of OTLP over HTTP in force.
     pub const fn http_addr(&self) -> SocketAddr {
         self.http_addr
+    }
+
+    /// The routes of the protocols beside OTLP, for the port of UI and APIs: tools that write to and read from one address use them.
+    pub fn router(&self) -> Router {
+        self.others.clone()
     }
 
     /// What came in so far.

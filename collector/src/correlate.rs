@@ -297,7 +297,8 @@ fn decimal(text: &str) -> Option<u64> {
     (text.len() >= 17 && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok())?
 }
 
-fn severity(text: &str) -> Option<i32> {
+/// The number of a severity's name.
+pub(crate) fn severity(text: &str) -> Option<i32> {
     Some(match text.trim().to_ascii_lowercase().as_str() {
         "trace" => 1,
         "debug" | "fine" => 5,

@@ -3,7 +3,7 @@
 use crate::admit::{Door, Room};
 use crate::correlate::Correlation;
 use crate::intake::{Counts, Intake, Protocol};
-use crate::otlp::{self, DecodeError};
+use crate::otlp::{self, DecodeError, Decoded};
 use crate::receive::Fault;
 use bytes::Bytes;
 use mangru_store::{Signal, Store, StoreError};
@@ -64,21 +64,36 @@ impl Exporter {
         message: Bytes,
         room: Room,
     ) -> Result<Kept, Refused> {
+        let correlation = Arc::clone(&self.correlation);
+        let decode = move |message: &[u8]| {
+            let decoded = match protocol {
+                Protocol::HttpJson => otlp::decode_json(signal, message, now(), &correlation)?,
+                _ => otlp::decode(signal, message, now(), &correlation)?,
+            };
+            Ok((decoded, ()))
+        };
+        Ok(self.export_as(signal, protocol, message, room, decode).await?.0)
+    }
+
+    /// Keeps a request that this decodes, durably, or says why not. What the decoder gives beside the rows is given back.
+    pub(crate) async fn export_as<T: Send + 'static>(
+        &self,
+        signal: Signal,
+        protocol: Protocol,
+        message: Bytes,
+        room: Room,
+        decode: impl FnOnce(&[u8]) -> Result<(Decoded, T), DecodeError> + Send + 'static,
+    ) -> Result<(Kept, T), Refused> {
         let bytes = message.len();
         let Some(decoding) = room.decoding(bytes).await else { return Err(self.overloaded(signal, protocol)) };
-        let correlation = Arc::clone(&self.correlation);
-        let decode = move || match protocol {
-            Protocol::HttpJson => otlp::decode_json(signal, &message, now(), &correlation),
-            Protocol::Grpc | Protocol::HttpProtobuf => otlp::decode(signal, &message, now(), &correlation),
-        };
         let decoded = if bytes > INLINE_BYTES {
-            tokio::task::spawn_blocking(decode)
+            tokio::task::spawn_blocking(move || decode(&message))
                 .await
                 .unwrap_or_else(|error| Err(DecodeError::Columns(error.to_string())))
         } else {
-            decode()
+            decode(&message)
         };
-        let decoded = decoded.map_err(|error| {
+        let (decoded, more) = decoded.map_err(|error| {
             let is_ours = matches!(error, DecodeError::Columns(_));
             self.intake.refused(signal, protocol, if is_ours { "internal" } else { "undecodable" });
             let kind = if is_ours { RefusedKind::Broken } else { RefusedKind::Bad };
@@ -96,11 +111,12 @@ impl Exporter {
         let rejected = decoded.rejected;
         let counts = Counts { rows, rejected, warnings: decoded.warnings, services: decoded.services };
         self.intake.kept(signal, protocol, bytes, counts);
-        Ok(Kept { rejected, message: decoded.message })
+        Ok((Kept { rejected, message: decoded.message }, more))
     }
 }
 
-fn now() -> u64 {
+/// Nanoseconds since the Unix epoch, now.
+pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
 }
 

@@ -21,13 +21,19 @@ const PREFIXES: &[&str] = &["", "/otlp", "/api/v1/otlp", "/opentelemetry"];
 
 /// What the handlers share.
 #[derive(Clone)]
-struct Receiver {
+pub(crate) struct Receiver {
     exporter: Exporter,
     max_bytes: usize,
 }
 
-/// The HTTP receiver as routes.
-pub(crate) fn router(exporter: Exporter, max_bytes: usize, origins: &[String], headers: &[String]) -> Router {
+/// The HTTP receiver as routes, those of other protocols among them.
+pub(crate) fn router(
+    exporter: Exporter,
+    max_bytes: usize,
+    origins: &[String],
+    headers: &[String],
+    others: Router<Receiver>,
+) -> Router {
     let mut router = Router::new();
     for prefix in PREFIXES {
         for (name, signal) in [("logs", Signal::Logs), ("traces", Signal::Spans), ("metrics", Signal::MetricPoints)] {
@@ -37,11 +43,12 @@ pub(crate) fn router(exporter: Exporter, max_bytes: usize, origins: &[String], h
         }
     }
     router
+        .merge(others)
         .fallback(|headers: HeaderMap| async move {
             failure(
                 StatusCode::NOT_FOUND,
                 5,
-                "there is nothing here: post to /v1/logs, /v1/traces or /v1/metrics",
+                "there is nothing here: post to /v1/logs, /v1/traces or /v1/metrics, or as docs/apis.md says",
                 is_json(&headers),
             )
         })

@@ -22,7 +22,8 @@ pub struct IntakeReport {
 pub struct ProtocolIntake {
     /// `logs`, `spans` or `metric_points`.
     pub signal: &'static str,
-    /// `otlp_grpc`, `otlp_http_protobuf` or `otlp_http_json`.
+    /// `otlp_grpc`, `otlp_http_protobuf`, `otlp_http_json`, `prometheus_remote_write`, `loki_push`, `zipkin`, `elasticsearch_bulk` or
+    /// `ndjson`.
     pub protocol: &'static str,
     /// Requests answered with success, partial ones included.
     pub requests: u64,
@@ -44,6 +45,11 @@ pub(crate) enum Protocol {
     Grpc,
     HttpProtobuf,
     HttpJson,
+    PrometheusRemoteWrite,
+    LokiPush,
+    Zipkin,
+    ElasticsearchBulk,
+    Ndjson,
 }
 
 impl Protocol {
@@ -52,6 +58,11 @@ impl Protocol {
             Self::Grpc => "otlp_grpc",
             Self::HttpProtobuf => "otlp_http_protobuf",
             Self::HttpJson => "otlp_http_json",
+            Self::PrometheusRemoteWrite => "prometheus_remote_write",
+            Self::LokiPush => "loki_push",
+            Self::Zipkin => "zipkin",
+            Self::ElasticsearchBulk => "elasticsearch_bulk",
+            Self::Ndjson => "ndjson",
         }
     }
 }

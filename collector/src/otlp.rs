@@ -1,7 +1,7 @@
 //! OTLP messages (`opentelemetry-proto` 1.x) walked straight into columns.
 
 mod logs;
-mod metrics;
+pub(crate) mod metrics;
 mod spans;
 pub(crate) mod value;
 
@@ -19,6 +19,9 @@ pub enum DecodeError {
     /// The text is not the JSON form of the message expected.
     #[error("request is not valid OTLP JSON: {0}")]
     Json(String),
+    /// The request is not what its protocol, another than OTLP, expects.
+    #[error("{0}")]
+    Request(String),
     /// The columns could not be built: our fault.
     #[error("cannot build columns: {0}")]
     Columns(String),

@@ -28,7 +28,7 @@ pub(crate) enum Fault {
     CutOff(String),
     #[error("body did not arrive within {} s", WITHIN.as_secs())]
     TooSlow,
-    #[error("encoding `{0}` is not gzip, deflate, zstd or identity")]
+    #[error("encoding `{0}` is not gzip, deflate, zstd, snappy or identity")]
     Encoding(String),
     #[error("body is not {encoding}: {error}")]
     Undecodable { encoding: String, error: std::io::Error },
@@ -66,6 +66,19 @@ pub(crate) async fn http(
     door: &Door,
     max_bytes: usize,
 ) -> Result<(Bytes, Room), Fault> {
+    let encoding = lowercase(headers, header::CONTENT_ENCODING.as_str());
+    packed_so(encoding, version, headers, body, door, max_bytes).await
+}
+
+/// Receives the body of an HTTP request of a protocol that says itself how bodies are packed, whatever the headers say.
+pub(crate) async fn packed_so(
+    encoding: String,
+    version: Version,
+    headers: &HeaderMap,
+    body: Body,
+    door: &Door,
+    max_bytes: usize,
+) -> Result<(Bytes, Room), Fault> {
     let stated = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     if stated.is_some_and(|length| length > max_bytes) {
         return Err(Fault::TooLarge(max_bytes));
@@ -78,7 +91,6 @@ pub(crate) async fn http(
     if let Err(fault) = pieces.take(stated.unwrap_or_default(), &mut room).await {
         return Err(pieces.drained(version, fault).await);
     }
-    let encoding = lowercase(headers, header::CONTENT_ENCODING.as_str());
     unpacked(pieces.whole.freeze(), encoding, max_bytes, room).await
 }
 
@@ -231,7 +243,7 @@ mod tests {
             let fault = grpc(&HeaderMap::new(), body, &door(1, 100), 8).await.expect_err("refused");
             assert_eq!(fault.why(), why, "{fault}");
         }
-        let fault = grpc(&encoded("snappy"), framed(1, 7, b"message", 4), &door(1, 100), 8).await.expect_err("refused");
+        let fault = grpc(&encoded("br"), framed(1, 7, b"message", 4), &door(1, 100), 8).await.expect_err("refused");
         assert_eq!(fault.why(), "unsupported_encoding");
     }
 

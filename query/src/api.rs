@@ -3,9 +3,11 @@
 mod admin;
 mod analytics;
 mod compare;
+mod elastic;
 mod error;
 mod export;
 mod jaeger;
+mod loki;
 mod map;
 mod openapi;
 mod prometheus;
@@ -13,6 +15,8 @@ mod rows;
 mod slow;
 mod sql;
 mod tail;
+mod tempo;
+mod zipkin;
 
 use crate::QueryService;
 use axum::Router;
@@ -53,7 +57,11 @@ pub fn router(service: Arc<QueryService>) -> Router {
         .route("/api/v1/export", get(export::export))
         .route("/api/v1/openapi.json", get(openapi::document))
         .merge(jaeger::router())
+        .merge(elastic::router())
+        .merge(loki::router())
         .merge(prometheus::router())
+        .merge(tempo::router())
+        .merge(zipkin::router())
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&service), slow::log))
         .with_state(service)
 }

@@ -21,10 +21,10 @@ mod show;
 mod text;
 
 pub(crate) use candidates::{IdLookups, Lookup, candidates};
-pub(crate) use evaluate::group_keys;
 pub(crate) use evaluate::write_hex;
+pub(crate) use evaluate::{group_keys, severity_name};
 pub(crate) use field::{FieldRef, KINDS, duration_ns};
-pub(crate) use matcher::{Literal, Matcher};
+pub(crate) use matcher::{Bound, Literal, Matcher};
 pub(crate) use parse::parse;
 pub(crate) use show::quoted;
 pub(crate) use text::TextPattern;
@@ -53,10 +53,27 @@ pub(crate) enum Expr {
     Not(Box<Expr>),
     /// Matches rows of any of these traces.
     Traces(Arc<HashSet<[u8; 16]>>),
+    /// Matches rows whose resource, its JSON object, passes a test; asked once for each distinct resource.
+    Resource(ResourceTest),
     /// Looks into the signal's text.
     Text(TextPattern),
     /// Looks at the values of a field; several values of one row are enough when one matches.
     Field(FieldRef, Matcher),
+}
+
+/// A test on resources by more than one of their attributes.
+#[derive(Clone)]
+pub(crate) struct ResourceTest {
+    /// What it asks, in words.
+    pub(crate) shown: String,
+    /// Whether a resource passes.
+    pub(crate) passes: Arc<dyn Fn(&str) -> bool + Send + Sync>,
+}
+
+impl std::fmt::Debug for ResourceTest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.shown)
+    }
 }
 
 impl Expr {
@@ -78,6 +95,7 @@ impl Expr {
         let mut columns = Vec::new();
         self.visit(&mut |expr| match expr {
             Self::Traces(_) => columns.push("trace_id"),
+            Self::Resource(_) => columns.push("resource_attributes"),
             Self::Text(_) => columns.extend_from_slice(text::columns(signal)),
             Self::Field(field, _) => columns.extend(field.columns(signal)),
             _ => {}
@@ -96,12 +114,4 @@ impl Expr {
             _ => {}
         }
     }
-}
-
-/// Whether a text is a search over logs or spans.
-///
-/// # Errors
-/// What is wrong with it, and where.
-pub fn check_search(text: &str, signal: Signal) -> Result<(), crate::QueryError> {
-    parse(text, signal).map(|_| ())
 }

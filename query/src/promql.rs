@@ -20,6 +20,7 @@ mod names;
 mod over_time;
 mod select;
 mod series;
+mod span_metrics;
 
 use crate::scan;
 use crate::{Coverage, QueryError, QueryService};
@@ -191,6 +192,55 @@ impl QueryService {
         }
         Ok((all.into_iter().collect(), coverage))
     }
+}
+
+/// A series that was computed elsewhere: its labels, and its value at each step.
+pub(crate) type ComputedSeries = (Labels, Vec<Option<f64>>);
+
+/// What stands for the selectors of an expression, at every step; times are milliseconds.
+pub(crate) struct Computed {
+    /// The first step.
+    pub(crate) start: i64,
+    /// The time between steps; none for an instant query.
+    pub(crate) step: Option<i64>,
+    /// How many steps.
+    pub(crate) count: usize,
+    /// The series of each selector, by the name that it selects.
+    pub(crate) series: Vec<(String, Vec<ComputedSeries>)>,
+}
+
+/// Evaluates an expression whose selectors are names of series that were computed elsewhere.
+pub(crate) fn over_computed(
+    query: &str,
+    computed: &Computed,
+    control: &scan::Control,
+) -> Result<PromQlValue, QueryError> {
+    let expr = parse(query)?;
+    let grid = Grid { start: computed.start, step: computed.step.unwrap_or(1), count: computed.count };
+    let ends = (grid.start, grid.end());
+    // A value counts at its own step alone.
+    let lookback = 1;
+    let mut needed = HashMap::new();
+    eval::needs(&expr, ends, ends, lookback, 0, &mut needed)?;
+    let mut data = HashMap::new();
+    for (key, (selector, _, _)) in needed {
+        let name = selector.name.as_deref().unwrap_or_default();
+        let series = computed.series.iter().find(|(known, _)| known == name);
+        let series = series.ok_or_else(|| invalid(format!("{name} was not computed")))?.1.iter();
+        let samples = series.map(|(labels, values)| {
+            let found = grid.times().zip(values).filter_map(|(time, value)| Some((time, (*value)?)));
+            let (times, values) = found.unzip();
+            series::Samples { labels: labels.clone(), times, values }
+        });
+        data.insert(key, Arc::new(select::Selected::computed(samples.collect())));
+    }
+    let evaluation = Evaluation { data: &data, control, query: ends, lookback, default_step: DEFAULT_STEP };
+    if computed.step.is_some() { over_range(&evaluation, &expr, grid) } else { at_moment(&evaluation, &expr, grid) }
+}
+
+/// The quantile of some values.
+pub(crate) fn quantile_of(quantile: f64, mut values: Vec<f64>) -> f64 {
+    series::quantile(quantile, &mut values)
 }
 
 fn at_moment(evaluation: &Evaluation<'_>, expr: &Expr, grid: Grid) -> Result<PromQlValue, QueryError> {

@@ -17,7 +17,7 @@ use mangru_store::{Signal, TimeRange, TraceId};
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Instant;
-use structure::Structure;
+pub(crate) use structure::{Relation, Structure};
 
 /// Spans of one trace that are shown at most.
 const MAX_TRACE_SPANS: usize = 100_000;
@@ -135,6 +135,7 @@ pub(crate) fn of_trace(id: &str) -> Expr {
     Expr::Field(FieldRef::Id("trace_id"), Matcher::exactly(id))
 }
 
+/// Rows of any of these traces.
 pub(crate) fn of_traces(ids: &[String]) -> Expr {
     Expr::Traces(Arc::new(ids.iter().filter_map(|id| TraceId::from_hex(id)).map(|id| id.0).collect()))
 }
@@ -142,14 +143,22 @@ pub(crate) fn of_traces(ids: &[String]) -> Expr {
 impl QueryService {
     /// Traces with a span that matches.
     pub async fn traces(&self, request: &TracesRequest) -> Result<Page<TraceSummary>, QueryError> {
+        self.traces_by(&Structure::parse(&request.query)?, request).await
+    }
+
+    /// Traces whose spans stand so to each other; the request's own query is not read.
+    pub(crate) async fn traces_by(
+        &self,
+        structure: &Structure,
+        request: &TracesRequest,
+    ) -> Result<Page<TraceSummary>, QueryError> {
         let started = Instant::now();
         let limit = self.checked_limit(request.limit)?;
-        let structure = Structure::parse(&request.query)?;
         let start = Start::read(request)?;
         let _turn = self.turn().await?;
         let before = if let Start::Place(place) = start { Some(place) } else { None };
         let Found { order, places, matched, found, all_spans_seen, mut coverage } =
-            self.found_traces(&structure, request, limit, before).await?;
+            self.found_traces(structure, request, limit, before).await?;
         let mut summaries = self.summaries(&order, &matched).await?;
         let mut cursor = None;
         match request.order {

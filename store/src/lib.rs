@@ -19,6 +19,7 @@ mod compaction;
 mod config;
 mod error;
 mod files;
+mod foreign;
 mod hot;
 pub mod id;
 mod index;
@@ -40,6 +41,7 @@ pub mod words;
 
 pub use config::{ObjectsConfig, StoreConfig};
 pub use error::StoreError;
+pub use foreign::{ELASTIC_ID, ELASTIC_INDEX, LOKI_TENANT, PROMETHEUS_SCOPE, PROMETHEUS_TYPE};
 pub use id::{SpanId, TraceId};
 pub use index::{Candidates, PartIndex, ResourceRows};
 pub use journal::Position;

@@ -1,7 +1,7 @@
 //! What the pages are made from.
 
-use mangru_alerts::AlertService;
 use crate::config_files::ConfigFiles;
+use mangru_alerts::AlertService;
 use mangru_query::QueryService;
 use std::sync::Arc;
 

@@ -53,44 +53,49 @@ impl<T: ArrowPrimitiveType> Lists<T> {
 
 /// What a `Metric` says of all its points.
 #[derive(Default)]
-struct Metric<'a> {
-    name: &'a str,
-    description: &'a str,
-    unit: &'a str,
-    metadata: Option<String>,
-    kind: u32,
-    kind_name: &'static str,
-    data: &'a [u8],
-    temporality: Option<i32>,
-    is_monotonic: Option<bool>,
+pub(crate) struct Metric<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) description: &'a str,
+    pub(crate) unit: &'a str,
+    pub(crate) metadata: Option<String>,
+    pub(crate) kind: u32,
+    pub(crate) kind_name: &'static str,
+    pub(crate) data: &'a [u8],
+    pub(crate) temporality: Option<i32>,
+    pub(crate) is_monotonic: Option<bool>,
 }
 
 /// A data point of any kind.
 #[derive(Default)]
-struct Point {
-    time: u64,
-    start: u64,
-    flags: u32,
-    int: Option<i64>,
-    double: Option<f64>,
-    count: Option<u64>,
-    sum: Option<f64>,
-    min: Option<f64>,
-    max: Option<f64>,
-    bucket_counts: Option<Vec<u64>>,
-    explicit_bounds: Option<Vec<f64>>,
-    scale: Option<i32>,
-    zero_count: Option<u64>,
-    zero_threshold: Option<f64>,
-    positive: Option<(i32, Vec<u64>)>,
-    negative: Option<(i32, Vec<u64>)>,
-    quantiles: Option<(Vec<f64>, Vec<f64>)>,
-    attributes: Vec<(String, AnyValue)>,
-    exemplars: Vec<Exemplar>,
+pub(crate) struct Point {
+    pub(crate) time: u64,
+    /// The time where 0 and times before 1970 mean themselves.
+    pub(crate) exact_time: Option<i64>,
+    /// Whether it is of a histogram that may fall.
+    pub(crate) is_gauge: bool,
+    pub(crate) start: u64,
+    pub(crate) flags: u32,
+    pub(crate) int: Option<i64>,
+    pub(crate) double: Option<f64>,
+    pub(crate) count: Option<u64>,
+    pub(crate) sum: Option<f64>,
+    pub(crate) min: Option<f64>,
+    pub(crate) max: Option<f64>,
+    pub(crate) bucket_counts: Option<Vec<u64>>,
+    pub(crate) explicit_bounds: Option<Vec<f64>>,
+    pub(crate) scale: Option<i32>,
+    pub(crate) zero_count: Option<u64>,
+    pub(crate) zero_threshold: Option<f64>,
+    pub(crate) positive: Option<(i32, Vec<u64>)>,
+    pub(crate) negative: Option<(i32, Vec<u64>)>,
+    pub(crate) quantiles: Option<(Vec<f64>, Vec<f64>)>,
+    pub(crate) attributes: Vec<(String, AnyValue)>,
+    pub(crate) exemplars: Vec<Exemplar>,
 }
 
-struct Columns {
-    rows: usize,
+/// The columns of metric points that are being decoded.
+pub(crate) struct Columns {
+    pub(crate) rows: usize,
     times: Vec<i64>,
     original: Numbers<UInt64Type>,
     start: Numbers<UInt64Type>,
@@ -122,7 +127,7 @@ struct Columns {
     quantiles: Lists<Float64Type>,
     quantile_values: Lists<Float64Type>,
     exemplars: StringBuilder,
-    context: Context,
+    pub(crate) context: Context,
     scratch: String,
 }
 
@@ -299,7 +304,7 @@ fn exemplar(message: &[u8]) -> Result<Exemplar, WireError> {
 }
 
 impl Columns {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             rows: 0,
             times: Vec::new(),
@@ -338,9 +343,13 @@ impl Columns {
         }
     }
 
-    fn add(&mut self, metric: &Metric<'_>, point: &Point, arrival: u64) {
+    /// Adds a point below the resource and scope that were entered last.
+    pub(crate) fn add(&mut self, metric: &Metric<'_>, point: &Point, arrival: u64) {
         let row = self.rows;
-        let (time, original) = effective(point.time, arrival);
+        let (time, original) = match point.exact_time {
+            Some(time) => (time, None),
+            None => effective(point.time, arrival),
+        };
         self.times.push(time);
         if let Some(original) = original {
             self.original.set(row, original);
@@ -408,7 +417,8 @@ impl Columns {
         self.rows += 1;
     }
 
-    fn finish(self) -> Result<mangru_store::SignalBatch, String> {
+    /// The points as a batch.
+    pub(crate) fn finish(self) -> Result<mangru_store::SignalBatch, String> {
         let Self { rows, mut is_monotonic, mut exemplars, .. } = self;
         let mut columns: HashMap<&'static str, ArrayRef> = HashMap::new();
         columns.insert("time", Arc::new(TimestampNanosecondArray::from(self.times).with_timezone("UTC")));

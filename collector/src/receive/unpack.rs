@@ -13,6 +13,9 @@ const MAX_ZSTD_WINDOW_LOG: u32 = 27;
 /// Unpacks a body of at most this many bytes.
 pub(super) fn unpack(packed: &[u8], encoding: &str, max_bytes: usize, room: &mut Room) -> Result<Bytes, Fault> {
     let failed = |error: std::io::Error| Fault::Undecodable { encoding: encoding.to_owned(), error };
+    if encoding == "snappy" {
+        return unpack_snappy(packed, max_bytes, room, failed);
+    }
     let mut reader: Box<dyn Read> = match encoding {
         "gzip" => Box::new(flate2::read::MultiGzDecoder::new(packed)),
         "deflate" => Box::new(flate2::read::ZlibDecoder::new(packed)),
@@ -36,4 +39,22 @@ pub(super) fn unpack(packed: &[u8], encoding: &str, max_bytes: usize, room: &mut
             return Err(Fault::NoRoom);
         }
     }
+}
+
+/// Unpacks one block of snappy, which says its length first.
+fn unpack_snappy(
+    packed: &[u8],
+    max_bytes: usize,
+    room: &mut Room,
+    failed: impl Fn(std::io::Error) -> Fault,
+) -> Result<Bytes, Fault> {
+    let length = snap::raw::decompress_len(packed).map_err(|error| failed(error.into()))?;
+    if length > max_bytes {
+        return Err(Fault::TooLarge(max_bytes));
+    }
+    if !room.hold(length) {
+        return Err(Fault::NoRoom);
+    }
+    let unpacked = snap::raw::Decoder::new().decompress_vec(packed).map_err(|error| failed(error.into()))?;
+    Ok(unpacked.into())
 }

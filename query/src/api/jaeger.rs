@@ -1,9 +1,11 @@
-//! Jaeger's query API: what its own UI and Grafana's data source call.
+//! Jaeger's query API: what its own UI and Grafana's data source call, and version 3 of it.
 //!
 //! Envelope `{"data","total","limit","offset","errors"}`, times in microseconds.
 
+mod three;
+
 use crate::language::quoted;
-use crate::{QueryError, QueryService, SpanRow, TraceOrder, TracesRequest, now_ns};
+use crate::{MapRequest, NodeKind, QueryError, QueryService, SpanRow, TraceOrder, TracesRequest, now_ns};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -26,6 +28,8 @@ pub(super) fn router() -> Router<Arc<QueryService>> {
         .route("/api/operations", get(operations))
         .route("/api/traces", get(traces))
         .route("/api/traces/{id}", get(trace))
+        .route("/api/dependencies", get(dependencies))
+        .merge(three::router())
 }
 
 fn answer(data: &[Value]) -> Response {
@@ -50,7 +54,7 @@ impl IntoResponse for JaegerError {
     }
 }
 
-fn recent() -> TimeRange {
+pub(super) fn recent() -> TimeRange {
     let now = now_ns();
     TimeRange { start: now - NAMES_LOOKBACK_NS, end: now + 1 }
 }
@@ -93,7 +97,7 @@ async fn operations(
     Ok(answer(&data))
 }
 
-fn kind_name(kind: i32) -> &'static str {
+pub(super) fn kind_name(kind: i32) -> &'static str {
     usize::try_from(kind)
         .ok()
         .filter(|kind| *kind > 0)
@@ -121,7 +125,7 @@ struct TracesParameters {
 
 impl TracesParameters {
     /// The same question in the search language.
-    fn query(&self) -> Result<String, QueryError> {
+    fn query(&self, whose: &[&str]) -> Result<String, QueryError> {
         let mut terms = Vec::new();
         if !self.service.is_empty() {
             terms.push(format!("service.name:{}", quoted(&self.service)));
@@ -142,26 +146,62 @@ impl TracesParameters {
                 terms.push(format!("duration{operator}{limit}"));
             }
         }
-        if let Some(tags) = self.tags.as_deref().filter(|tags| !tags.is_empty()) {
-            let tags: Map<String, Value> = serde_json::from_str(tags)
-                .map_err(|error| QueryError::invalid("tags", format!("tags are not a JSON object: {error}")))?;
-            for (key, value) in tags {
-                let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-                terms.push(match (key.as_str(), value.as_str()) {
-                    ("error", "true") => "status:error".to_owned(),
-                    ("error", "false") => "-status:error".to_owned(),
-                    ("span.kind", kind) => format!("kind:{}", quoted(kind)),
-                    ("otel.status_code", status) => format!("status:{}", quoted(&status.to_lowercase())),
-                    _ => {
-                        let (key, value) = (quoted(&key), quoted(&value));
-                        // Tags of the span, of its process, of its events.
-                        format!("({key}:{value} OR \"event.{}:{value})", &key[1..])
-                    }
-                });
-            }
+        for (key, value) in self.tags()? {
+            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            terms.push(match (key.as_str(), value.as_str()) {
+                ("error", "true") => "status:error".to_owned(),
+                ("error", "false") => "-status:error".to_owned(),
+                ("span.kind", kind) => format!("kind:{}", quoted(kind)),
+                ("otel.status_code", status) => format!("status:{}", quoted(&status.to_lowercase())),
+                ("otel.status_description", text) => format!("status_message:{}", quoted(text)),
+                ("otel.scope.name" | "otel.library.name", name) => format!("scope.name:{}", quoted(name)),
+                ("otel.scope.version" | "otel.library.version", version) => {
+                    format!("scope.version:{}", quoted(version))
+                }
+                ("event", name) => format!("(event.name:{} OR attributes.event:{})", quoted(name), quoted(name)),
+                _ => {
+                    let of = |whose: &str| format!("{}:{}", quoted(&format!("{whose}.{key}")), quoted(&value));
+                    format!("({})", whose.iter().map(|whose| of(whose)).collect::<Vec<_>>().join(" OR "))
+                }
+            });
         }
         Ok(terms.join(" "))
     }
+
+    fn tags(&self) -> Result<Map<String, Value>, QueryError> {
+        let Some(tags) = self.tags.as_deref().filter(|tags| !tags.is_empty()) else { return Ok(Map::new()) };
+        serde_json::from_str(tags)
+            .map_err(|error| QueryError::invalid("tags", format!("tags are not a JSON object: {error}")))
+    }
+}
+
+/// Whose attributes a tag may be: those that are indexed, and all.
+const INDEXED: &[&str] = &["attributes", "resource.attributes", "event.attributes"];
+const ALL: &[&str] = &["attributes", "resource.attributes", "event.attributes", "scope.attributes", "link.attributes"];
+
+/// The traces that are asked for. Attributes of scopes and links are not indexed, and looked at when the others give too few.
+async fn found(service: &QueryService, parameters: &TracesParameters) -> Result<Vec<TraceId>, QueryError> {
+    let end = parameters.end.map_or_else(|| now_ns() + 1, |end| end.saturating_mul(1000).saturating_add(999));
+    let start = parameters.start.map_or(end - 3_600_000_000_000, |start| start.saturating_mul(1000));
+    let limit = parameters.limit.unwrap_or(20).clamp(1, 1500);
+    let mut ids: Vec<TraceId> = Vec::new();
+    for whose in [INDEXED, ALL] {
+        let request = TracesRequest {
+            query: parameters.query(whose)?,
+            range: TimeRange { start, end: end.max(start) },
+            limit,
+            order: TraceOrder::Newest,
+            cursor: None,
+        };
+        for summary in service.traces(&request).await?.rows {
+            ids.extend(TraceId::from_hex(&summary.trace_id).filter(|id| !ids.contains(id)));
+        }
+        if ids.len() >= limit || parameters.tags()?.is_empty() {
+            break;
+        }
+    }
+    ids.truncate(limit);
+    Ok(ids)
 }
 
 async fn traces(
@@ -171,24 +211,63 @@ async fn traces(
     if let Some(id) = parameters.trace_id.as_deref().filter(|id| !id.is_empty()) {
         return one_trace(&service, id).await;
     }
-    let end = parameters.end.map_or_else(|| now_ns() + 1, |end| end.saturating_mul(1000));
-    let start = parameters.start.map_or(end - 3_600_000_000_000, |start| start.saturating_mul(1000));
-    let request = TracesRequest {
-        query: parameters.query()?,
-        range: TimeRange { start, end: end.max(start) },
-        limit: parameters.limit.unwrap_or(20).clamp(1, 1500),
-        order: TraceOrder::Newest,
-        cursor: None,
-    };
-    let found = service.traces(&request).await?;
     let mut data = Vec::new();
-    for summary in found.rows {
-        if let Some(id) = TraceId::from_hex(&summary.trace_id)
-            && let Some(trace) = service.trace(id).await?
-        {
+    for id in found(&service, &parameters).await? {
+        if let Some(trace) = service.trace(id).await? {
             data.push(jaeger_trace(&trace.trace_id, &trace.spans));
         }
     }
+    Ok(answer(&data))
+}
+
+#[derive(Deserialize)]
+struct DependenciesParameters {
+    /// Milliseconds.
+    #[serde(rename = "endTs")]
+    end: Option<i64>,
+    /// Milliseconds; a day without it.
+    lookback: Option<i64>,
+}
+
+/// Calls between nodes that are not from outside, by the names of both: parent, child, calls, errors.
+pub(super) async fn calls(
+    service: &QueryService,
+    end_ms: Option<i64>,
+    lookback_ms: Option<i64>,
+) -> Result<Vec<(String, String, u64, u64)>, QueryError> {
+    const DAY_MS: i64 = 86_400_000;
+    let end = end_ms.map_or_else(|| now_ns() + 1, |end| end.saturating_add(1).saturating_mul(1_000_000));
+    let start = end.saturating_sub(lookback_ms.unwrap_or(DAY_MS).saturating_mul(1_000_000));
+    let request = MapRequest {
+        query: String::new(),
+        range: TimeRange { start: start.min(end), end },
+        max_spans: MapRequest::MAX_SPANS,
+    };
+    let map = service.map(&request).await?;
+    let name = |id: &str| {
+        let node = map.nodes.iter().find(|node| node.id == *id && node.kind != NodeKind::Outside);
+        node.map(|node| node.name.clone())
+    };
+    let mut all: std::collections::BTreeMap<(String, String), (u64, u64)> = std::collections::BTreeMap::new();
+    for edge in &map.edges {
+        if let (Some(parent), Some(child)) = (name(&edge.from), name(&edge.to)) {
+            let sums = all.entry((parent, child)).or_default();
+            sums.0 += edge.figures.calls;
+            sums.1 += edge.figures.errors;
+        }
+    }
+    Ok(all.into_iter().map(|((parent, child), (calls, errors))| (parent, child, calls, errors)).collect())
+}
+
+async fn dependencies(
+    State(service): State<Arc<QueryService>>,
+    Query(parameters): Query<DependenciesParameters>,
+) -> Result<Response, JaegerError> {
+    let calls = calls(&service, parameters.end, parameters.lookback).await?;
+    let data: Vec<Value> = calls
+        .into_iter()
+        .map(|(parent, child, calls, _)| json!({ "parent": parent, "child": child, "callCount": calls }))
+        .collect();
     Ok(answer(&data))
 }
 

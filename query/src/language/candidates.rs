@@ -93,6 +93,7 @@ pub(crate) fn candidates(expr: &Expr, part: &Lookup<'_>) -> Result<Option<Candid
             }
             Some(found)
         }
+        Expr::Resource(test) => Some(part.index.resource_where(&*test.passes)?),
         // Texts of metric points are not indexed.
         Expr::Text(_) if part.signal == Signal::MetricPoints => None,
         Expr::Text(pattern) => text(pattern, part.index)?,
@@ -252,7 +253,7 @@ fn field(field: &FieldRef, matcher: &Matcher, part: &Lookup<'_>) -> Result<Optio
             let Some(mine) = attribute(key, matcher, prefix, part)? else { return Ok(None) };
             Ok(Some(mine.or(index.resource_where(&|json| object_matches(json, key, matcher))?)))
         }
-        FieldRef::Scope(_) => Ok(None),
+        FieldRef::Scope(_) | FieldRef::LinkAttribute(_) => Ok(None),
         FieldRef::EventName => attribute("event.name", matcher, prefix, part),
         FieldRef::EventAttribute(key) => attribute(&format!("event.{key}"), matcher, prefix, part),
     }

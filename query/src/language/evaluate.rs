@@ -7,7 +7,7 @@ use arrow::array::{Array, ArrayRef, AsArray as _, BooleanArray, RecordBatch};
 use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{DataType, Float64Type, Int32Type, Int64Type, UInt32Type, UInt64Type};
 use hashbrown::HashMap;
-use mangru_store::nested::{Exemplar, SpanEvent};
+use mangru_store::nested::{Exemplar, Link, SpanEvent};
 use mangru_store::value::{self, AnyValue};
 use mangru_store::{PROMOTED, Signal};
 use std::fmt::Write as _;
@@ -48,6 +48,7 @@ impl Expr {
                     })
                     .collect()
             }
+            Self::Resource(test) => strings(column(batch, "resource_attributes")?, |json| (test.passes)(json))?,
             Self::Text(pattern) => {
                 let mut bits = BooleanBuffer::new_unset(rows);
                 for name in text::columns(signal) {
@@ -254,6 +255,17 @@ fn field_bits(
         FieldRef::EventAttribute(key) => event_bits(column(batch, "events")?, |event| {
             event.attributes.iter().any(|(name, value)| name == key && matcher.text(&value.text()))
         }),
+        FieldRef::LinkAttribute(key) => {
+            let links = column(batch, "links")?.as_string::<i32>();
+            let holds =
+                |link: &Link| link.attributes.iter().any(|(name, value)| name == key && matcher.text(&value.text()));
+            (0..links.len())
+                .map(|row| {
+                    links.is_valid(row)
+                        && serde_json::from_str::<Vec<Link>>(links.value(row)).is_ok_and(|all| all.iter().any(holds))
+                })
+                .collect()
+        }
         FieldRef::ExemplarTrace => {
             let exemplars = column(batch, "exemplars")?.as_string::<i32>();
             (0..exemplars.len())
@@ -328,6 +340,14 @@ pub(crate) fn group_keys(field: &FieldRef, signal: Signal, batch: &RecordBatch) 
         }
         // Fields of many values in a row are no groups.
         FieldRef::ExemplarTrace | FieldRef::AnyAttribute => Ok(GroupKeys { keys: vec![-1; rows], values: Vec::new() }),
+        FieldRef::LinkAttribute(key) => {
+            let links = column(batch, "links")?.as_string::<i32>();
+            Ok(interned(rows, |row| {
+                let all: Vec<Link> = links.is_valid(row).then(|| serde_json::from_str(links.value(row)).ok())??;
+                let attributes = all.iter().flat_map(|link| &link.attributes);
+                attributes.into_iter().find_map(|(name, value)| (name == key).then(|| value.text()))
+            }))
+        }
         FieldRef::EventName | FieldRef::EventAttribute(_) => {
             let events = column(batch, "events")?.as_string::<i32>();
             Ok(interned(rows, |row| {

@@ -26,6 +26,8 @@ pub(crate) enum FieldRef {
     EventName,
     /// An attribute of any of a span's events.
     EventAttribute(String),
+    /// An attribute of any of a span's links.
+    LinkAttribute(String),
     /// The trace of any of a metric point's exemplars, in hex.
     ExemplarTrace,
 }
@@ -93,6 +95,9 @@ impl FieldRef {
             }
             if let Some(key) = name.strip_prefix("event.attributes.").or_else(|| name.strip_prefix("event.")) {
                 return Self::EventAttribute(key.to_owned());
+            }
+            if let Some(key) = name.strip_prefix("link.attributes.").or_else(|| name.strip_prefix("link.")) {
+                return Self::LinkAttribute(key.to_owned());
             }
         }
         if let Some(promoted) =
@@ -179,6 +184,7 @@ impl FieldRef {
             }
             Self::Scope(_) => columns.push("scope_attributes"),
             Self::EventName | Self::EventAttribute(_) => columns.push("events"),
+            Self::LinkAttribute(_) => columns.push("links"),
             Self::ExemplarTrace => columns.push("exemplars"),
         }
         columns

@@ -23,6 +23,7 @@ impl fmt::Display for Expr {
             Self::Or(all) => list(f, all, " OR "),
             Self::Not(inner) => write!(f, "NOT {inner}"),
             Self::Traces(ids) => write!(f, "trace_id:(one of {})", ids.len()),
+            Self::Resource(test) => f.write_str(&test.shown),
             Self::Text(pattern) => write!(f, "{pattern}"),
             Self::Field(field, matcher) => write!(f, "{field}{matcher}"),
         }
@@ -52,6 +53,7 @@ impl fmt::Display for FieldRef {
             Self::Scope(key) => write!(f, "scope.{key}"),
             Self::EventName => write!(f, "event.name"),
             Self::EventAttribute(key) => write!(f, "event.{key}"),
+            Self::LinkAttribute(key) => write!(f, "link.{key}"),
             Self::ExemplarTrace => write!(f, "exemplars.trace_id"),
         }
     }

@@ -7,7 +7,8 @@ use crate::language::Expr;
 use crate::scan::{self, ScanRequest};
 use crate::{QueryError, QueryService};
 use arrow::array::RecordBatch;
-use mangru_store::{Signal, TimeRange};
+use mangru_store::value::read_object;
+use mangru_store::{PROMETHEUS_SCOPE, PROMETHEUS_TYPE, Signal, TimeRange};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,7 +25,24 @@ pub(crate) struct Metadata {
 
 type Found = BTreeMap<String, BTreeSet<Metadata>>;
 
-const TEXTS: [&str; 4] = ["metric_name", "metric_type", "metric_unit", "metric_description"];
+const TEXTS: [&str; 6] =
+    ["metric_name", "metric_type", "metric_unit", "metric_description", "scope_name", "metric_metadata"];
+
+/// Prometheus' names of types.
+const TYPES: [&str; 8] = ["counter", "gauge", "histogram", "gaugehistogram", "summary", "info", "stateset", "unknown"];
+
+/// What Prometheus wrote of one of its metrics: the name of its family, and its type.
+fn written(name: &str, metadata: &str) -> Option<(String, &'static str)> {
+    let said = read_object(metadata).into_iter().find(|(key, _)| key == PROMETHEUS_TYPE)?.1.text();
+    let kind = TYPES.into_iter().find(|kind| *kind == said)?;
+    let endings: &[&str] = match kind {
+        "histogram" | "gaugehistogram" => &["_bucket", "_count", "_sum"],
+        "summary" => &["_count", "_sum"],
+        _ => &[],
+    };
+    let family = endings.iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(name);
+    Some((family.to_owned(), kind))
+}
 
 fn add(found: &mut Found, batch: &RecordBatch) {
     let cells = Cells::new(batch);
@@ -36,7 +54,14 @@ fn add(found: &mut Found, batch: &RecordBatch) {
         if before.replace((texts, is_monotonic)) == Some((texts, is_monotonic)) {
             continue;
         }
-        let [name, metric_type, unit, help] = texts;
+        let [name, metric_type, unit, help, scope, metadata] = texts;
+        if scope == PROMETHEUS_SCOPE {
+            if let Some((family, r#type)) = written(name, metadata) {
+                let metadata = Metadata { r#type, help: help.to_owned(), unit: unit.to_owned() };
+                found.entry(family).or_default().insert(metadata);
+            }
+            continue;
+        }
         let kind = kind(metric_type, is_monotonic);
         let r#type = match kind {
             Kind::Counter => "counter",

@@ -12,7 +12,7 @@ use arrow::datatypes::{
 };
 use hashbrown::HashMap;
 use mangru_store::value::read_object;
-use mangru_store::{PROMOTED_RESOURCE, Signal, Store, TimeRange};
+use mangru_store::{PROMETHEUS_SCOPE, PROMOTED_RESOURCE, Signal, Store, TimeRange};
 use promql_parser::label::{MatchOp, Matcher};
 use std::sync::Arc;
 
@@ -324,9 +324,12 @@ fn describe(columns: &Columns<'_>, row: usize) -> Known {
         .is_some_and(|flags: &BooleanArray| flags.is_valid(row) && flags.value(row));
     let kind = kind(columns.text("metric_type", row), is_monotonic);
     let temporality = at(primitive::<Int32Type>(batch, "aggregation_temporality"), row);
+    let name = columns.text("metric_name", row);
+    // What Prometheus wrote is given back as it came.
+    let is_verbatim = columns.text("scope_name", row) == PROMETHEUS_SCOPE;
     Known {
-        common: common_labels(columns, row),
-        name: names::metric(columns.text("metric_name", row), columns.text("metric_unit", row), kind),
+        common: if is_verbatim { own_labels(columns, row) } else { common_labels(columns, row) },
+        name: if is_verbatim { name.to_owned() } else { names::metric(name, columns.text("metric_unit", row), kind) },
         is_delta: temporality == Some(DELTA),
         is_exponential: columns.text("metric_type", row) == "exponential_histogram",
         places: Vec::new(),
@@ -340,6 +343,12 @@ pub(crate) fn kind(metric_type: &str, is_monotonic: bool) -> Kind {
         "summary" => Kind::Summary,
         _ => Kind::Gauge,
     }
+}
+
+/// The labels of a point that Prometheus wrote: its attributes as they are.
+fn own_labels(columns: &Columns<'_>, row: usize) -> Labels {
+    let attributes = read_object(columns.text("attributes", row)).into_iter();
+    Labels::new(attributes.map(|(name, value)| (Arc::from(name), Arc::from(value.text()))))
 }
 
 /// The labels of a point: its attributes, `job` and `instance`, what of the resource has a column of its own, and its scope.
@@ -402,6 +411,13 @@ pub(super) fn is_match(matchers: &[Matcher], labels: &Labels) -> bool {
     matchers.iter().all(|matcher| matcher.is_match(labels.get(&matcher.name)))
 }
 
+impl Selected {
+    /// Series that were computed elsewhere.
+    pub(super) fn computed(series: Vec<Samples>) -> Self {
+        Self { series, coverage: scan::ScanCoverage::default(), _held: Vec::new() }
+    }
+}
+
 /// The series that match within a range (milliseconds, both ends included), with their samples when they are wanted.
 pub(super) async fn select(
     store: &Arc<Store>,
@@ -411,6 +427,14 @@ pub(super) async fn select(
     control: &Control,
 ) -> Result<Selected, QueryError> {
     let raw = select_raw(store, vec![matchers.to_vec()], from, to, control).await?;
+    // Names of Tempo's metrics generator are answered from spans when nothing was written under them.
+    if raw.series.is_empty()
+        && let Some(name) = name_of(matchers).filter(|name| name.starts_with("traces_"))
+        && let Some((series, coverage, held)) =
+            super::span_metrics::select(store, name, matchers, (from, to), control).await?
+    {
+        return Ok(Selected { series, coverage, _held: held });
+    }
     scan::blocking(move || {
         let mut series: Vec<Samples> =
             raw.series.into_iter().map(|(samples, is_delta)| ordered(samples, is_delta)).collect();

@@ -97,7 +97,7 @@ fn text_matches(expr: &Expr, text: &str, scratch: &mut String) -> bool {
         Expr::Or(any) => any.iter().any(|expr| text_matches(expr, text, scratch)),
         Expr::Not(inner) => !text_matches(inner, text, scratch),
         Expr::Text(pattern) => pattern.matches(text, scratch),
-        Expr::Field(..) | Expr::Traces(_) => false,
+        Expr::Field(..) | Expr::Traces(_) | Expr::Resource(_) => false,
     }
 }
 

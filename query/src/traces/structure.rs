@@ -20,7 +20,7 @@ const MAX_SETS: usize = 8;
 
 /// How a span stands to one of the set before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Relation {
+pub(crate) enum Relation {
     Descendant,
     Child,
     Ancestor,
@@ -31,12 +31,22 @@ pub(super) enum Relation {
 
 /// A search for spans, or for spans that stand in a relation to others.
 #[derive(Clone, Debug)]
-pub(super) struct Structure {
+pub(crate) struct Structure {
     pub(super) first: Expr,
     pub(super) then: Vec<(Relation, Expr)>,
 }
 
 impl Structure {
+    /// Spans of a set, and of sets that stand in a relation to the one before.
+    pub(crate) const fn new(first: Expr, then: Vec<(Relation, Expr)>) -> Self {
+        Self { first, then }
+    }
+
+    /// The search, when there is one set only.
+    pub(crate) fn single(&self) -> Option<&Expr> {
+        self.then.is_empty().then_some(&self.first)
+    }
+
     /// Reads a query: in braces with operators, or a plain search.
     pub(super) fn parse(query: &str) -> Result<Self, QueryError> {
         let mut rest = query.trim();

@@ -1,7 +1,7 @@
 //! One rule: its condition drawn over its data, its alerts, what they did, and what they would have done.
 
 use super::{range_ms, tables};
-use crate::chart::lines::{Line, lines};
+use crate::chart::plot::{Legend, Plot, Series, Style, Threshold, plot};
 use crate::clock::{Show, time_view};
 use crate::context::UiContext;
 use crate::format;
@@ -9,6 +9,7 @@ use crate::pages::not_found;
 use crate::parts;
 use crate::request::PageRequest;
 use crate::shell::{Screen, page};
+use crate::unit::Unit;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -153,33 +154,39 @@ fn evidence_link(request: &PageRequest, rule: &Rule) -> AnyView {
 
 /// The figure over time with the line it is compared with.
 fn picture(request: &PageRequest, drawn: &Drawn) -> AnyView {
-    let range = request.time.range;
-    let mut all: Vec<Line> = drawn
+    let series: Vec<Series> = drawn
         .lines
         .iter()
-        .enumerate()
-        .map(|(place, (label, points))| Line {
+        .map(|(label, points)| Series {
             label: label.clone(),
-            class: format!("svc-{}", place % 8),
+            class: String::new(),
             points: points.iter().map(|(time, value)| (time * 1_000_000, *value)).collect(),
         })
         .collect();
-    let threshold = drawn.threshold.clone().filter(|_| !all.is_empty());
-    if let Some((operator, number)) = &threshold {
-        let label = format!("threshold {operator} {}", format::short(*number));
-        all.push(Line {
-            label,
-            class: "threshold".to_owned(),
-            points: vec![(range.start, *number), (range.end, *number)],
-        });
-    }
+    let threshold = drawn.threshold.clone().filter(|_| !series.is_empty()).map(|(operator, number)| Threshold {
+        value: number,
+        label: format!("threshold {operator} {}", format::short(number)),
+    });
+    let chart = plot(&Plot {
+        what: drawn.what.clone(),
+        unit: Unit::None,
+        style: Style::Line,
+        series,
+        range: request.time.range,
+        step_ns: 0,
+        thresholds: threshold.into_iter().collect(),
+        dots: Vec::new(),
+        legend: Legend::Line,
+        zoom: None,
+        class: "",
+    });
     let cut = (drawn.left_out > 0)
         .then(|| view! { " "<strong class="warning">{format!("⚠ {} more are not drawn", drawn.left_out)}</strong> });
     view! {
         <section aria-labelledby="figure-head">
             <h2 id="figure-head">"Its figure"</h2>
             <p class="covers">{drawn.what.clone()}{cut}</p>
-            {lines(&drawn.what, &all, range)}
+            {chart}
         </section>
     }
     .into_any()
