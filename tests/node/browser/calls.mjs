@@ -45,7 +45,7 @@ export async function fromMapToCalls(page, { base, traceId }) {
   await alive(page);
   const node = page.locator(".node").filter({ hasText: "payment" }).first();
   await node.hover();
-  await page.waitForSelector(".graph.has-near .edge.is-near");
+  await page.waitForSelector(".graph.has-near .edge.is-near", { state: "attached" });
   await node.locator("a").first().click();
   await page.waitForURL(/\/services\/payment/);
   await page.goto(`${base}/map`);

@@ -75,7 +75,7 @@ export async function dashboardsAreUsed(page, { base }) {
   await page.getByRole("link", { name: /Service, rate/ }).click();
   await page.waitForURL(/\/dashboards\/service/);
   await alive(page);
-  await page.getByLabel("Service").selectOption("payment");
+  await page.locator('select[name="var-service"]').selectOption("payment");
   await page.waitForURL((url) => url.searchParams.get("var-service") === "payment");
   await alive(page);
   await page.getByRole("link", { name: "Open Newest errors in its explorer" }).click();
