@@ -7,6 +7,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
 use http_body_util::BodyExt as _;
+use mangru_alerts::{AlertService, AlertSettings};
 use mangru_query::{QueryService, QuerySettings};
 use mangru_store::{Store, StoreConfig};
 use mangru_ui::{ConfigFiles, Endpoints, UiContext};
@@ -34,15 +35,27 @@ impl Served {
         // Everything is slow, so that what is slow can be seen.
         let settings = QuerySettings { slow: Duration::ZERO, ..QuerySettings::default() };
         let query = QueryService::new(Arc::clone(&store), settings);
+        let settings = AlertSettings {
+            folder: folder.path().join("alerts"),
+            rules: Vec::new(),
+            notify: None,
+            silences: None,
+            interval_ms: 60_000,
+            offset_ms: 0,
+            external_url: "http://127.0.0.1:14319".to_owned(),
+            history_ms: 86_400_000,
+        };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_nanos() as i64;
+        let alerts = AlertService::open(Arc::clone(&query), settings, now / 1_000_000).await.expect("alerts");
         let context = UiContext {
             query: Arc::clone(&query),
+            alerts,
             intake: Arc::new(|| serde_json::json!({})),
             endpoints: Endpoints { otlp_grpc: String::new(), otlp_http: String::new(), http: String::new() },
             config_text: String::new(),
             config_files: ConfigFiles::new(&config),
             version: "0.1.0",
         };
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_nanos() as i64;
         let log = |n: i64| Log {
             time: now - n * 2 * SECOND - SECOND,
             service: if n % 2 == 0 { "checkout" } else { "payment" }.to_owned(),

@@ -91,7 +91,7 @@ export async function aTraceHasOtherSides(page, { base, traceId }) {
   await page.goto(`${base}/traces/${traceId}`);
   await page.getByRole("link", { name: "Flame graph" }).click();
   await page.waitForURL(/view=flame/);
-  await page.getByRole("link", { name: /^payment: Charge/ }).first().click();
+  await page.getByRole("link", { name: /payment: Charge/ }).first().click();
   await page.waitForURL(/frame=\d+/);
   await page.getByRole("link", { name: "× whole trace" }).waitFor();
   await page.getByRole("link", { name: "Service graph" }).click();

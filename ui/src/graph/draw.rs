@@ -169,7 +169,8 @@ fn node_box(number: usize, node: &DrawnNode, (x, y): (f64, f64)) -> AnyView {
     let at = format!("translate({x:.1} {y:.1})");
     let (width, height) = (format!("{NODE_WIDTH:.0}"), format!("{NODE_HEIGHT:.0}"));
     let sign_class = format!("node-sign {}", node.class);
-    let (spoken, title) = (node.title.clone(), node.title.clone());
+    // What is read aloud is the title, which holds the words that are seen.
+    let title = node.title.clone();
     let focus = node.focus_href.clone().map(|href| {
         let name = format!("Only {} and its neighbours", node.name);
         let spoken = name.clone();
@@ -185,7 +186,7 @@ fn node_box(number: usize, node: &DrawnNode, (x, y): (f64, f64)) -> AnyView {
     });
     view! {
         <g class=class transform=at data-node=number.to_string()>
-            <a href=node.href.clone() aria-label=spoken>
+            <a href=node.href.clone()>
                 <rect class="node-box" width=width height=height rx="5"></rect>
                 <g transform="translate(9 6)"><path class=sign_class d=node.sign.shape()></path></g>
                 <text class="node-name" x="31" y="18.5">{format::clipped(&node.name, NAME_CHARS)}</text>

@@ -26,10 +26,10 @@ fn p95(figures: &CallFigures) -> String {
 
 fn spoken(figures: &CallFigures) -> String {
     format!(
-        "{} at {}/s, {} errors ({}), p50 {}, p95 {}, p99 {}",
+        "{} at {}/s, {} ({}), p50 {}, p95 {}, p99 {}",
         format::counted(figures.calls, "call"),
         format::short(figures.calls_per_second),
-        format::count(figures.errors),
+        format::counted(figures.errors, "error"),
         format::percent(figures.error_ratio),
         figures.p50_ns.map_or_else(|| "–".to_owned(), format::duration),
         p95(figures),

@@ -126,10 +126,11 @@ pub(super) fn charts(request: &PageRequest, service: &Service) -> AnyView {
     );
     view! {
         <section aria-label=tr("Rate, errors and durations") class="red-charts">
-            {series_chart(rate)}{series_chart(errors)}{series_chart(durations)}
-        </section>
-        {parts::incomplete(&stats.coverage)}
-    }
+            <h2 class="unseen">{tr("Rate, errors and durations")}</h2>
+                {series_chart(rate)}{series_chart(errors)}{series_chart(durations)}
+            </section>
+            {parts::incomplete(&stats.coverage)}
+        }
     .into_any()
 }
 

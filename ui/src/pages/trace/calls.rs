@@ -123,10 +123,10 @@ pub(super) fn calls(request: &PageRequest, trace: &Trace, layout: &Layout) -> An
                 ),
                 error_ratio: sum.error_ratio(),
                 title: format!(
-                    "{} {name}: {}, {} errors, {} of its own, the longest {}",
+                    "{} {name}: {}, {}, {} of its own, the longest {}",
                     sign.words(),
                     format::counted(sum.spans, "span"),
-                    format::count(sum.errors),
+                    format::counted(sum.errors, "error"),
                     format::duration(sum.self_ns),
                     format::duration(sum.longest.0)
                 ),
@@ -149,11 +149,11 @@ pub(super) fn calls(request: &PageRequest, trace: &Trace, layout: &Layout) -> An
                 if sum.errors > 0 { format!("✖ {}", format::count(sum.errors)) } else { String::new() },
             ),
             title: format!(
-                "{} to {}: {}, {} errors, the longest {}",
+                "{} to {}: {}, {}, the longest {}",
                 from.0,
                 to.0,
                 format::counted(sum.spans, "call"),
-                format::count(sum.errors),
+                format::counted(sum.errors, "error"),
                 format::duration(sum.longest.0)
             ),
             href: to_span(sum),

@@ -183,7 +183,8 @@ fn shape(request: &PageRequest, flame: &Flame<'_>, place: &Place, chosen: Option
     let (x, width) = (format!("{:.3}%", place.x * 100.0), format!("{:.3}%", place.width * 100.0));
     let y = format!("{:.0}", place.row as f64 * ROW);
     let text = (place.width > 0.02).then(|| view! { <text class="frame-name" x="5" y="15">{words}</text> });
-    let spoken = title.clone();
+    // A frame with words of its own is named by them and its title.
+    let spoken = text.is_none().then(|| title.clone());
     view! {
         <svg x=x y=y width=width height="21">
             <a href=href aria-label=spoken><rect class=class width="100%" height="100%"></rect>{text}<title>{title}</title></a>
@@ -226,7 +227,7 @@ fn operations(request: &PageRequest, flame: &Flame<'_>, whole: i64) -> AnyView {
             let errors = if sum.errors > 0 { format!("✖ {}", format::count(sum.errors)) } else { "0".to_owned() };
             view! {
                 <tr>
-                    <th scope="row">{parts::service(service)}" "<a href=span data-row="">{name.to_owned()}</a></th>
+                    <th scope="row"><a href=span data-row="">{parts::service(service)}" "{name.to_owned()}</a></th>
                     <td class="num">{format::duration(sum.self_ns)}</td>
                     <td class="num with-bar">{format::percent(share)}<svg class="row-bar" aria-hidden="true"><rect x="0" y="0" height="3" width=format!("{:.1}%", share * 100.0)></rect></svg></td>
                     <td class="num">{format::count(sum.spans)}</td>
