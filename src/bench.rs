@@ -5,6 +5,7 @@ mod load;
 mod overload;
 mod process;
 mod queries;
+mod rules;
 
 use clap::Subcommand;
 
@@ -17,6 +18,8 @@ pub(crate) enum BenchCommand {
     Overload(overload::OverloadFlags),
     /// How long queries take on logs and spans of the same load: a server of its own is started and filled.
     Query(queries::QueryFlags),
+    /// What evaluating many rules of alerts costs, and whether it is on time: a server of its own is started and fed.
+    Rules(rules::RulesFlags),
 }
 
 /// Runs a benchmark.
@@ -25,5 +28,6 @@ pub(crate) async fn run(command: BenchCommand) -> anyhow::Result<()> {
         BenchCommand::Ingest(flags) => ingest::run(flags).await,
         BenchCommand::Overload(flags) => overload::run(flags).await,
         BenchCommand::Query(flags) => queries::run(flags).await,
+        BenchCommand::Rules(flags) => rules::run(flags).await,
     }
 }

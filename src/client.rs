@@ -62,7 +62,7 @@ pub(crate) struct TailFlags {
     server: String,
 }
 
-async fn answer(response: reqwest::Response) -> anyhow::Result<Json> {
+pub(crate) async fn answer(response: reqwest::Response) -> anyhow::Result<Json> {
     let status = response.status();
     let body: Json = response.json().await.context("the server did not answer in JSON")?;
     if !status.is_success() {

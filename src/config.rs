@@ -7,6 +7,7 @@ use load::Given;
 pub(crate) use load::load;
 
 use anyhow::{Context as _, bail};
+use mangru_alerts::AlertSettings;
 use mangru_collector::{CollectorConfig, CorrelationConfig};
 use mangru_query::QuerySettings;
 use mangru_store::{ObjectsConfig, Retention, StoreConfig};
@@ -30,6 +31,7 @@ pub(crate) struct Settings {
     pub(crate) objects: Objects,
     pub(crate) retention: RetentionSettings,
     pub(crate) query: Query,
+    pub(crate) alerts: Alerts,
 }
 
 /// The OTLP receivers.
@@ -139,6 +141,40 @@ pub(crate) struct Query {
     pub(crate) slow_ms: u64,
 }
 
+/// Rules, and who is told.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Alerts {
+    /// Files and folders of rules; `*` in a file's name stands for anything.
+    pub(crate) rules: Vec<PathBuf>,
+    /// A configuration of Alertmanager: routes, receivers, inhibitions; none: nobody is told, alerts are on the screen.
+    pub(crate) notify: Option<PathBuf>,
+    /// The file of silences; none: `alerts/silences.yaml` in the data folder.
+    pub(crate) silences: Option<PathBuf>,
+    /// Seconds between evaluations of groups that do not say, 1 to 86,400.
+    pub(crate) interval_seconds: u64,
+    /// Seconds by which evaluations look back, so that late data is seen, in groups without `query_offset`; 0 to 3,600.
+    pub(crate) offset_seconds: u64,
+    /// The address that links in notifications begin with; none: that of `http`.
+    pub(crate) external_url: Option<String>,
+    /// Days that transitions and notifications are kept, 1 to 3,650.
+    pub(crate) history_days: u64,
+}
+
+impl Default for Alerts {
+    fn default() -> Self {
+        Self {
+            rules: Vec::new(),
+            notify: None,
+            silences: None,
+            interval_seconds: 60,
+            offset_seconds: 5,
+            external_url: None,
+            history_days: 90,
+        }
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -150,6 +186,7 @@ impl Default for Settings {
             objects: Objects::default(),
             retention: RetentionSettings::default(),
             query: Query::default(),
+            alerts: Alerts::default(),
         }
     }
 }
@@ -302,6 +339,21 @@ impl Settings {
                 look_into_bodies: self.correlation.look_into_bodies,
             },
         })
+    }
+
+    /// The part of alerts; `http` is the address in force.
+    pub(crate) fn alerts(&self, http: SocketAddr) -> AlertSettings {
+        let alerts = &self.alerts;
+        AlertSettings {
+            folder: self.store().data_dir.join("alerts"),
+            rules: alerts.rules.clone(),
+            notify: alerts.notify.clone(),
+            silences: alerts.silences.clone(),
+            interval_ms: alerts.interval_seconds as i64 * 1_000,
+            offset_ms: alerts.offset_seconds as i64 * 1_000,
+            external_url: alerts.external_url.clone().unwrap_or_else(|| format!("http://{http}")),
+            history_ms: alerts.history_days as i64 * 86_400_000,
+        }
     }
 
     /// The query service's part.

@@ -5,13 +5,29 @@ mod call;
 mod service;
 mod shop;
 
+use anyhow::Context as _;
 use shop::Shop;
+use std::path::Path;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// Time between two visitors.
 const PACE: Duration = Duration::from_millis(40);
+
+/// Rules for the shop's faults.
+const RULES: &str = include_str!("demo/rules.yml");
+
+/// Puts the rules for the shop's faults where rules are looked for, unless they are there.
+pub(crate) fn put_rules(data_dir: &Path) -> anyhow::Result<()> {
+    let folder = data_dir.join("alerts").join("rules");
+    let path = folder.join("demo-shop.yml");
+    if path.exists() {
+        return Ok(());
+    }
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    std::fs::write(&path, RULES).with_context(|| format!("cannot write {}", path.display()))
+}
 
 /// A shop that is open.
 pub(crate) struct OpenShop {

@@ -1,5 +1,6 @@
 //! Mangru: logs, metrics and traces over OpenTelemetry in one binary.
 
+mod alerts;
 mod allocator;
 mod bench;
 mod client;
@@ -35,6 +36,11 @@ enum Command {
     Config {
         #[command(subcommand)]
         command: ConfigCommand,
+    },
+    /// Checks rules of alerts, tests them over fixtures, and runs them over the past.
+    Alerts {
+        #[command(subcommand)]
+        command: alerts::AlertsCommand,
     },
     /// Searches a running server, or asks it in SQL.
     Query(client::QueryFlags),
@@ -142,6 +148,7 @@ async fn answer(command: Command) -> anyhow::Result<()> {
             print!("{}", settings.text());
             Ok(())
         }
+        Command::Alerts { command } => alerts::run(command).await,
         Command::Query(flags) => client::query(flags).await,
         Command::Export(flags) => client::export::export(flags).await,
         Command::Reindex(flags) => repair::reindex(flags.settings("./mangru-data")?).await,

@@ -1,9 +1,10 @@
-//! The stages: store, collector, query service, UI and APIs. Each starts after the one it gives to, and stops before it.
+//! The stages: store, collector, query service, alerts, UI and APIs. Each starts after the one it gives to, and stops before it.
 
 use crate::config::Settings;
 use crate::http::Port;
 use crate::{demo, health};
 use anyhow::{Context as _, bail};
+use mangru_alerts::AlertService;
 use mangru_collector::Collector;
 use mangru_query::QueryService;
 use mangru_store::Store;
@@ -15,8 +16,9 @@ use std::time::Duration;
 /// How long each stage may take to stop, in this order; ten seconds in all. What is acknowledged is durable whenever they end.
 const SHOP_STOPS: Duration = Duration::from_secs(2);
 const COLLECTOR_STOPS: Duration = Duration::from_secs(3);
-const HTTP_STOPS: Duration = Duration::from_secs(2);
-const STORE_STOPS: Duration = Duration::from_secs(3);
+const HTTP_STOPS: Duration = Duration::from_millis(1250);
+const ALERTS_STOP: Duration = Duration::from_millis(1250);
+const STORE_STOPS: Duration = Duration::from_millis(2500);
 
 /// Runs the stack until a signal ends it.
 pub(crate) async fn serve(settings: Settings, with_shop: bool) -> anyhow::Result<()> {
@@ -28,6 +30,12 @@ pub(crate) async fn serve(settings: Settings, with_shop: bool) -> anyhow::Result
     let collector = Collector::start(settings.collector()?, Arc::clone(&store)).await?;
     let query = QueryService::new(Arc::clone(&store), settings.query());
     let port = Port::take(settings.http_address()?).await?;
+    if with_shop {
+        demo::put_rules(&data_dir)?;
+    }
+    let alerts = AlertService::start(Arc::clone(&query), settings.alerts(port.address()))
+        .await
+        .context("the rules of alerts cannot be used")?;
     let endpoints = Endpoints {
         otlp_grpc: collector.grpc_addr().to_string(),
         otlp_http: collector.http_addr().to_string(),
@@ -44,12 +52,14 @@ pub(crate) async fn serve(settings: Settings, with_shop: bool) -> anyhow::Result
     let intake = Arc::new(move || serde_json::to_value(intake()).unwrap_or_default());
     let context = UiContext {
         query: Arc::clone(&query),
+        alerts: Arc::clone(&alerts),
         intake: intake.clone(),
         endpoints,
         config_text: settings.text(),
         version: env!("CARGO_PKG_VERSION"),
     };
     let router = mangru_query::router(query)
+        .merge(mangru_alerts::router(Arc::clone(&alerts)))
         .merge(mangru_ui::router(context))
         .merge(collector.router())
         .merge(health::router(Arc::clone(&store), intake));
@@ -68,6 +78,7 @@ pub(crate) async fn serve(settings: Settings, with_shop: bool) -> anyhow::Result
             tracing::warn!("the collector did not finish its requests in time");
         }
         in_time("the HTTP server", HTTP_STOPS, http.stop()).await;
+        in_time("the alerts", ALERTS_STOP, alerts.stop()).await;
         if let Some(Err(error)) = in_time("the store", STORE_STOPS, store.close()).await {
             tracing::warn!(%error, "the store did not close well; its journal will be replayed");
         }

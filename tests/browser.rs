@@ -9,6 +9,22 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
+/// A rule that fires as long as the test runs.
+const RULES: &str = "
+groups:
+- name: shop
+  interval: 1s
+  query_offset: 0s
+  rules:
+  - alert: CardDeclined
+    logs: '\"card declined\"'
+    count: '> 2'
+    window: 15m
+    by: [service.name]
+    labels: {severity: page}
+    annotations: {summary: '{{ $value }} cards were declined'}
+";
+
 fn text(key: &str, value: &str) -> Json {
     json!({ "key": key, "value": { "stringValue": value } })
 }
@@ -69,8 +85,16 @@ async fn a_person_walks_through_the_screens() {
         return;
     };
     let folder = tempfile::tempdir().expect("folder");
+    let rules = folder.path().join("alerts/rules");
+    std::fs::create_dir_all(&rules).expect("folder");
+    std::fs::write(rules.join("shop.yml"), RULES).expect("written");
     let server = Server::start(folder.path(), &[]);
     fill(&server).await;
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while server.get("/api/v2/alerts", &[]).await[0].is_null() {
+        assert!(std::time::Instant::now() < deadline, "no alert fires");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
     let shots = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("screenshots");
     let output = Command::new("node")
         .arg("tests/node/browser.mjs")

@@ -115,3 +115,11 @@ impl Expr {
         }
     }
 }
+
+/// Whether a text is a search over logs or spans.
+///
+/// # Errors
+/// What is wrong with it, and where.
+pub fn check_search(text: &str, signal: Signal) -> Result<(), crate::QueryError> {
+    parse(text, signal).map(|_| ())
+}

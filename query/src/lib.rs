@@ -47,17 +47,20 @@ pub use error::{ErrorCode, QueryError};
 pub use explain::Explanation;
 pub use export::{ExportFormat, ExportRequest};
 pub use fields::{Field, FieldValue, FieldValuesRequest};
+pub use language::check_search;
 pub use logs::LogRow;
 pub use map::{CallFigures, CallKind, MapEdge, MapNode, MapRequest, NodeKind, ServiceMap};
 pub use patterns::{Pattern, Patterns, PatternsRequest};
-pub use promql::{PromQlAnswer, PromQlRequest, PromQlSeries, PromQlValue};
+pub use promql::{
+    ExtraSeries, PromQl, PromQlAnswer, PromQlRequest, PromQlSample, PromQlSeries, PromQlValue, number_text,
+};
 pub use request::{Coverage, Page, RowsRequest, now_ns, parse_duration, parse_range, parse_time};
 pub use scan::PartExplained;
 pub use service::{QueryService, QuerySettings};
 pub use services::{Operation, PreviousWindow, ServiceSummary};
 pub use spans::SpanRow;
-pub use sql::{SqlColumn, SqlFormat, SqlRequest, SqlResult};
-pub use stats::{Figures, Stats, StatsRequest, StatsSeries};
+pub use sql::{SqlColumn, SqlFormat, SqlRequest, SqlResult, check_sql};
+pub use stats::{Figures, GroupFigures, GroupsRequest, Stats, StatsRequest, StatsSeries};
 pub use story::{ExemplarRow, Story, StoryEntry, StoryItem};
 pub use tail::{Tail, TailEvent};
 pub use traces::{Outline, OutlineRequest, OutlineRow, ServiceShare, Trace, TraceOrder, TraceSummary, TracesRequest};

@@ -14,6 +14,7 @@ mod eval;
 mod functions;
 mod histogram;
 mod labels;
+mod many;
 mod metadata;
 mod names;
 mod over_time;
@@ -26,9 +27,11 @@ use crate::{Coverage, QueryError, QueryService};
 use eval::{Evaluation, invalid, unwrapped};
 use hashbrown::HashMap;
 pub(crate) use labels::Labels;
+pub use many::{ExtraSeries, PromQl, PromQlSample};
 use promql_parser::label::Matcher;
 use promql_parser::parser::{self, Expr};
 use series::{Grid, Value, is_absent};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// How far back a sample counts that is the newest one, in milliseconds.
@@ -81,7 +84,7 @@ pub enum PromQlValue {
 }
 
 /// A number as Prometheus writes it.
-pub(crate) fn number_text(value: f64) -> String {
+pub fn number_text(value: f64) -> String {
     if value.is_nan() {
         return "NaN".to_owned();
     }
@@ -154,7 +157,7 @@ impl QueryService {
             coverage.rows_in_range += found.coverage.rows_in_range;
             coverage.matched += found.coverage.matched;
             coverage.unreadable(&found.coverage.unreadable_parts);
-            data.insert(key, found);
+            data.insert(key, Arc::new(found));
         }
         let is_range = request.step.is_some();
         let running = control.clone();
@@ -227,7 +230,7 @@ pub(crate) fn over_computed(
             let (times, values) = found.unzip();
             series::Samples { labels: labels.clone(), times, values }
         });
-        data.insert(key, select::Selected::computed(samples.collect()));
+        data.insert(key, Arc::new(select::Selected::computed(samples.collect())));
     }
     let evaluation = Evaluation { data: &data, control, query: ends, lookback, default_step: DEFAULT_STEP };
     if computed.step.is_some() { over_range(&evaluation, &expr, grid) } else { at_moment(&evaluation, &expr, grid) }

@@ -202,3 +202,22 @@ fn error(error: DataFusionError) -> QueryError {
         _ => QueryError::internal(error.strip_backtrace()),
     }
 }
+
+/// Whether a text is one statement that reads, as far as that can be told without data.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_sql(text: &str) -> Result<(), QueryError> {
+    use datafusion::sql::parser::{DFParser, Statement};
+    use datafusion::sql::sqlparser::ast;
+    if text.len() > MAX_SQL_BYTES {
+        return Err(QueryError::invalid("sql", format!("statement is longer than {MAX_SQL_BYTES} bytes")));
+    }
+    let statements = DFParser::parse_sql(text).map_err(|found| QueryError::invalid("sql", found.to_string()))?;
+    let reads = |statement: &Statement| matches!(statement, Statement::Statement(inner) if matches!(**inner, ast::Statement::Query(_)));
+    match statements.len() {
+        1 if statements.iter().all(reads) => Ok(()),
+        1 => Err(QueryError::invalid("sql", "the statement is not a SELECT")),
+        count => Err(QueryError::invalid("sql", format!("{count} statements stand here: one is wanted"))),
+    }
+}

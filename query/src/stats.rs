@@ -1,5 +1,6 @@
 //! Figures of a number that rows carry: a duration, an attribute, a number in the message; over time and by a field.
 
+mod groups;
 mod sketch;
 
 use crate::counts::Buckets;
@@ -8,6 +9,7 @@ use crate::scan::{self, Control, Held, ScanRequest};
 use crate::{Coverage, QueryError, QueryService};
 use arrow::array::{Array as _, AsArray as _, RecordBatch};
 use arrow::datatypes::{Float64Type, Int32Type, Int64Type, TimestampNanosecondType};
+pub use groups::{GroupFigures, GroupsRequest};
 use hashbrown::HashMap;
 use mangru_store::{Signal, TimeRange};
 use regex::Regex;

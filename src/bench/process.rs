@@ -10,6 +10,7 @@ use tokio::process::{Child, Command};
 pub(super) struct Server {
     child: Child,
     pub(super) grpc: String,
+    pub(super) http: String,
     pub(super) ui: String,
 }
 
@@ -23,26 +24,34 @@ pub(super) struct Usage {
 impl Server {
     /// Starts this program as a server over a folder.
     pub(super) async fn start(data_dir: &Path) -> anyhow::Result<Self> {
+        Self::start_with(data_dir, &[]).await
+    }
+
+    /// The same with these variables in its environment.
+    pub(super) async fn start_with(data_dir: &Path, environment: &[(&str, &str)]) -> anyhow::Result<Self> {
         let mut child = Command::new(std::env::current_exe()?)
             .args(["serve", "--otlp-grpc", "127.0.0.1:0", "--otlp-http", "127.0.0.1:0", "--http", "127.0.0.1:0"])
             .arg("--data-dir")
             .arg(data_dir)
             .env("MANGRU_QUERY_MAX_LIMIT", "1000000")
+            .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()?;
         let mut lines = BufReader::new(child.stdout.take().context("no output")?).lines();
-        let (mut grpc, mut ui) = (String::new(), String::new());
+        let (mut grpc, mut http, mut ui) = (String::new(), String::new(), String::new());
         while ui.is_empty() {
             let Some(line) = lines.next_line().await? else { bail!("the server did not start") };
             let last = line.split_whitespace().last().unwrap_or_default().to_owned();
             if line.starts_with("otlp grpc") {
                 grpc = last;
+            } else if line.starts_with("otlp http") {
+                http = last;
             } else if line.starts_with("ui") {
                 ui = last.trim_end_matches('/').to_owned();
             }
         }
-        Ok(Self { child, grpc, ui })
+        Ok(Self { child, grpc, http, ui })
     }
 
     /// Ends it and waits until it has.

@@ -29,8 +29,8 @@ impl Given {
 }
 
 fn out_of_range(settings: &Settings) -> Vec<Fault> {
-    let Settings { otlp, store, objects, retention, query, .. } = settings;
-    let ranges: [(&str, u64, u64, u64); 25] = [
+    let Settings { otlp, store, objects, retention, query, alerts, .. } = settings;
+    let ranges: [(&str, u64, u64, u64); 28] = [
         ("otlp.max_grpc_mib", otlp.max_grpc_mib as u64, 1, 1024),
         ("otlp.max_http_mib", otlp.max_http_mib as u64, 1, 1024),
         ("otlp.max_concurrent_requests", otlp.max_concurrent_requests as u64, 1, 100_000),
@@ -56,6 +56,9 @@ fn out_of_range(settings: &Settings) -> Vec<Fault> {
         ("query.concurrency", query.concurrency as u64, 1, 1000),
         ("query.max_limit", query.max_limit as u64, 1, 1_000_000),
         ("query.slow_ms", query.slow_ms, 1, 3_600_000),
+        ("alerts.interval_seconds", alerts.interval_seconds, 1, 86_400),
+        ("alerts.offset_seconds", alerts.offset_seconds, 0, 3600),
+        ("alerts.history_days", alerts.history_days, 1, 3650),
     ];
     ranges
         .into_iter()
@@ -86,6 +89,13 @@ fn wrong_texts(settings: &Settings) -> Vec<Fault> {
         if objects.url.is_none() {
             faults.push(("objects.endpoint", "objects.endpoint is set, but objects.url is not".to_owned()));
         }
+    }
+    if let Some(url) = &settings.alerts.external_url
+        && !url.starts_with("http://")
+        && !url.starts_with("https://")
+    {
+        let fault = format!("alerts.external_url is `{url}`, not an address such as https://mangru.example.org");
+        faults.push(("alerts.external_url", fault));
     }
     for key in &settings.correlation.keys {
         if key.trim_end_matches('*').is_empty() || key.trim_end_matches('*').contains('*') {

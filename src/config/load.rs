@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The sections, whose variables begin with `MANGRU_` and their name.
-const SECTIONS: [&str; 6] = ["otlp", "correlation", "store", "objects", "retention", "query"];
+const SECTIONS: [&str; 7] = ["otlp", "correlation", "store", "objects", "retention", "query", "alerts"];
 
 /// Settings as they were given, and where each that is not a default was given.
 #[derive(Clone, Debug)]
@@ -75,13 +75,15 @@ fn lines(text: &str) -> BTreeMap<String, u64> {
         objects: Section,
         retention: Section,
         query: Section,
+        alerts: Section,
     }
     let Ok(places) = serde_saphyr::from_str::<Places>(text) else { return BTreeMap::new() };
     let mut lines = BTreeMap::new();
     for (key, place) in [("data_dir", places.data_dir), ("http", places.http)] {
         lines.extend(place.map(|place| (key.to_owned(), place.referenced.line())));
     }
-    let sections = [places.otlp, places.correlation, places.store, places.objects, places.retention, places.query];
+    let sections =
+        [places.otlp, places.correlation, places.store, places.objects, places.retention, places.query, places.alerts];
     for (name, section) in SECTIONS.into_iter().zip(sections) {
         lines.extend(section.into_iter().map(|(key, place)| (format!("{name}.{key}"), place.referenced.line())));
     }

@@ -19,6 +19,8 @@ const screens = {
   span: `/traces/${traceId}?span=00f067aa0ba902b2`,
   story: `/story/${traceId}`,
   metrics: "/metrics/explore",
+  alerts: "/alerts",
+  "alerts-new": "/alerts/new?q=" + encodeURIComponent('service:payment "card declined"') + "&dry=1",
   sql: "/sql",
   status: "/status",
 };

@@ -1,5 +1,6 @@
 //! What the pages are made from.
 
+use mangru_alerts::AlertService;
 use mangru_query::QueryService;
 use std::sync::Arc;
 
@@ -8,6 +9,8 @@ use std::sync::Arc;
 pub struct UiContext {
     /// Answers every search.
     pub query: Arc<QueryService>,
+    /// Rules, their alerts, and who was told.
+    pub alerts: Arc<AlertService>,
     /// The collector's report of what comes in, as JSON.
     pub intake: Arc<dyn Fn() -> serde_json::Value + Send + Sync>,
     /// Where senders reach this process.

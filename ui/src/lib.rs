@@ -5,7 +5,8 @@
 //! waterfall) it holds an island of WebAssembly from the bundle embedded in the binary.
 //!
 //! Two builds of one crate: feature `ssr` is the server's half, feature `hydrate` the browser's; never both at once.
-//! Nothing here writes: no page changes data, and nothing of a log line or a name is ever markup, address or style.
+//! No page changes data; what people make here, silences and rules, are files that the alerts' service writes. Nothing of a log line or
+//! a name is ever markup, address or style.
 
 // A page is one type, nested as deep as its elements.
 #![recursion_limit = "512"]

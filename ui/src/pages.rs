@@ -1,6 +1,7 @@
 //! The screens. Each file holds one: what it shows (a plain struct), how it looks, and the handler that asks the query
 //! service for it.
 
+pub(crate) mod alerts;
 pub(crate) mod logs;
 pub(crate) mod metrics;
 pub(crate) mod overview;

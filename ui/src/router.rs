@@ -7,7 +7,7 @@ use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{get, post};
 use std::sync::Arc;
 
 /// Nothing inline runs or styles, nothing comes from elsewhere, nobody frames a page.
@@ -36,11 +36,17 @@ pub fn router(context: UiContext) -> Router {
         .route("/story/{*id}", get(pages::story::handle))
         // `/metrics` itself is what Prometheus scrapes.
         .route("/metrics/explore", get(pages::metrics::handle))
+        .route("/alerts", get(pages::alerts::handle))
+        .route("/alerts/new", get(pages::alerts::create::handle).post(pages::alerts::create::write))
+        .route("/alerts/silences", post(pages::alerts::silences::create))
+        .route("/alerts/silences/{id}/end", post(pages::alerts::silences::end))
+        .route("/alerts/{id}", get(pages::alerts::rule::handle))
         .route("/sql", get(pages::sql::handle))
         .route("/status", get(pages::status::handle))
         .route("/settings", get(pages::settings::handle))
         .route("/assets/{version}/{name}", get(assets::serve))
         .with_state(Arc::new(context))
+        .layer(middleware::from_fn(mangru_alerts::from_here))
         .layer(middleware::from_fn(guard))
 }
 

@@ -11,11 +11,12 @@ use axum::response::{Html, IntoResponse, Response};
 use leptos::prelude::*;
 use std::sync::Arc;
 
-const SCREENS: [(&str, &str); 6] = [
+const SCREENS: [(&str, &str); 7] = [
     ("/", "Overview"),
     ("/logs", "Logs"),
     ("/traces", "Traces"),
     ("/metrics/explore", "Metrics"),
+    ("/alerts", "Alerts"),
     ("/sql", "SQL"),
     ("/status", "Status"),
 ];

@@ -7,6 +7,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
+use mangru_alerts::{AlertService, AlertSettings};
 use mangru_query::{QueryService, QuerySettings};
 use mangru_store::{Store, StoreConfig};
 use mangru_ui::{Endpoints, UiContext};
@@ -42,8 +43,20 @@ impl Served {
         let config = StoreConfig { data_dir: folder.path().to_path_buf(), ..StoreConfig::default() };
         let store = Store::open(config).await.expect("a store");
         let query = QueryService::new(Arc::clone(&store), QuerySettings::default());
+        let settings = AlertSettings {
+            folder: folder.path().join("alerts"),
+            rules: Vec::new(),
+            notify: None,
+            silences: None,
+            interval_ms: 60_000,
+            offset_ms: 0,
+            external_url: "http://127.0.0.1:14319".to_owned(),
+            history_ms: 86_400_000,
+        };
+        let alerts = AlertService::open(Arc::clone(&query), settings, now() / 1_000_000).await.expect("alerts");
         let context = UiContext {
             query: Arc::clone(&query),
+            alerts,
             intake: Arc::new(|| serde_json::json!({ "refused": { "undecodable": 7 } })),
             endpoints: Endpoints {
                 otlp_grpc: "127.0.0.1:14317".to_owned(),

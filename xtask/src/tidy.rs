@@ -20,13 +20,14 @@ const MAX_FUNCTION_LINES: usize = 120;
 /// Functions that are longer (`path::name`), with the lines they may have at most.
 const LONG_FUNCTIONS: &[(&str, usize)] = &[];
 
-/// Which crate may not name which: collector → store ← query ← ui, and the agents stand alone.
+/// Which crate may not name which: collector → store ← query ← alerts ← ui, and the agents stand alone.
 const FORBIDDEN: &[(&str, &[&str])] = &[
-    ("store/", &["mangru_collector", "mangru_query", "mangru_ui"]),
-    ("collector/", &["mangru_query", "mangru_ui"]),
-    ("query/", &["mangru_collector", "mangru_ui"]),
+    ("store/", &["mangru_collector", "mangru_query", "mangru_alerts", "mangru_ui"]),
+    ("collector/", &["mangru_query", "mangru_alerts", "mangru_ui"]),
+    ("query/", &["mangru_collector", "mangru_alerts", "mangru_ui"]),
+    ("alerts/", &["mangru_collector", "mangru_ui"]),
     ("ui/", &["mangru_collector"]),
-    ("agents/", &["mangru_store", "mangru_collector", "mangru_query", "mangru_ui"]),
+    ("agents/", &["mangru_store", "mangru_collector", "mangru_query", "mangru_alerts", "mangru_ui"]),
 ];
 
 /// Folders that hold nothing that a person wrote.

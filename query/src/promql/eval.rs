@@ -12,6 +12,7 @@ use hashbrown::{HashMap, HashSet};
 use promql_parser::label::Matcher;
 use promql_parser::parser::{AtModifier, Call, Expr, Offset, SubqueryExpr, VectorSelector};
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How deep expressions may nest.
@@ -22,7 +23,7 @@ const MAX_SUBQUERY_STEPS: usize = 1_000_000;
 /// What every part of an evaluation knows.
 pub(super) struct Evaluation<'a> {
     /// What selectors found, by [`key`].
-    pub(super) data: &'a HashMap<String, Selected>,
+    pub(super) data: &'a HashMap<String, Arc<Selected>>,
     pub(super) control: &'a Control,
     /// The whole query's first and last moment, for `@ start()` and `@ end()`.
     pub(super) query: (i64, i64),

@@ -18,6 +18,8 @@ use std::sync::Arc;
 
 /// The bit of a point that says that there is no value.
 const NO_RECORDED_VALUE: u32 = 1;
+/// The size of the expression that names are looked for by.
+const MAX_FILTER_BYTES: usize = 64 << 20;
 /// Aggregation temporality of sums that begin anew with each point.
 const DELTA: i32 = 1;
 
@@ -35,6 +37,15 @@ impl Wanted {
     /// By the ending of a series' name.
     fn of(name: &str) -> Self {
         Self { counts: name.ends_with("_count"), sums: name.ends_with("_sum"), buckets: name.ends_with("_bucket") }
+    }
+
+    /// What either wants.
+    const fn or(self, other: Self) -> Self {
+        Self {
+            counts: self.counts || other.counts,
+            sums: self.sums || other.sums,
+            buckets: self.buckets || other.buckets,
+        }
     }
 
     fn columns(self) -> Vec<&'static str> {
@@ -80,17 +91,27 @@ pub(super) fn name_of(matchers: &[Matcher]) -> Option<&str> {
         .map(|found| found.value.as_str())
 }
 
-fn filter(matchers: &[Matcher]) -> Result<Expr, QueryError> {
-    let Some(name) = name_of(matchers) else { return Ok(Expr::All) };
-    let sources = names::sources(name);
-    let regex = regex::Regex::new(&sources)
-        .map_err(|error| QueryError::invalid("query", format!("the metric's name is too long to look for: {error}")))?;
+/// The rows that any of the selectors could want: one expression over all of their names, so that each name is looked at once.
+fn filter(selectors: &[Vec<Matcher>]) -> Result<Expr, QueryError> {
+    let mut sources: Vec<String> = Vec::new();
+    for matchers in selectors {
+        let Some(name) = name_of(matchers) else { return Ok(Expr::All) };
+        sources.push(format!("(?:{})", names::sources(name)));
+    }
+    sources.sort();
+    sources.dedup();
+    let most = if sources.len() > 1 { MAX_FILTER_BYTES } else { MAX_FILTER_BYTES / 8 };
+    let mut regex = regex::RegexBuilder::new(&sources.join("|"));
+    let regex = regex.size_limit(most).dfa_size_limit(most).build().map_err(|error| {
+        QueryError::invalid("query", format!("the metrics' names are too long to look for: {error}"))
+    })?;
     Ok(Expr::Field(FieldRef::Column("metric_name"), FieldMatcher::Regex(regex)))
 }
 
 /// Samples of some rows, and their memory.
 struct Read {
-    matchers: Arc<Vec<Matcher>>,
+    /// A series is wanted that matches all of any of these.
+    selectors: Arc<Vec<Vec<Matcher>>>,
     wanted: Wanted,
     /// The places of a point's series, by `series_id`.
     known: HashMap<u64, Known>,
@@ -179,7 +200,7 @@ impl Read {
                     self.known.insert(id, known);
                 }
                 let known = self.known.remove(&id).unwrap_or_else(|| describe(&columns, row));
-                if known.is_exponential && name_of(&self.matchers) == Some(&known.name) {
+                if known.is_exponential && self.selectors.iter().any(|one| name_of(one) == Some(&known.name)) {
                     return Err(native(&known.name));
                 }
                 last = Some((id, known));
@@ -268,12 +289,12 @@ impl Read {
                 if let Some((name, value)) = label() {
                     labels = labels.with(name, &value);
                 }
-                let place =
-                    self.matchers.iter().all(|matcher| matcher.is_match(labels.get(&matcher.name))).then(|| {
-                        self.all.push(Samples { labels, ..Samples::default() });
-                        self.is_delta.push(known.is_delta);
-                        self.all.len() - 1
-                    });
+                let is_wanted = self.selectors.iter().any(|matchers| is_match(matchers, &labels));
+                let place = is_wanted.then(|| {
+                    self.all.push(Samples { labels, ..Samples::default() });
+                    self.is_delta.push(known.is_delta);
+                    self.all.len() - 1
+                });
                 known.places.push((ending, key, place));
                 place
             }
@@ -382,7 +403,12 @@ pub(super) struct Selected {
     pub(super) series: Vec<Samples>,
     pub(super) coverage: scan::ScanCoverage,
     /// Keeps the memory of the samples taken.
-    _held: Vec<Held>,
+    pub(super) _held: Vec<Held>,
+}
+
+/// Whether labels fulfil all matchers.
+pub(super) fn is_match(matchers: &[Matcher], labels: &Labels) -> bool {
+    matchers.iter().all(|matcher| matcher.is_match(labels.get(&matcher.name)))
 }
 
 impl Selected {
@@ -400,17 +426,51 @@ pub(super) async fn select(
     to: i64,
     control: &Control,
 ) -> Result<Selected, QueryError> {
-    let wanted = name_of(matchers).map_or(Wanted::ALL, Wanted::of);
+    let raw = select_raw(store, vec![matchers.to_vec()], from, to, control).await?;
+    // Names of Tempo's metrics generator are answered from spans when nothing was written under them.
+    if raw.series.is_empty()
+        && let Some(name) = name_of(matchers).filter(|name| name.starts_with("traces_"))
+        && let Some((series, coverage, held)) =
+            super::span_metrics::select(store, name, matchers, (from, to), control).await?
+    {
+        return Ok(Selected { series, coverage, _held: held });
+    }
+    scan::blocking(move || {
+        let mut series: Vec<Samples> =
+            raw.series.into_iter().map(|(samples, is_delta)| ordered(samples, is_delta)).collect();
+        series.sort_by(|left, right| left.labels.cmp(&right.labels));
+        Ok(Selected { series, coverage: raw.coverage, _held: raw.held })
+    })
+    .await
+}
+
+/// Series as they were read: samples in no order, each with whether they are differences.
+pub(super) struct Raw {
+    pub(super) series: Vec<(Samples, bool)>,
+    pub(super) coverage: scan::ScanCoverage,
+    /// Keeps the memory of the samples taken.
+    pub(super) held: Vec<Held>,
+}
+
+/// The series that any of these selectors wants, read once, within a range in milliseconds, both ends included.
+pub(super) async fn select_raw(
+    store: &Arc<Store>,
+    selectors: Vec<Vec<Matcher>>,
+    from: i64,
+    to: i64,
+    control: &Control,
+) -> Result<Raw, QueryError> {
+    let wanted = selectors.iter().map(|one| name_of(one).map_or(Wanted::ALL, Wanted::of));
+    let wanted = wanted.fold(Wanted::default(), Wanted::or);
     let mut columns = series_columns();
     columns.extend(wanted.columns());
     let range =
         TimeRange { start: from.saturating_mul(1_000_000), end: to.saturating_add(1).saturating_mul(1_000_000) };
-    let scan = ScanRequest { signal: Signal::MetricPoints, filter: filter(matchers)?, range, columns };
-    let computed_name = name_of(matchers).filter(|name| name.starts_with("traces_")).map(str::to_owned);
-    let (matchers, nothing) = (Arc::new(matchers.to_vec()), control.clone());
-    let all_matchers = Arc::clone(&matchers);
+    let filter = filter(&selectors)?;
+    let scan = ScanRequest { signal: Signal::MetricPoints, filter, range, columns };
+    let (selectors, nothing) = (Arc::new(selectors), control.clone());
     let init = move || Read {
-        matchers: Arc::clone(&matchers),
+        selectors: Arc::clone(&selectors),
         wanted,
         known: HashMap::new(),
         all: Vec::new(),
@@ -419,42 +479,28 @@ pub(super) async fn select(
     };
     let each = |read: &mut Read, batch: &RecordBatch| read.batch(batch);
     let (states, coverage) = scan::for_each(store, &scan, control, init, each).await?;
-    // Names of Tempo's metrics generator are answered from spans when nothing was written under them.
-    if let Some(name) = computed_name
-        && states.iter().all(|state| state.all.is_empty())
-        && let Some((series, coverage, held)) =
-            super::span_metrics::select(store, &name, &all_matchers, (from, to), control).await?
-    {
-        return Ok(Selected { series, coverage, _held: held });
-    }
-    scan::blocking(move || {
-        let mut all: HashMap<Labels, (Samples, bool)> = HashMap::new();
-        let mut held = Vec::new();
-        for state in states {
-            held.push(state.held);
-            for (mut samples, is_delta) in state.all.into_iter().zip(state.is_delta) {
-                let labels = samples.labels.clone();
-                match all.get_mut(&labels) {
-                    Some((into, _)) => {
-                        into.times.append(&mut samples.times);
-                        into.values.append(&mut samples.values);
-                    }
-                    None => {
-                        all.insert(labels, (samples, is_delta));
-                    }
+    let mut all: HashMap<Labels, (Samples, bool)> = HashMap::new();
+    let mut held = Vec::new();
+    for state in states {
+        held.push(state.held);
+        for (mut samples, is_delta) in state.all.into_iter().zip(state.is_delta) {
+            let labels = samples.labels.clone();
+            match all.get_mut(&labels) {
+                Some((into, _)) => {
+                    into.times.append(&mut samples.times);
+                    into.values.append(&mut samples.values);
+                }
+                None => {
+                    all.insert(labels, (samples, is_delta));
                 }
             }
         }
-        let mut series: Vec<Samples> =
-            all.into_values().map(|(samples, is_delta)| ordered(samples, is_delta)).collect();
-        series.sort_by(|left, right| left.labels.cmp(&right.labels));
-        Ok(Selected { series, coverage, _held: held })
-    })
-    .await
+    }
+    Ok(Raw { series: all.into_values().collect(), coverage, held })
 }
 
 /// The samples by time, the last of several at the same time; differences added up, so that all is cumulative.
-fn ordered(samples: Samples, is_delta: bool) -> Samples {
+pub(super) fn ordered(samples: Samples, is_delta: bool) -> Samples {
     let mut pairs: Vec<(i64, f64)> = samples.times.iter().copied().zip(samples.values).collect();
     if !pairs.is_sorted_by_key(|(time, _)| *time) {
         pairs.sort_by_key(|(time, _)| *time);

@@ -124,3 +124,48 @@ export async function tailShowsWhatComes(page, { base, otlp, shots }) {
   assert.ok(await line.isVisible(), "the tail shows the line");
   await page.screenshot({ path: path.join(shots, "tail.png") });
 }
+
+// From what fires on the overview to the rule's picture, to its evidence, and to the trace.
+export async function fromAFiringRuleToItsEvidence(page, { base, shots, traceId }) {
+  await page.goto(`${base}/`);
+  await page.getByRole("link", { name: "CardDeclined" }).first().click();
+  await page.waitForURL(/\/alerts\/[0-9a-f]{16}/);
+  await alive(page);
+  const main = page.getByRole("main");
+  const told = await main.innerText();
+  for (const part of ["firing", "cards were declined", "card declined for ORD-77", "threshold > 2"]) {
+    assert.ok(told.includes(part), `the rule's screen tells of ${part}: ${told}`);
+  }
+  assert.ok(await main.locator("path.line.threshold").count(), "the threshold is drawn");
+  await page.screenshot({ path: path.join(shots, "alert-rule.png"), fullPage: true });
+  await main.locator(".evidence").getByRole("link", { name: "trace" }).first().click();
+  await page.waitForURL(new RegExp(`/traces/${traceId}`));
+}
+
+// A silence from the screen holds the alert back, and is ended there.
+export async function aSilenceIsMadeAndEnded(page, { base }) {
+  await page.goto(`${base}/alerts`);
+  await page.getByRole("button", { name: "Silence 1 h" }).first().click();
+  await page.waitForURL(/\/alerts/);
+  const main = page.getByRole("main");
+  await main.getByRole("cell", { name: "silenced" }).waitFor();
+  await main.getByRole("button", { name: "End now" }).first().click();
+  await main.getByText("No silence is in force.").waitFor();
+}
+
+// A search becomes a rule: its YAML, what it would have done, and the file.
+export async function fromASearchToARule(page, { base }) {
+  await page.goto(`${base}/logs?q=${encodeURIComponent('service:payment "card declined"')}`);
+  await page.getByRole("link", { name: "Alert on this" }).click();
+  await page.waitForURL(/\/alerts\/new/);
+  const main = page.getByRole("main");
+  await main.getByLabel("Name", { exact: true }).fill("DeclinedCards");
+  await main.getByLabel("When it is").fill("> 1");
+  await main.getByRole("button", { name: "Show the rule" }).click();
+  await main.getByText('alert: "DeclinedCards"').first().waitFor();
+  await main.getByRole("link", { name: "Run it over this range" }).click();
+  await main.getByText("it would have fired").waitFor();
+  await main.getByRole("button", { name: "Write it" }).click();
+  await page.waitForURL(/\/alerts#/);
+  await main.getByRole("link", { name: "DeclinedCards" }).first().waitFor();
+}

@@ -29,6 +29,8 @@ pub(crate) struct Overview {
     pub(crate) is_empty: bool,
     /// Where to send data.
     pub(crate) endpoints: Endpoints,
+    /// Alerts that fire, with the addresses of their rules.
+    pub(crate) firing: Vec<(String, String, String)>,
 }
 
 /// A bucket width that cuts the range in about `buckets` pieces of a round length.
@@ -62,6 +64,7 @@ pub(crate) async fn handle(State(context): State<Arc<UiContext>>, request: PageR
         strip: vec![("log records", logs), ("spans", spans), ("metric points", points)],
         is_empty: tables.iter().all(|table| table.part_rows == 0 && table.hot_rows == 0),
         endpoints: context.endpoints.clone(),
+        firing: crate::pages::alerts::in_short(&context.alerts, &request).await,
     };
     page(&request, || screen(&request, &overview))
 }
@@ -73,6 +76,7 @@ pub(crate) fn screen(request: &PageRequest, overview: &Overview) -> Screen {
     } else {
         view! {
             <h1 class="unseen">"Overview"</h1>
+            {crate::pages::alerts::strip(request, &overview.firing)}
             {services_section(request, overview)}
             {strip(request, &overview.strip)}
         }

@@ -200,7 +200,9 @@ fn overview_screen(request: &PageRequest, is_empty: bool) -> Screen {
     let strip = [("log records", "a"), ("spans", "b"), ("metric points", "c")]
         .map(|(name, key)| (name, Ok(counts(&[key]))))
         .to_vec();
-    let data = overview::Overview { services: Ok((services, coverage(4))), strip, is_empty, endpoints: endpoints() };
+    let firing = Vec::new();
+    let data =
+        overview::Overview { services: Ok((services, coverage(4))), strip, is_empty, endpoints: endpoints(), firing };
     overview::screen(request, &data)
 }
 

@@ -26,6 +26,7 @@ pub(super) fn search_bar(request: &PageRequest) -> AnyView {
     let is_live = request.params.get("live").is_some();
     let live = request.here(&request.params.without("cursor").without("row").without("at").with("live", "1"));
     let export = |format: &str| request.time.params().with("q", &query).with("format", format).on("/logs/export");
+    let new_alert = request.time.params().with("signal", "logs").with("q", &query).on("/alerts/new");
     let (ndjson, csv) = (export("ndjson"), export("csv"));
     let help: Vec<_> = HELP
         .iter()
@@ -44,6 +45,7 @@ pub(super) fn search_bar(request: &PageRequest) -> AnyView {
             </form>
             <div class="search-more">
                 {(!is_live).then(|| view! { <a href=live class="needs-script">"● Live tail"</a> })}
+                <a href=new_alert>"Alert on this"</a>
                 <details class="menu">
                     <summary>"Export"</summary>
                     <div class="menu-body"><ul class="choices">

@@ -1,0 +1,34 @@
+//! Alerts: rules over logs, spans and metrics, evaluated on time, remembered, and told to people for sure.
+//!
+//! In come files: rules ([`rules`]), routes and receivers ([`notify::config`]), silences. On a clock, conditions are asked of the query
+//! service, what they give becomes the state of alerts ([`machine`]), transitions become notifications ([`notify::dispatch`]), and these
+//! wait in a durable outbox until their receivers have them ([`notify::deliver`]). The same evaluator runs in production, in tests of
+//! rules and over the past.
+//!
+//! It never receives telemetry, and writes to the store nothing but the series that rules make.
+
+mod api;
+mod ask;
+mod db;
+pub mod draw;
+pub mod duration;
+mod evaluate;
+pub mod incidents;
+pub mod machine;
+pub mod notify;
+mod rows;
+pub mod rules;
+mod schedule;
+mod service;
+pub mod template;
+pub mod trial;
+
+pub use api::{from_here, router};
+pub use db::{DbError, Parcel};
+pub use evaluate::{GroupHealth, Health};
+pub use service::{AlertError, AlertService, AlertSettings, AlertView, GroupView, RuleView};
+
+/// Milliseconds since the Unix epoch, now.
+pub fn now_ms() -> i64 {
+    mangru_query::now_ns().div_euclid(1_000_000)
+}

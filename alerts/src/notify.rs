@@ -1,0 +1,16 @@
+//! Notifications: who is told what, when, by which way, and for sure.
+//!
+//! [`dispatch`] decides, on a clock that is passed in; what it decides is written into the outbox in the same transaction as the
+//! memory of it; [`deliver`] sends what the outbox holds until the receiver has it.
+
+pub mod config;
+pub mod deliver;
+pub mod dispatch;
+pub mod matcher;
+pub(crate) mod receivers;
+pub mod silence;
+mod times;
+
+pub use config::NotifyConfig;
+pub use dispatch::{Decision, Dispatcher, Notice, Told};
+pub use silence::{Silence, SilenceFields, Silences};

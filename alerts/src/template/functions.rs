@@ -1,0 +1,389 @@
+//! The functions that templates call: those of Go, of Prometheus' rules and of Alertmanager's notifications.
+
+use super::value::{Value, printf, significant, time_text};
+use super::{Failure, Scope};
+use std::cmp::Ordering;
+
+fn wrong(message: impl Into<String>) -> Failure {
+    Failure::Wrong(message.into())
+}
+
+fn text(value: &Value) -> String {
+    value.text()
+}
+
+/// Every name that [`call`] knows beside `and`, `or` and `tmpl`.
+pub(super) const NAMES: &[&str] = &[
+    "and",
+    "or",
+    "tmpl",
+    "not",
+    "eq",
+    "ne",
+    "lt",
+    "le",
+    "gt",
+    "ge",
+    "len",
+    "index",
+    "slice",
+    "print",
+    "println",
+    "printf",
+    "html",
+    "js",
+    "urlquery",
+    "query",
+    "first",
+    "label",
+    "value",
+    "sortByLabel",
+    "strvalue",
+    "args",
+    "humanize",
+    "humanize1024",
+    "humanizeDuration",
+    "humanizePercentage",
+    "humanizeTimestamp",
+    "toTime",
+    "toDuration",
+    "now",
+    "title",
+    "toUpper",
+    "toLower",
+    "trimSpace",
+    "match",
+    "reReplaceAll",
+    "safeHtml",
+    "safeUrl",
+    "urlUnescape",
+    "graphLink",
+    "tableLink",
+    "parseDuration",
+    "stripPort",
+    "stripDomain",
+    "externalURL",
+    "pathPrefix",
+    "join",
+    "stringSlice",
+    "toJson",
+    "date",
+    "since",
+    "list",
+    "append",
+];
+
+/// Calls a function.
+pub(super) fn call(name: &str, arguments: &[Value], scope: &Scope<'_>) -> Result<Value, Failure> {
+    let number = |at: usize| -> Result<f64, Failure> {
+        arguments.get(at).ok_or_else(|| wrong(format!("{name} takes a number")))?.number().map_err(Failure::Wrong)
+    };
+    let one = |at: usize| arguments.get(at).ok_or_else(|| wrong(format!("{name} has too few arguments")));
+    let string = |at: usize| one(at).map(text);
+    let takes = |count: usize| {
+        if arguments.len() == count {
+            Ok(())
+        } else {
+            Err(wrong(format!("{name} takes {count} arguments, {} are given", arguments.len())))
+        }
+    };
+    Ok(match name {
+        "not" => Value::Bool(!one(0)?.is_true()),
+        "eq" => {
+            let first = one(0)?;
+            Value::Bool(arguments[1..].iter().any(|other| compare(first, other) == Some(Ordering::Equal)))
+        }
+        "ne" => Value::Bool(compare(one(0)?, one(1)?) != Some(Ordering::Equal)),
+        "lt" => Value::Bool(compare(one(0)?, one(1)?) == Some(Ordering::Less)),
+        "le" => Value::Bool(matches!(compare(one(0)?, one(1)?), Some(Ordering::Less | Ordering::Equal))),
+        "gt" => Value::Bool(compare(one(0)?, one(1)?) == Some(Ordering::Greater)),
+        "ge" => Value::Bool(matches!(compare(one(0)?, one(1)?), Some(Ordering::Greater | Ordering::Equal))),
+        "len" => Value::Integer(match one(0)? {
+            Value::Text(text) => text.len(),
+            Value::List(all) => all.len(),
+            Value::Texts(all) => all.len(),
+            other => return Err(wrong(format!("{} has no length", other.text()))),
+        } as i64),
+        "index" => index(arguments)?,
+        "slice" => slice(arguments)?,
+        "print" => arguments.iter().map(text).collect::<String>().into(),
+        "println" => (arguments.iter().map(text).collect::<Vec<_>>().join(" ") + "\n").into(),
+        "printf" => printf(&string(0)?, &arguments[1..]).into(),
+        "html" => escaped(&string(0)?).into(),
+        "js" => {
+            string(0)?.replace('\\', "\\\\").replace('\'', "\\'").replace('"', "\\\"").replace('<', "\\u003C").into()
+        }
+        "urlquery" => url::form_urlencoded::byte_serialize(string(0)?.as_bytes()).collect::<String>().into(),
+        "query" => {
+            takes(1)?;
+            let asked = string(0)?;
+            scope.answers.get(&asked).cloned().ok_or(Failure::Asks(asked))?
+        }
+        "first" => match one(0)? {
+            Value::List(all) => {
+                all.first().cloned().ok_or_else(|| wrong("first() called on vector with no elements"))?
+            }
+            _ => return Err(wrong("first takes the result of query")),
+        },
+        "label" => field(one(1)?, "Labels").map(|labels| match labels {
+            Value::Texts(all) => all.get(&text(&arguments[0])).map_or("", String::as_str).into(),
+            _ => Value::from(""),
+        })?,
+        "value" => field(one(0)?, "Value")?,
+        "strvalue" => match field(one(0)?, "Labels")? {
+            Value::Texts(all) => all.get("__value__").map_or("", String::as_str).into(),
+            _ => "".into(),
+        },
+        "sortByLabel" => {
+            let (label, Value::List(all)) = (string(0)?, one(1)?) else {
+                return Err(wrong("sortByLabel takes a list"));
+            };
+            let key = |one: &Value| match field(one, "Labels") {
+                Ok(Value::Texts(all)) => all.get(&label).cloned().unwrap_or_default(),
+                _ => String::new(),
+            };
+            let mut sorted = all.as_ref().clone();
+            sorted.sort_by_key(key);
+            sorted.into()
+        }
+        "args" => Value::record([]),
+        "humanize" => humanize(number(0)?).into(),
+        "humanize1024" => humanize_1024(number(0)?).into(),
+        "humanizeDuration" => humanize_duration(number(0)?).into(),
+        "humanizePercentage" => format!("{}%", significant(number(0)? * 100.0, 4)).into(),
+        "humanizeTimestamp" => time_text((number(0)? * 1e9) as i64).into(),
+        "toTime" => Value::Time((number(0)? * 1e9) as i64),
+        "toDuration" => humanize_duration(number(0)?).into(),
+        "parseDuration" => Value::Float(crate::duration::parse(&string(0)?).map_err(Failure::Wrong)? as f64 / 1000.0),
+        "now" => Value::Float(scope.now_ms as f64 / 1000.0),
+        "since" => match one(0)? {
+            Value::Time(time) => humanize_duration(scope.now_ms as f64 / 1e3 - *time as f64 / 1e9).into(),
+            _ => return Err(wrong("since takes a time")),
+        },
+        "date" => match one(1)? {
+            Value::Time(time) => time_text(*time).into(),
+            _ => return Err(wrong("date takes a layout and a time")),
+        },
+        "title" => title(&string(0)?).into(),
+        "toUpper" => string(0)?.to_uppercase().into(),
+        "toLower" => string(0)?.to_lowercase().into(),
+        "trimSpace" => string(0)?.trim().into(),
+        "match" => Value::Bool(regex(&string(0)?)?.is_match(&string(1)?)),
+        "reReplaceAll" => regex(&string(0)?)?.replace_all(&string(2)?, string(1)?.as_str()).into_owned().into(),
+        "safeHtml" | "safeUrl" => string(0)?.into(),
+        "urlUnescape" => {
+            let asked = format!("x={}", string(0)?);
+            url::form_urlencoded::parse(asked.as_bytes())
+                .next()
+                .map(|(_, value)| value.into_owned())
+                .unwrap_or_default()
+                .into()
+        }
+        "graphLink" | "tableLink" => {
+            let query: String = url::form_urlencoded::byte_serialize(string(0)?.as_bytes()).collect();
+            format!("/metrics/explore?q={query}").into()
+        }
+        "stripPort" => {
+            let host = string(0)?;
+            host.rsplit_once(':')
+                .filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()))
+                .map_or(host.as_str(), |(host, _)| host)
+                .trim_matches(['[', ']'])
+                .into()
+        }
+        "stripDomain" => {
+            let host = string(0)?;
+            let (name, port) =
+                host.split_once(':').map_or((host.as_str(), String::new()), |(name, port)| (name, format!(":{port}")));
+            if name.parse::<std::net::IpAddr>().is_ok() {
+                host.into()
+            } else {
+                format!("{}{port}", name.split('.').next().unwrap_or(name)).into()
+            }
+        }
+        "externalURL" => scope.external_url.into(),
+        "pathPrefix" => url::Url::parse(scope.external_url)
+            .map(|url| url.path().trim_end_matches('/').to_owned())
+            .unwrap_or_default()
+            .into(),
+        "join" => {
+            let (between, Value::List(all)) = (string(0)?, one(1)?) else { return Err(wrong("join takes a list")) };
+            all.iter().map(text).collect::<Vec<_>>().join(&between).into()
+        }
+        "stringSlice" | "list" => arguments.to_vec().into(),
+        "append" => match one(0)? {
+            Value::List(all) => all.iter().chain(&arguments[1..]).cloned().collect::<Vec<_>>().into(),
+            _ => return Err(wrong("append takes a list")),
+        },
+        "toJson" => json(one(0)?).to_string().into(),
+        _ => return Err(wrong(format!("function {name:?} not defined"))),
+    })
+}
+
+fn field(value: &Value, name: &str) -> Result<Value, Failure> {
+    match value {
+        Value::Record(all) => all.get(name).cloned().ok_or_else(|| wrong(format!("can't evaluate field {name}"))),
+        other => Err(wrong(format!("{} is not a sample", other.text()))),
+    }
+}
+
+fn json(value: &Value) -> serde_json::Value {
+    match value {
+        Value::None => serde_json::Value::Null,
+        Value::Bool(flag) => (*flag).into(),
+        Value::Integer(number) => (*number).into(),
+        Value::Float(number) => serde_json::json!(number),
+        Value::Text(text) => (&**text).into(),
+        Value::Time(_) => value.text().into(),
+        Value::List(all) => all.iter().map(json).collect(),
+        Value::Texts(all) => {
+            all.iter().map(|(name, value)| (name.clone(), serde_json::Value::from(value.as_str()))).collect()
+        }
+        Value::Record(all) => all.iter().map(|(name, value)| ((*name).to_owned(), json(value))).collect(),
+    }
+}
+
+fn compare(left: &Value, right: &Value) -> Option<Ordering> {
+    match (left, right) {
+        (Value::Integer(left), Value::Integer(right)) => Some(left.cmp(right)),
+        (Value::Integer(_) | Value::Float(_), Value::Integer(_) | Value::Float(_)) => {
+            left.number().ok()?.partial_cmp(&right.number().ok()?)
+        }
+        (Value::Text(left), Value::Text(right)) => Some(left.cmp(right)),
+        (Value::Bool(left), Value::Bool(right)) => Some(left.cmp(right)),
+        (Value::Time(left), Value::Time(right)) => Some(left.cmp(right)),
+        _ => (left == right).then_some(Ordering::Equal),
+    }
+}
+
+fn index(arguments: &[Value]) -> Result<Value, Failure> {
+    let (first, rest) = arguments.split_first().ok_or_else(|| wrong("index takes a list or labels"))?;
+    rest.iter().try_fold(first.clone(), |value, key| match (&value, key) {
+        (Value::List(all), Value::Integer(at)) => usize::try_from(*at)
+            .ok()
+            .and_then(|at| all.get(at).cloned())
+            .ok_or_else(|| wrong(format!("index out of range: {at}"))),
+        (Value::Texts(all), key) => Ok(all.get(&text(key)).map_or("", String::as_str).into()),
+        (Value::Record(_), key) => field(&value, &text(key)),
+        (other, _) => Err(wrong(format!("cannot index {}", other.text()))),
+    })
+}
+
+fn slice(arguments: &[Value]) -> Result<Value, Failure> {
+    let at = |place: usize, default: usize| match arguments.get(place) {
+        None => Ok(default),
+        Some(Value::Integer(at)) => usize::try_from(*at).map_err(|_| wrong("index out of range")),
+        Some(_) => Err(wrong("slice takes whole numbers")),
+    };
+    let out = || wrong("index out of range");
+    match arguments.first() {
+        Some(Value::Text(text)) => text.get(at(1, 0)?..at(2, text.len())?).map(Value::from).ok_or_else(out),
+        Some(Value::List(all)) => {
+            all.get(at(1, 0)?..at(2, all.len())?).map(|part| part.to_vec().into()).ok_or_else(out)
+        }
+        _ => Err(wrong("slice takes a text or a list")),
+    }
+}
+
+fn regex(pattern: &str) -> Result<regex::Regex, Failure> {
+    let built = regex::RegexBuilder::new(pattern).size_limit(1 << 20).build();
+    built.map_err(|_| wrong(format!("`{pattern}` is not an expression")))
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&#34;").replace('\'', "&#39;")
+}
+
+fn title(text: &str) -> String {
+    let mut starts = true;
+    let mut out = String::new();
+    for c in text.chars() {
+        if starts {
+            out.extend(c.to_uppercase())
+        } else {
+            out.push(c)
+        }
+        starts = !c.is_alphanumeric() && c != '\'' && c != '_';
+    }
+    out
+}
+
+fn humanize(number: f64) -> String {
+    if number == 0.0 || !number.is_finite() {
+        return significant(number, 4);
+    }
+    let mut number = number;
+    let mut prefix = "";
+    if number.abs() >= 1.0 {
+        for next in ["k", "M", "G", "T", "P", "E", "Z", "Y"] {
+            if number.abs() < 1000.0 {
+                break;
+            }
+            prefix = next;
+            number /= 1000.0;
+        }
+    } else {
+        for next in ["m", "u", "n", "p", "f", "a", "z", "y"] {
+            if number.abs() >= 1.0 {
+                break;
+            }
+            prefix = next;
+            number *= 1000.0;
+        }
+    }
+    format!("{}{prefix}", significant(number, 4))
+}
+
+fn humanize_1024(number: f64) -> String {
+    if number.abs() <= 1.0 || !number.is_finite() {
+        return significant(number, 4);
+    }
+    let mut number = number;
+    let mut prefix = "";
+    for next in ["ki", "Mi", "Gi", "Ti", "Pi", "Ei", "Zi", "Yi"] {
+        if number.abs() < 1024.0 {
+            break;
+        }
+        prefix = next;
+        number /= 1024.0;
+    }
+    format!("{}{prefix}", significant(number, 4))
+}
+
+fn humanize_duration(seconds: f64) -> String {
+    if !seconds.is_finite() {
+        return significant(seconds, 4);
+    }
+    if seconds == 0.0 {
+        return "0s".to_owned();
+    }
+    if seconds.abs() >= 1.0 {
+        let sign = if seconds < 0.0 { "-" } else { "" };
+        let whole = seconds.abs() as i64;
+        let (s, m, h, d) = (whole % 60, whole / 60 % 60, whole / 3600 % 24, whole / 86400);
+        return if d != 0 {
+            format!("{sign}{d}d {h}h {m}m {s}s")
+        } else if h != 0 {
+            format!("{sign}{h}h {m}m {s}s")
+        } else if m != 0 {
+            format!("{sign}{m}m {s}s")
+        } else {
+            format!("{sign}{}s", significant(seconds.abs(), 4))
+        };
+    }
+    let mut number = seconds;
+    let mut prefix = "";
+    for next in ["m", "u", "n", "p", "f", "a", "z", "y"] {
+        if number.abs() >= 1.0 {
+            break;
+        }
+        prefix = next;
+        number *= 1000.0;
+    }
+    format!("{}{prefix}s", significant(number, 4))
+}
+
+/// A sample as `query` gives it.
+pub(super) fn sample(labels: &std::collections::BTreeMap<String, String>, value: f64) -> Value {
+    Value::record([("Labels", Value::texts(labels.clone())), ("Value", Value::Float(value))])
+}

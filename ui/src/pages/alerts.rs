@@ -1,0 +1,146 @@
+//! Alerts: what fires and why, what is pending, what is quiet; who was told; silences.
+
+pub(crate) mod create;
+mod firing;
+pub(crate) mod rule;
+pub(crate) mod silences;
+mod tables;
+
+use crate::context::UiContext;
+use crate::format;
+use crate::request::PageRequest;
+use crate::shell::{Screen, page};
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use leptos::prelude::*;
+use mangru_alerts::incidents::{Incident, incidents};
+use mangru_alerts::machine::{State as AlertState, Transition};
+use mangru_alerts::notify::Silence;
+use mangru_alerts::notify::deliver::Breaker;
+use mangru_alerts::rules::Fault;
+use mangru_alerts::{AlertView, GroupView, Parcel};
+use mangru_query::QueryError;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Rows of history and of notifications.
+const ROWS: usize = 200;
+
+/// What the screen shows.
+pub(crate) struct Alerts {
+    pub(crate) groups: Vec<GroupView>,
+    pub(crate) firing: Vec<AlertView>,
+    pub(crate) incidents: Result<Vec<Incident>, QueryError>,
+    pub(crate) silences: Vec<Silence>,
+    pub(crate) history: Result<Vec<Transition>, String>,
+    pub(crate) notifications: Result<Vec<Parcel>, String>,
+    pub(crate) breakers: BTreeMap<String, Breaker>,
+    pub(crate) faults: Vec<Fault>,
+}
+
+/// The time range in milliseconds.
+pub(crate) fn range_ms(request: &PageRequest) -> (i64, i64) {
+    (request.time.range.start.div_euclid(1_000_000), request.time.range.end.div_euclid(1_000_000))
+}
+
+/// Answers `/alerts`.
+pub(crate) async fn handle(State(context): State<Arc<UiContext>>, request: PageRequest) -> Response {
+    let service = &context.alerts;
+    let now_ms = request.now.div_euclid(1_000_000);
+    let firing = service.firing(now_ms).await;
+    let range = range_ms(&request);
+    let (incidents, history, notifications, silences) = futures::join!(
+        incidents(&context.query, &firing, now_ms),
+        service.history(range, None, ROWS),
+        service.notifications(range, ROWS),
+        service.silences(),
+    );
+    let alerts = Alerts {
+        groups: service.groups(),
+        firing,
+        incidents,
+        silences,
+        history: history.map_err(|error| error.to_string()),
+        notifications: notifications.map_err(|error| error.to_string()),
+        breakers: service.breakers(),
+        faults: service.faults(),
+    };
+    page(&request, || screen(&request, &alerts))
+}
+
+/// The screen.
+pub(crate) fn screen(request: &PageRequest, alerts: &Alerts) -> Screen {
+    let rules = alerts.groups.iter().flat_map(|group| &group.rules);
+    let pending = rules.clone().filter(|rule| rule.state() == AlertState::Pending).count();
+    let quiet = rules.clone().filter(|rule| rule.state() == AlertState::Inactive).count();
+    let fires = alerts.firing.len();
+    let title = if fires > 0 { format!("({fires}) Alerts") } else { "Alerts".to_owned() };
+    let new = request.there("/alerts/new");
+    let empty = (rules.clone().count() == 0).then(tables::no_rules);
+    let content = view! {
+        <div class="section-head">
+            <h1>"Alerts"</h1>
+            <p class="covers">
+                {format!("{} · {} pending · {} quiet", firing_words(fires), format::counted(pending as u64, "rule"), format::counted(quiet as u64, "rule"))}
+            </p>
+            <a class="button" href=new>"New rule"</a>
+        </div>
+        {tables::faults(&alerts.faults)}
+        {empty}
+        {firing::incidents(request, &alerts.incidents, &alerts.firing)}
+        {firing::section(request, &alerts.firing)}
+        {tables::rules(request, &alerts.groups)}
+        {silences::section(request, &alerts.silences)}
+        {tables::notifications(&alerts.notifications, &alerts.breakers)}
+        {tables::history(request, &alerts.history)}
+    }
+    .into_any();
+    Screen { title, has_time: true, status: StatusCode::OK, content }
+}
+
+/// How many alerts fire.
+fn firing_words(count: usize) -> String {
+    format!("{} firing", format::counted(count as u64, "alert"))
+}
+
+/// Alerts that fire, for other screens: name, service, address.
+pub(crate) async fn in_short(
+    service: &mangru_alerts::AlertService,
+    request: &PageRequest,
+) -> Vec<(String, String, String)> {
+    let firing = service.firing(request.now.div_euclid(1_000_000)).await;
+    let short = |view: &AlertView| {
+        let name = view.alert.labels.get("alertname").cloned().unwrap_or_default();
+        let service = mangru_alerts::incidents::service_of(&view.alert.labels).unwrap_or_default().to_owned();
+        (name, service, request.there(&format!("/alerts/{}", view.rule)))
+    };
+    firing.iter().map(short).collect()
+}
+
+/// A line with what fires; nothing when nothing does.
+pub(crate) fn strip(request: &PageRequest, firing: &[(String, String, String)]) -> Option<AnyView> {
+    /// Alerts that are named.
+    const NAMED: usize = 8;
+    if firing.is_empty() {
+        return None;
+    }
+    let named: Vec<_> = firing
+        .iter()
+        .take(NAMED)
+        .map(|(name, service, address)| {
+            let service = (!service.is_empty()).then(|| crate::parts::service(service));
+            view! { <li><a href=address.clone()>{name.clone()}</a>" "{service}</li> }
+        })
+        .collect();
+    let more = (firing.len() > NAMED).then(|| view! { <li>{format!("and {} more", firing.len() - NAMED)}</li> });
+    Some(
+        view! {
+            <section class="firing-strip" aria-labelledby="firing-now">
+                <h2 id="firing-now"><a href=request.there("/alerts")>{format!("● {}", firing_words(firing.len()))}</a></h2>
+                <ul>{named}{more}</ul>
+            </section>
+        }
+        .into_any(),
+    )
+}

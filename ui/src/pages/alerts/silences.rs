@@ -1,0 +1,147 @@
+//! Silences: those there are, and making and ending them.
+
+use crate::clock::{Show, time_view};
+use crate::context::UiContext;
+use crate::format;
+use crate::pages::not_found;
+use crate::params::Params;
+use crate::request::PageRequest;
+use crate::shell::{Screen, page};
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Redirect, Response};
+use leptos::prelude::*;
+use mangru_alerts::duration;
+use mangru_alerts::machine::Labels;
+use mangru_alerts::notify::matcher::Matcher;
+use mangru_alerts::notify::{Silence, SilenceFields};
+use std::sync::Arc;
+
+fn matchers_text(silence: &Silence) -> String {
+    silence.matchers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// A form that silences just these labels for an hour.
+pub(super) fn quick_form(_request: &PageRequest, labels: &Labels) -> AnyView {
+    let matchers = labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect::<Vec<_>>().join(", ");
+    view! {
+        <form class="inline silence" action="/alerts/silences" method="post">
+            <input type="hidden" name="matchers" value=matchers />
+            <input type="hidden" name="duration" value="1h" />
+            <input type="hidden" name="comment" value="from the alerts screen" />
+            <button title="Nobody is told of this alert for an hour">"Silence 1 h"</button>
+        </form>
+    }
+    .into_any()
+}
+
+/// All silences that have not ended, with a form for a new one.
+pub(super) fn section(request: &PageRequest, silences: &[Silence]) -> AnyView {
+    let now_ms = request.now.div_euclid(1_000_000);
+    let rows: Vec<_> = silences
+        .iter()
+        .filter(|silence| silence.state(now_ms) != "expired")
+        .map(|silence| {
+            let end = format!("/alerts/silences/{}/end", crate::params::encoded(&silence.id));
+            view! {
+                <tr>
+                    <th scope="row" class="mono">{format::clipped(&matchers_text(silence), 200)}</th>
+                    <td>{silence.state(now_ms)}</td>
+                    <td>{time_view(silence.starts_ms * 1_000_000, Show::Minute)}</td>
+                    <td>{time_view(silence.ends_ms * 1_000_000, Show::Minute)}</td>
+                    <td>{silence.created_by.clone()}</td>
+                    <td>{silence.comment.clone()}</td>
+                    <td><form class="inline" action=end method="post"><button>"End now"</button></form></td>
+                </tr>
+            }
+        })
+        .collect();
+    let table = if rows.is_empty() {
+        view! { <p class="quiet">"No silence is in force."</p> }.into_any()
+    } else {
+        view! {
+            <div class="table-wrap"><table class="dense">
+                <thead><tr>
+                    <th scope="col">"Alerts"</th><th scope="col">"State"</th><th scope="col">"From"</th><th scope="col">"Until"</th>
+                    <th scope="col">"By"</th><th scope="col">"Why"</th><th scope="col">"Do"</th>
+                </tr></thead>
+                <tbody>{rows}</tbody>
+            </table></div>
+        }
+        .into_any()
+    };
+    view! {
+        <section aria-labelledby="silences-head">
+            <h2 id="silences-head">"Silences"</h2>
+            {table}
+            <details>
+                <summary>"New silence"</summary>
+                <form class="form-grid" action="/alerts/silences" method="post">
+                    <label>"Alerts, by their labels"<input name="matchers" class="mono" required placeholder="alertname=\"HighErrorRate\", service_name=~\"pay.*\"" /></label>
+                    <label>"For how long"<input name="duration" value="2h" required /></label>
+                    <label>"Who"<input name="created_by" /></label>
+                    <label>"Why"<input name="comment" /></label>
+                    <button class="primary">"Silence"</button>
+                </form>
+            </details>
+        </section>
+    }
+    .into_any()
+}
+
+fn failed(request: &PageRequest, message: String) -> Response {
+    page(request, || Screen {
+        title: "Silence".to_owned(),
+        has_time: false,
+        status: StatusCode::BAD_REQUEST,
+        content: view! {
+            <h1>"The silence was not made"</h1>
+            <p class="error" role="alert">{message}</p>
+            <p><a href="/alerts">"Alerts"</a></p>
+        }
+        .into_any(),
+    })
+}
+
+/// Answers `POST /alerts/silences`.
+pub(crate) async fn create(State(context): State<Arc<UiContext>>, request: PageRequest, body: String) -> Response {
+    let form = Params::parse(&body);
+    let now_ms = request.now.div_euclid(1_000_000);
+    let made = (|| {
+        let matchers = Matcher::parse_all(form.get("matchers").unwrap_or_default())?;
+        let length_ms = duration::parse(form.get("duration").unwrap_or_default())?;
+        let time = |ms: i64| crate::clock::rfc3339(ms.saturating_mul(1_000_000));
+        let fields = SilenceFields {
+            id: None,
+            matchers: matchers.iter().map(Matcher::fields).collect(),
+            starts_at: time(now_ms),
+            ends_at: time(now_ms.saturating_add(length_ms)),
+            updated_at: None,
+            created_by: form.get("created_by").unwrap_or("the UI").to_owned(),
+            comment: form.get("comment").unwrap_or_default().to_owned(),
+            status: None,
+        };
+        Silence::read(&fields, now_ms)
+    })();
+    let made = match made {
+        Ok(silence) => context.alerts.silence(silence, now_ms).await,
+        Err(message) => Err(message),
+    };
+    match made {
+        Ok(()) => Redirect::to("/alerts#silences-head").into_response(),
+        Err(message) => failed(&request, message),
+    }
+}
+
+/// Answers `POST /alerts/silences/{id}/end`.
+pub(crate) async fn end(
+    State(context): State<Arc<UiContext>>,
+    Path(id): Path<String>,
+    request: PageRequest,
+) -> Response {
+    match context.alerts.end_silence(&id, request.now.div_euclid(1_000_000)).await {
+        Ok(()) => Redirect::to("/alerts#silences-head").into_response(),
+        Err(message) if message.starts_with("there is no") => page(&request, || not_found(&message)),
+        Err(message) => failed(&request, message),
+    }
+}
