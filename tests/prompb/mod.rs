@@ -1,4 +1,5 @@
 //! The messages of Prometheus remote write, as far as the tests send them.
+#![allow(dead_code)] // each test binary uses its own part of this
 
 /// The messages of version 1 (`prometheus/prompb/remote.proto`, `types.proto`) as far as they are sent here.
 pub(crate) mod one {

@@ -125,12 +125,12 @@ pub(super) fn charts(request: &PageRequest, service: &Service) -> AnyView {
         dots,
     );
     view! {
-        <section aria-label=tr("Rate, errors and durations") class="red-charts">
-            <h2 class="unseen">{tr("Rate, errors and durations")}</h2>
-                {series_chart(rate)}{series_chart(errors)}{series_chart(durations)}
-            </section>
-            {parts::incomplete(&stats.coverage)}
-        }
+    <section aria-label=tr("Rate, errors and durations") class="red-charts">
+        <h2 class="unseen">{tr("Rate, errors and durations")}</h2>
+            {series_chart(rate)}{series_chart(errors)}{series_chart(durations)}
+        </section>
+        {parts::incomplete(&stats.coverage)}
+    }
     .into_any()
 }
 
