@@ -220,7 +220,7 @@ fn almost(wanted: f64, found: f64) -> bool {
     if wanted.is_nan() || found.is_nan() {
         return wanted.is_nan() && found.is_nan();
     }
-    wanted == found || (wanted - found).abs() <= ALMOST * wanted.abs().max(found.abs())
+    wanted.total_cmp(&found).is_eq() || (wanted - found).abs() <= ALMOST * wanted.abs().max(found.abs())
 }
 
 async fn load(server: &Server, step: i64, lines: &[&str]) {

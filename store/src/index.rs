@@ -346,7 +346,7 @@ impl PartIndex {
         Ok(listed.or(self.marked(&blocks, self.fields.column, &mark)?))
     }
 
-    /// Rows with any record attribute, or any attribute of a span's events, of this value in text form; never exact.
+    /// Rows with any record attribute, or any attribute of a span's events, of this value in text form; exact for none.
     pub fn any_attribute(&self, value: &str) -> Result<Candidates, StoreError> {
         let mut rows = RoaringBitmap::new();
         let cut = cut_value(value).0.as_bytes();
@@ -362,7 +362,7 @@ impl PartIndex {
         for known in self.keys.iter().filter(|known| known.filtered > 0 && !blocks.is_empty()) {
             rows |= self.marked(&blocks, self.fields.column, &attribute_mark(&known.key))?.rows;
         }
-        Ok(Candidates { rows, exact: false })
+        Ok(Candidates { exact: rows.is_empty(), rows })
     }
 
     /// Rows with a value of this attribute that starts with `prefix` and is kept; `None` beyond the budget of values.
