@@ -49,7 +49,7 @@ pub(super) fn aside(request: &PageRequest) -> AnyView {
                 })
                 .collect();
             let all = request.search("/sql", &format!("SELECT *\nFROM {}\nORDER BY time DESC\nLIMIT 20", signal.table()));
-            view! { <details open=request.query().contains(signal.table())><summary><code>{signal.table()}</code>" "<a href=all class="quiet">{tr("newest rows")}</a></summary><ul class="schema">{columns}</ul></details> }
+            view! { <details open=request.query().contains(signal.table())><summary><code>{signal.table()}</code></summary><p><a href=all>{tr("newest rows")}</a></p><ul class="schema" tabindex="0" aria-label=signal.table()>{columns}</ul></details> }
         })
         .collect();
     view! {
