@@ -10,6 +10,7 @@ mod jaeger;
 mod loki;
 mod map;
 mod openapi;
+mod parameters;
 mod prometheus;
 mod rows;
 mod slow;

@@ -23,9 +23,13 @@ impl IntoResponse for ApiError {
         if self.0.code == ErrorCode::Internal {
             tracing::error!(error = %self.0, "request failed");
         }
-        let status = StatusCode::from_u16(self.0.code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        (status, Json(json!({ "error": self.0 }))).into_response()
+        (status(self.0.code), Json(json!({ "error": self.0 }))).into_response()
     }
+}
+
+/// The HTTP status of a code.
+pub(super) fn status(code: ErrorCode) -> StatusCode {
+    StatusCode::from_u16(code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 /// Query parameters whose errors are answered like all others.

@@ -4,10 +4,10 @@
 
 mod three;
 
+use super::error::status;
 use crate::language::quoted;
 use crate::{MapRequest, NodeKind, QueryError, QueryService, SpanRow, TraceOrder, TracesRequest, now_ns};
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -48,9 +48,9 @@ impl From<QueryError> for JaegerError {
 impl IntoResponse for JaegerError {
     fn into_response(self) -> Response {
         let code = self.0.code.http_status();
-        let status = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let errors = json!([{ "code": code, "msg": self.0.message }]);
-        (status, Json(json!({ "data": null, "total": 0, "limit": 0, "offset": 0, "errors": errors }))).into_response()
+        (status(self.0.code), Json(json!({ "data": null, "total": 0, "limit": 0, "offset": 0, "errors": errors })))
+            .into_response()
     }
 }
 
@@ -300,7 +300,8 @@ fn tags(attributes: &Map<String, Value>) -> Vec<Value> {
     attributes.iter().map(|(key, value)| tag(key, value)).collect()
 }
 
-fn microseconds(nanoseconds: &str) -> i64 {
+/// Nanoseconds as text, in microseconds.
+pub(super) fn microseconds(nanoseconds: &str) -> i64 {
     nanoseconds.parse::<i64>().unwrap_or_default() / 1000
 }
 

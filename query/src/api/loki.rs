@@ -5,9 +5,11 @@
 mod detected;
 mod tail;
 
+use super::error::status;
+use super::parameters::{self, one, required};
+use super::prometheus;
 use crate::logql::{self, Entry, Kind, Label, LineQuery, LinesRequest, MetricRequest, Query, Streams};
-use crate::promql::number_text;
-use crate::{Coverage, ErrorCode, PromQlValue, QueryError, QueryService, now_ns, parse_duration, parse_time};
+use crate::{Coverage, ErrorCode, QueryError, QueryService, now_ns, parse_duration};
 use axum::extract::{Form, FromRequestParts, Path, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
@@ -65,7 +67,7 @@ impl IntoResponse for Fault {
         let status = match error.code {
             // What Loki does not know is a bad request there.
             ErrorCode::Unsupported => StatusCode::BAD_REQUEST,
-            code => StatusCode::from_u16(code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            code => status(code),
         };
         let place = match (error.field, error.position) {
             (Some("query"), Some(position)) => {
@@ -105,18 +107,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Asker {
     }
 }
 
-fn one<'a>(pairs: &'a [(String, String)], name: &str) -> Option<&'a str> {
-    pairs.iter().find(|(known, value)| known == name && !value.is_empty()).map(|(_, value)| value.as_str())
-}
-
 /// A moment in nanoseconds: Unix nanoseconds, Unix seconds with or without fraction, or RFC 3339.
 fn moment(pairs: &[(String, String)], name: &'static str) -> Result<Option<i64>, QueryError> {
-    one(pairs, name)
-        .map(|text| {
-            parse_time(text, now_ns())
-                .ok_or_else(|| QueryError::invalid(name, format!("could not parse '{text}' to a timestamp")))
-        })
-        .transpose()
+    parameters::moment(pairs, name, |text| format!("could not parse '{text}' to a timestamp"))
 }
 
 /// A number of seconds, or a duration, in nanoseconds.
@@ -145,10 +138,6 @@ fn number(pairs: &[(String, String)], name: &'static str, usual: usize) -> Resul
         let parsed = text.parse().ok().filter(|number| *number > 0);
         parsed.ok_or_else(|| QueryError::invalid(name, format!("{text:?} is not a positive number")))
     })
-}
-
-fn required<'a>(pairs: &'a [(String, String)], name: &'static str) -> Result<&'a str, QueryError> {
-    one(pairs, name).ok_or_else(|| QueryError::invalid(name, format!("the parameter {name} is missing")))
 }
 
 fn success(data: &Value) -> Json<Value> {
@@ -194,40 +183,11 @@ fn streams(entries: &[Entry], categorizes: bool) -> Vec<Value> {
     all.into_iter().map(|(labels, values)| json!({ "stream": object(labels.into_iter()), "values": values })).collect()
 }
 
-/// Seconds, whole ones as such.
-fn seconds(milliseconds: i64) -> Value {
-    if milliseconds % 1000 == 0 { json!(milliseconds / 1000) } else { json!(milliseconds as f64 / 1000.0) }
-}
-
-fn numbers(value: PromQlValue) -> (Value, usize) {
-    let sample = |(time, value): (i64, f64)| json!([seconds(time), number_text(value)]);
-    match value {
-        PromQlValue::Scalar(time, value) => (json!({ "resultType": "scalar", "result": sample((time, value)) }), 1),
-        PromQlValue::Text(time, text) => (json!({ "resultType": "string", "result": [seconds(time), text] }), 1),
-        PromQlValue::Vector(series) => {
-            let all: Vec<Value> = series
-                .into_iter()
-                .filter_map(|(metric, points)| Some(json!({ "metric": metric, "value": sample(*points.first()?) })))
-                .collect();
-            let count = all.len();
-            (json!({ "resultType": "vector", "result": all }), count)
-        }
-        PromQlValue::Matrix(series) => {
-            let all: Vec<Value> = series
-                .into_iter()
-                .map(|(metric, points)| {
-                    json!({ "metric": metric, "values": points.into_iter().map(sample).collect::<Vec<_>>() })
-                })
-                .collect();
-            let count = all.len();
-            (json!({ "resultType": "matrix", "result": all }), count)
-        }
-    }
-}
-
 async fn metric(service: &QueryService, request: &MetricRequest) -> Result<Json<Value>, Fault> {
     let answer = service.logql_metric(request).await?;
-    let (mut data, count) = numbers(answer.value);
+    let mut data = prometheus::result(answer.value, 0);
+    let is_series = matches!(data["resultType"].as_str(), Some("vector" | "matrix"));
+    let count = data["result"].as_array().filter(|_| is_series).map_or(1, Vec::len);
     data["stats"] = stats(&answer.coverage, count);
     Ok(warned(success(&data), &answer.coverage))
 }

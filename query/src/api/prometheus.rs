@@ -1,8 +1,9 @@
 //! The HTTP API of Prometheus, as its clients and Grafana call it
 //! (<https://prometheus.io/docs/prometheus/latest/querying/api/>).
 
+use super::parameters::{self, missing, one, required};
 use crate::promql::{number_text, parse, parse_selector};
-use crate::{ErrorCode, PromQlRequest, PromQlSeries, PromQlValue, QueryError, QueryService, now_ns, parse_time};
+use crate::{ErrorCode, PromQlRequest, PromQlSeries, PromQlValue, QueryError, QueryService, now_ns};
 use axum::extract::{Form, Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -71,19 +72,10 @@ fn success(data: Value, warning: Option<&str>) -> Json<Value> {
     }
 }
 
-fn one<'a>(pairs: &'a [(String, String)], name: &str) -> Option<&'a str> {
-    pairs.iter().find(|(known, value)| known == name && !value.is_empty()).map(|(_, value)| value.as_str())
-}
-
 /// A moment in milliseconds.
 fn moment(pairs: &[(String, String)], name: &'static str) -> Result<Option<i64>, QueryError> {
-    one(pairs, name)
-        .map(|text| {
-            parse_time(text, now_ns())
-                .map(|time| time.div_euclid(1_000_000))
-                .ok_or_else(|| QueryError::invalid(name, format!("cannot parse {text:?} to a valid timestamp")))
-        })
-        .transpose()
+    let time = parameters::moment(pairs, name, |text| format!("cannot parse {text:?} to a valid timestamp"))?;
+    Ok(time.map(|time| time.div_euclid(1_000_000)))
 }
 
 /// A number of seconds, or a duration such as `1h30m`, in milliseconds.
@@ -115,14 +107,6 @@ fn duration(pairs: &[(String, String)], name: &'static str) -> Result<Option<i64
     Ok(Some(all))
 }
 
-fn missing(name: &'static str) -> QueryError {
-    QueryError::invalid(name, format!("the parameter {name} is missing"))
-}
-
-fn required<'a>(pairs: &'a [(String, String)], name: &'static str) -> Result<&'a str, QueryError> {
-    one(pairs, name).ok_or_else(|| missing(name))
-}
-
 /// Seconds, whole ones as such.
 fn seconds(milliseconds: i64) -> Value {
     if milliseconds % 1000 == 0 { json!(milliseconds / 1000) } else { json!(milliseconds as f64 / 1000.0) }
@@ -140,7 +124,8 @@ fn limited(series: Vec<PromQlSeries>, limit: usize) -> Vec<PromQlSeries> {
     series
 }
 
-fn result(value: PromQlValue, limit: usize) -> Value {
+/// The data of an answer, of so many series at most; 0 for all.
+pub(super) fn result(value: PromQlValue, limit: usize) -> Value {
     match value {
         PromQlValue::Scalar(time, value) => json!({ "resultType": "scalar", "result": sample((time, value)) }),
         PromQlValue::Text(time, text) => json!({ "resultType": "string", "result": [seconds(time), text] }),

@@ -2,12 +2,14 @@
 //!
 //! Times are seconds, or nanoseconds when they are long. Whole traces are given as protobuf to those who accept it.
 
+use super::error::status;
+use super::parameters::{self, one};
 use crate::spans::SpanRow;
 use crate::traceql::{self, MetricsRequest, Sampled, TraceQl};
 use crate::traces::of_traces;
 use crate::{
     ErrorCode, FieldValuesRequest, QueryError, QueryService, TraceOrder, TraceSummary, TracesRequest, now_ns,
-    otlp_json, otlp_protobuf, parse_duration, parse_time,
+    otlp_json, otlp_protobuf, parse_duration,
 };
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -59,23 +61,15 @@ impl IntoResponse for Fault {
         }
         let status = match error.code {
             ErrorCode::Unsupported => StatusCode::BAD_REQUEST,
-            code => StatusCode::from_u16(code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            code => status(code),
         };
         let place = error.field.map(|field| format!("invalid {field}: ")).unwrap_or_default();
         (status, format!("{place}{}", error.message)).into_response()
     }
 }
 
-fn one<'a>(pairs: &'a [(String, String)], name: &str) -> Option<&'a str> {
-    pairs.iter().find(|(known, value)| known == name && !value.is_empty()).map(|(_, value)| value.as_str())
-}
-
 fn moment(pairs: &[(String, String)], name: &'static str) -> Result<Option<i64>, QueryError> {
-    one(pairs, name)
-        .map(|text| {
-            parse_time(text, now_ns()).ok_or_else(|| QueryError::invalid(name, format!("`{text}` is not a time")))
-        })
-        .transpose()
+    parameters::moment(pairs, name, |text| format!("`{text}` is not a time"))
 }
 
 fn range(pairs: &[(String, String)]) -> Result<TimeRange, QueryError> {

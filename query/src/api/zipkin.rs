@@ -2,11 +2,11 @@
 //!
 //! Times and durations are microseconds, ends and lookbacks milliseconds. Spans are written at the same path by other means.
 
-use super::jaeger::{calls, kind_name, recent};
+use super::error::status;
+use super::jaeger::{calls, kind_name, microseconds, recent};
 use crate::language::quoted;
 use crate::{ErrorCode, QueryError, QueryService, SpanRow, TraceOrder, TracesRequest, now_ns};
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -49,9 +49,8 @@ impl From<QueryError> for Fault {
 
 impl IntoResponse for Fault {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.0.code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let field = self.0.field.map(|field| format!("{field}: ")).unwrap_or_default();
-        (status, format!("{field}{}", self.0.message)).into_response()
+        (status(self.0.code), format!("{field}{}", self.0.message)).into_response()
     }
 }
 
@@ -221,10 +220,6 @@ async fn dependencies(State(service): Service, Query(pairs): Pairs) -> Result<Js
 /// An id of 64 bits without the zeros before it.
 fn short(trace_id: &str) -> &str {
     trace_id.strip_prefix("0000000000000000").unwrap_or(trace_id)
-}
-
-fn microseconds(nanoseconds: &str) -> i64 {
-    nanoseconds.parse::<i64>().unwrap_or_default() / 1000
 }
 
 fn endpoint(service: Option<&str>, side: &str, attributes: &Map<String, Value>) -> Map<String, Value> {

@@ -1,9 +1,9 @@
 //! Version 3 of Jaeger's query API: traces as OTLP (<https://www.jaegertracing.io/docs/latest/apis/#query-json-over-http>).
 
+use super::super::error::status;
 use super::{TracesParameters, found, kind_name, recent};
 use crate::{ErrorCode, QueryError, QueryService, otlp_json, parse_time};
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -34,7 +34,7 @@ impl From<QueryError> for Fault {
 impl IntoResponse for Fault {
     fn into_response(self) -> Response {
         let code = self.0.code.http_status();
-        let status = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status = status(self.0.code);
         let message = match self.0.field {
             Some(field) => format!("malformed parameter {field}: {}", self.0.message),
             None => self.0.message,

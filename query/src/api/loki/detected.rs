@@ -1,6 +1,7 @@
 //! What Grafana's drill-down asks: volumes by label, and which labels and fields there are.
 
-use super::{Asker, Fault, Pairs, Service, duration, found, number, numbers, one, range, required, success};
+use super::{Asker, Fault, Pairs, Service, duration, found, number, one, range, required, success};
+use crate::api::prometheus;
 use crate::logql::{self, Entry, Kind, LinesRequest, MetricRequest, Query};
 use crate::{PromQlValue, QueryError, QueryService};
 use axum::Json;
@@ -45,7 +46,7 @@ async fn volumes(
         series.sort_by(|(_, left), (_, right)| size(right).total_cmp(&size(left)));
         series.truncate(limit);
     }
-    Ok(success(&numbers(answer.value).0))
+    Ok(success(&prometheus::result(answer.value, 0)))
 }
 
 pub(super) async fn volume(State(service): Service, asker: Asker, Form(pairs): Pairs) -> Result<Json<Value>, Fault> {
