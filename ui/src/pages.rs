@@ -19,19 +19,20 @@ pub(crate) mod trace;
 pub(crate) mod traces;
 
 use crate::shell::Screen;
+use crate::text::tr;
 use axum::http::StatusCode;
 use leptos::prelude::*;
 
 /// The page for an address that leads nowhere.
 pub(crate) fn not_found(what: &str) -> Screen {
     Screen {
-        title: "Not found".to_owned(),
+        title: tr("Not found").to_owned(),
         has_time: false,
         status: StatusCode::NOT_FOUND,
         content: view! {
-            <h1>"Not found"</h1>
+            <h1>{tr("Not found")}</h1>
             <p>{what.to_owned()}</p>
-            <p><a href="/">"Overview"</a></p>
+            <p><a href="/">{tr("Overview")}</a></p>
         }
         .into_any(),
     }
