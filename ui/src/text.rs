@@ -186,7 +186,9 @@ pub(crate) mod tests {
                     below(&path, files);
                 } else if path.extension().is_some_and(|ending| ending == "rs") {
                     let source = std::fs::read_to_string(&path).expect("a source");
-                    let said = source.split("#[cfg(test)]").next().unwrap_or("").to_owned();
+                    let tests = ["#[cfg(test)]\nmod tests {", "#[cfg(test)]\npub(crate) mod tests {"];
+                    let end = tests.iter().find_map(|opening| source.find(opening)).unwrap_or(source.len());
+                    let said = source[..end].to_owned();
                     files.push((path, said));
                 }
             }

@@ -27,6 +27,19 @@ fn examples() -> [(&'static str, &'static str); 4] {
     ]
 }
 
+/// A unit by its name in dashboards; the short ones are the same in all languages.
+fn unit_words(name: &'static str) -> &'static str {
+    match name {
+        "none" => tr("none"),
+        "bytes" => tr("bytes"),
+        "bytes_per_second" => tr("bytes per second"),
+        "percent" => tr("percent"),
+        "ratio" => tr("ratio"),
+        "per_second" => tr("per second"),
+        other => other,
+    }
+}
+
 /// How the result can be seen, by the name in the address.
 pub(super) fn views() -> Vec<(&'static str, &'static str)> {
     vec![
@@ -77,7 +90,7 @@ pub(super) fn editor(request: &PageRequest, asked: &[Asked]) -> AnyView {
     let chosen = request.params.get("unit").unwrap_or("");
     let units: Vec<_> = Unit::ALL
         .into_iter()
-        .map(|(name, _)| view! { <option value=name selected=name == chosen>{name.replace('_', " ")}</option> })
+        .map(|(name, _)| view! { <option value=name selected=name == chosen>{unit_words(name)}</option> })
         .collect();
     let examples = (count == 0).then(|| {
         let links: Vec<_> = examples()

@@ -76,6 +76,7 @@ fn short(kind: &str) -> String {
         "Boolean" => tr("true or false").to_owned(),
         "FixedSizeBinary" => "id".to_owned(),
         word if word.starts_with("Int") || word.starts_with("UInt") => tr("whole number").to_owned(),
+        "List" => tr("list").to_owned(),
         word => word.to_lowercase(),
     }
 }
