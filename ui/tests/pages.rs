@@ -244,7 +244,7 @@ async fn traces_are_compared_and_seen_from_all_sides() {
     let served = Served::start().await;
     served.fill().await;
     let all = served.page("/traces?spans=any").await;
-    assert_eq!(all.matches("class=\"ts-dot\"").count(), 4, "every span is a point");
+    assert_eq!(all.matches("class=\"dot\"").count(), 4, "every span is a point");
     let slow = served.page("/traces?spans=any&r_min=150ms&r_max=1s").await;
     assert!(
         slow.contains("class=\"region\"") && slow.contains("3 spans against 1"),
@@ -252,7 +252,7 @@ async fn traces_are_compared_and_seen_from_all_sides() {
     );
     assert!(slow.contains("Show these traces alone"));
     let roots = served.page("/traces").await;
-    assert_eq!(roots.matches("class=\"ts-dot\"").count(), 1, "the root alone");
+    assert_eq!(roots.matches("class=\"dot\"").count(), 1, "the root alone");
     let flame = served.page(&format!("/traces/{TRACE_HEX}?view=flame")).await;
     assert!(flame.contains("class=\"flame\"") && flame.contains("Operations by their own time"));
     let calls = served.page(&format!("/traces/{TRACE_HEX}?view=calls")).await;

@@ -2,9 +2,9 @@
 //! chosen by dragging, or in the form below.
 
 use super::axis::spoken;
+use super::dot::dot_view;
 use super::frame::{grid, place, share_labels, share_of, time_labels};
 use super::latency::{Scale, cells};
-use super::series::dot_view;
 use crate::format;
 use crate::islands::brush::RegionBrush;
 use crate::text::tr;
@@ -78,21 +78,21 @@ pub(crate) fn scatter(heat: &Heat, range: TimeRange, region: Option<Region>, lin
     let shares: Vec<f64> = labels.iter().map(|(share, _)| *share).collect();
     let (low, high) = scale.ends();
     let empty =
-        heat.cells.is_empty().then(|| view! { <p class="ts-empty quiet">{tr("No span matches in this range")}</p> });
+        heat.cells.is_empty().then(|| view! { <p class="plot-empty quiet">{tr("No span matches in this range")}</p> });
     view! {
-        <figure class="ts-figure scatter-figure">
-            <div class="ts-body">
+        <figure class="tplot scatter">
+            <div class="plot-body">
                 {share_labels(labels)}
                 <RegionBrush from_ns=range.start to_ns=range.end low_ns=low high_ns=high base=links.base.clone()>
-                    <svg class="ts-area" role="group" aria-label=summary>
+                    <svg class="plot-shapes" role="group" aria-label=summary>
                         {grid(shares, range, TIME_TICKS)}
                         {shapes}
                         {chosen}
                     </svg>
                     {empty}
                 </RegionBrush>
-                {time_labels(range, TIME_TICKS)}
             </div>
+            {time_labels(range, TIME_TICKS)}
             <figcaption class="quiet">
                 "Duration (logarithmic) over start. "{words}" "
                 <span class="needs-script">{tr("Drag over a region to ask what is different about it.")}</span>

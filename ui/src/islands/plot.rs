@@ -1,5 +1,5 @@
 //! What a chart does under the pointer: a cross-hair on all charts of the page, a read-out, zoom by dragging, a legend
-//! that hides and shows.
+//! that shows one series alone, or hides it.
 
 use super::browser;
 use crate::unit::Unit;
@@ -16,6 +16,11 @@ thread_local! {
     static MOMENT: ArcRwSignal<Option<i64>> = ArcRwSignal::new(None);
 }
 
+/// The moment under the pointer, whichever chart it is over.
+pub(super) fn moment_under_pointer() -> ArcRwSignal<Option<i64>> {
+    MOMENT.with(Clone::clone)
+}
+
 /// Lays itself over a chart drawn by the server. Dragging leads to `base` with the range chosen, when it is given.
 #[island]
 pub(crate) fn PlotHover(
@@ -29,7 +34,7 @@ pub(crate) fn PlotHover(
     labels: Vec<String>,
     /// The classes of their colours.
     classes: Vec<String>,
-    /// The moments of values, as shares of the width.
+    /// The moments of values, as shares of the width; without any, the cross-hair stands wherever the pointer is.
     offsets: Vec<f64>,
     /// A value per series and moment.
     values: Vec<Vec<Option<f64>>>,
@@ -39,7 +44,7 @@ pub(crate) fn PlotHover(
     children: Children,
 ) -> impl IntoView {
     let area: NodeRef<html::Div> = NodeRef::new();
-    let shared = MOMENT.with(Clone::clone);
+    let shared = moment_under_pointer();
     let is_here = RwSignal::new(false);
     let dragged = RwSignal::new(None::<(f64, f64)>);
     let hidden = RwSignal::new(Vec::<usize>::new());
@@ -59,7 +64,9 @@ pub(crate) fn PlotHover(
     };
     let can_zoom = !base.is_empty();
     let on_down = move |event: PointerEvent| {
-        if let Some(share) = share_of(area, &event).filter(|_| can_zoom && event.button() == 0 && !is_on_link(&event)) {
+        if let Some(share) = share_of(area, &event)
+            .filter(|_| can_zoom && event.button() == 0 && !browser::is_within(&event, "a, button"))
+        {
             event.prevent_default();
             dragged.set(Some((share, share)));
         }
@@ -81,14 +88,17 @@ pub(crate) fn PlotHover(
             shared.set(None);
         }
     };
-    // A click on a name shows that series alone, another one shows all; with Ctrl it hides and shows the one.
+    // A click on a name shows that series alone, another one shows all; with Ctrl or Shift it hides and shows the one.
     let on_click = move |event: MouseEvent| {
         if let Some(chosen) = named_by(&event) {
-            let only = event.ctrl_key() || event.meta_key();
+            let only = event.ctrl_key() || event.meta_key() || event.shift_key();
             hidden.update(|hidden| choose(hidden, chosen, count, only));
         }
     };
-    let class = move || hidden.with(|hidden| hides(hidden));
+    Effect::new(move |_| {
+        let Some(area) = area.get() else { return };
+        hidden.with(|hidden| hide_series(&area, hidden));
+    });
 
     // The place of the nearest moment that has values.
     let nearest = {
@@ -99,12 +109,22 @@ pub(crate) fn PlotHover(
         })
     };
     let cross = {
-        let offsets = offsets.clone();
-        move || nearest.get().map(|place| format!("{:.2}%", offsets[place] * 100.0))
+        let (shared, offsets) = (shared.clone(), offsets.clone());
+        move || {
+            let at = || shared.get().map(|at| (at - start_ns) as f64 / length).filter(|at| (0.0..=1.0).contains(at));
+            let share = if offsets.is_empty() { at() } else { nearest.get().map(|place| offsets[place]) };
+            share.map(|share| format!("{:.2}%", share * 100.0))
+        }
     };
     let brush = move || dragged.get().map(|(from, to)| (from.min(to), (from - to).abs()));
+    let chosen = move || {
+        let (from, width) = brush().filter(|(_, width)| *width > 0.0)?;
+        let at = |share: f64| start_ns + (share * length) as i64;
+        let class = if from + width / 2.0 > 0.5 { "plot-read-out left" } else { "plot-read-out" };
+        Some(view! { <div class=class><strong>{browser::stretch(at(from), at(from + width))}</strong></div> })
+    };
     let read_out = move || {
-        let place = nearest.get().filter(|_| is_here.get())?;
+        let place = nearest.get().filter(|_| is_here.get() && brush().is_none_or(|(_, width)| width == 0.0))?;
         let moment = start_ns + (offsets[place] * length) as i64;
         let found = hidden.with(|hidden| values_at(&values, place, hidden));
         let more = found.len().saturating_sub(SHOWN);
@@ -124,7 +144,7 @@ pub(crate) fn PlotHover(
     };
 
     view! {
-        <div class=class node_ref=area on:pointermove=on_move on:pointerdown=on_down on:pointerup=on_up on:pointerleave=on_leave on:click=on_click>
+        <div class="plot-alive" node_ref=area on:pointermove=on_move on:pointerdown=on_down on:pointerup=on_up on:pointerleave=on_leave on:click=on_click>
             {children()}
             <div class="plot-over" aria-hidden="true">
                 <svg>
@@ -133,7 +153,7 @@ pub(crate) fn PlotHover(
                     })}
                     {move || cross().map(|x| view! { <line class="cross" x1=x.clone() x2=x y1="0" y2="100%"></line> })}
                 </svg>
-                {read_out}
+                {chosen}{read_out}
             </div>
         </div>
     }
@@ -147,16 +167,21 @@ fn share_of(area: NodeRef<html::Div>, event: &PointerEvent) -> Option<f64> {
     is_inside.then(|| ((x - canvas.left()) / canvas.width().max(1.0)).clamp(0.0, 1.0))
 }
 
-/// Whether something is pressed that leads elsewhere.
-fn is_on_link(event: &PointerEvent) -> bool {
-    let target = event.target().and_then(|target| target.dyn_into::<web_sys::Element>().ok());
-    target.is_some_and(|target| target.closest("a, button").ok().flatten().is_some())
-}
-
-/// The classes by which the style sheet hides series.
-fn hides(hidden: &[usize]) -> String {
-    let places: Vec<String> = hidden.iter().map(|place| format!(" hide-{place}")).collect();
-    format!("plot-alive{}", places.concat())
+/// Hides what the server drew of the hidden series, and tells so in the legend.
+fn hide_series(area: &web_sys::Element, hidden: &[usize]) {
+    let is_hidden = |element: &web_sys::Element| {
+        element
+            .get_attribute("data-series")
+            .and_then(|number| number.parse().ok())
+            .is_some_and(|number| hidden.contains(&number))
+    };
+    for shape in browser::all_within(area, "g[data-series]") {
+        // Toggling a class of a known name, or setting such an attribute, cannot fail.
+        let _ = shape.class_list().toggle_with_force("is-off", is_hidden(&shape));
+    }
+    for name in browser::all_within(area, "button[data-series]") {
+        let _ = name.set_attribute("aria-pressed", if is_hidden(&name) { "false" } else { "true" });
+    }
 }
 
 /// The series whose name in the legend was clicked.

@@ -1,7 +1,7 @@
 //! One rule: its condition drawn over its data, its alerts, what they did, and what they would have done.
 
 use super::{range_ms, tables};
-use crate::chart::plot::{Legend, Plot, Series, Style, Threshold, plot};
+use crate::chart::plot::{Plot, Series, Threshold, plot};
 use crate::clock::{Show, time_view};
 use crate::context::UiContext;
 use crate::format;
@@ -167,18 +167,11 @@ fn picture(request: &PageRequest, drawn: &Drawn) -> AnyView {
         value: number,
         label: format!("threshold {operator} {}", format::short(number)),
     });
-    let chart = plot(&Plot {
-        what: drawn.what.clone(),
-        unit: Unit::None,
-        style: Style::Line,
+    let chart = plot(Plot {
         series,
-        range: request.time.range,
-        step_ns: 0,
         thresholds: threshold.into_iter().collect(),
-        dots: Vec::new(),
-        legend: Legend::Line,
-        zoom: None,
-        class: "",
+        zoom: Some((&request.path, &request.params)),
+        ..Plot::new(drawn.what.clone(), Unit::None, request.time.range)
     });
     let cut = (drawn.left_out > 0)
         .then(|| view! { " "<strong class="warning">{format!("⚠ {} more are not drawn", drawn.left_out)}</strong> });

@@ -2,7 +2,7 @@
 
 use crate::answers::{self, Labelled, VALUE};
 use crate::chart::heat::{Heat, heat};
-use crate::chart::plot::{Legend, MAX_SERIES, Plot, Series, Threshold, plot};
+use crate::chart::plot::{MAX_SERIES, Plot, Series, Size, Threshold, plot};
 use crate::chart::sparkline::sparkline;
 use crate::clock::{Show, row_time};
 use crate::dashboards::panel_data::{self, Content, Filled};
@@ -70,7 +70,8 @@ fn content_view(request: &PageRequest, filled: &Filled, content: &Content) -> An
             columns: columns.clone(),
             step_ns: *step_ns,
             rows: rows.clone(),
-            class: "",
+            size: size_of(panel),
+            zoom: Some((&request.path, &request.params)),
         }),
         Content::Series { series, step_ns, unit } => match panel.kind {
             Kind::Stat => stats(panel, series, *unit),
@@ -92,26 +93,25 @@ fn chart(request: &PageRequest, panel: &Panel, series: &[(String, Labelled)], st
         .collect();
     let left_out = all.len().saturating_sub(MAX_SERIES);
     all.truncate(MAX_SERIES);
-    let drawn = plot(&Plot {
-        what: panel.title.clone(),
-        unit,
+    let thresholds =
+        panel.thresholds.iter().map(|line| Threshold { value: line.value, label: line.label.clone() }).collect();
+    let drawn = plot(Plot {
         style: panel.style(),
         series: all,
-        range: request.time.range,
         step_ns,
-        thresholds: panel
-            .thresholds
-            .iter()
-            .map(|line| Threshold { value: line.value, label: line.label.clone() })
-            .collect(),
-        dots: Vec::new(),
-        legend: Legend::Line,
+        thresholds,
         zoom: Some((&request.path, &request.params)),
-        class: "",
+        size: size_of(panel),
+        ..Plot::new(panel.title.clone(), unit, request.time.range)
     });
     let warning = (left_out > 0)
         .then(|| view! { <p class="warning">{trf("⚠ {0} more series are not drawn", &[&left_out.to_string()])}</p> });
     view! { {drawn}{warning} }.into_any()
+}
+
+/// How much room a panel gives its chart.
+const fn size_of(panel: &Panel) -> Size {
+    if panel.width <= 6 { Size::Narrow } else { Size::Wide }
 }
 
 /// A series of a severity or of a service has their colour.

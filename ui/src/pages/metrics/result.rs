@@ -2,8 +2,9 @@
 
 use super::{Exemplar, Metrics, editor};
 use crate::answers::{self, Answer, Labelled};
+use crate::chart::dot::Dot;
 use crate::chart::heat::{Heat, heat};
-use crate::chart::plot::{Dot, Legend, MAX_SERIES, Plot, Series, Style, plot};
+use crate::chart::plot::{Legend, MAX_SERIES, Plot, Series, Size, Style, plot};
 use crate::format;
 use crate::params::Params;
 use crate::parts;
@@ -49,7 +50,7 @@ pub(super) fn result(request: &PageRequest, metrics: &Metrics) -> AnyView {
         "{0} series, a value every {1}, {2} points looked at, {3} ms",
         &[
             &format::count(series as u64),
-            &Unit::Nanoseconds.text(step as f64),
+            &Unit::Nanoseconds.tick(step as f64),
             &format::count(rows),
             &format!("{slowest:.0}"),
         ],
@@ -112,18 +113,16 @@ fn chart(
     all.truncate(MAX_SERIES);
     let series =
         all.into_iter().map(|(label, series)| Series { label, points: series.points, ..Series::default() }).collect();
-    let drawn = plot(&Plot {
-        what: answers.iter().map(|(_, text, _)| *text).collect::<Vec<_>>().join("; "),
-        unit,
+    let what = answers.iter().map(|(_, text, _)| *text).collect::<Vec<_>>().join("; ");
+    let drawn = plot(Plot {
         style,
         series,
-        range: request.time.range,
         step_ns: answers.iter().map(|(_, _, answer)| answer.step_ns).max().unwrap_or(0),
-        thresholds: Vec::new(),
-        dots: metrics.exemplars.iter().map(dot).collect(),
+        dots: metrics.exemplars.iter().map(|exemplar| dot(exemplar, unit)).collect(),
         legend: Legend::Table,
         zoom: Some(("/metrics/explore", &request.params)),
-        class: "tall",
+        size: Size::Tall,
+        ..Plot::new(what, unit, request.time.range)
     });
     let warning = (left_out > 0).then(|| {
         let words = trf(
@@ -136,14 +135,15 @@ fn chart(
 }
 
 /// An exemplar leads to its trace, at its span.
-fn dot(exemplar: &Exemplar) -> Dot {
+fn dot(exemplar: &Exemplar, unit: Unit) -> Dot {
     let params = Params::default();
     let params = if exemplar.span_id.is_empty() { params } else { params.with("span", &exemplar.span_id) };
     Dot {
         time_ns: exemplar.time_ns,
         value: exemplar.value,
+        is_error: false,
         href: params.on(&format!("/traces/{}", crate::params::encoded(&exemplar.trace_id))),
-        label: trf("Trace of {0}", &[&exemplar.service]),
+        label: format!("{}: {}", trf("Trace of {0}", &[&exemplar.service]), unit.text(exemplar.value)),
     }
 }
 
@@ -151,7 +151,7 @@ fn heats(request: &PageRequest, answers: &[(usize, &str, &Answer)]) -> AnyView {
     let drawn: Vec<_> = answers
         .iter()
         .map(|(_, text, answer)| match heat_of(answer, Unit::of_promql(&text.replace("_bucket", ""))) {
-            Some(rows) => heat(&Heat { what: (*text).to_owned(), range: request.time.range, columns: rows.0, step_ns: answer.step_ns, rows: rows.1, class: "tall" }),
+            Some(rows) => heat(&Heat { what: (*text).to_owned(), range: request.time.range, columns: rows.0, step_ns: answer.step_ns, rows: rows.1, size: Size::Tall, zoom: Some(("/metrics/explore", &request.params)) }),
             None => view! {
                 <div class="empty"><p>{tr("A heat map needs the buckets of a histogram: series with the label le, such as")}</p>
                     <pre>"sum by (le) (increase(http_server_request_duration_seconds_bucket[1m]))"</pre></div>
@@ -206,8 +206,8 @@ pub(crate) fn heat_of(answer: &Answer, unit: Unit) -> Option<Rows> {
                     inside
                 })
                 .collect();
-            let name = if bound.is_finite() { format!("≤ {}", unit.text(*bound)) } else { format!("> {lowest}") };
-            lowest = unit.text(*bound);
+            let name = if bound.is_finite() { format!("≤ {}", unit.tick(*bound)) } else { format!("> {lowest}") };
+            lowest = unit.tick(*bound);
             (name, counts)
         })
         .collect();
