@@ -6,6 +6,7 @@ mod service;
 mod shop;
 
 use anyhow::Context as _;
+use mangru_alerts::AlertSettings;
 use shop::Shop;
 use std::path::Path;
 use std::time::Duration;
@@ -20,7 +21,7 @@ const RULES: &str = include_str!("demo/rules.yml");
 
 /// Puts the rules for the shop's faults where rules are looked for, unless they are there.
 pub(crate) fn put_rules(data_dir: &Path) -> anyhow::Result<()> {
-    let folder = data_dir.join("alerts").join("rules");
+    let folder = AlertSettings::in_folder(data_dir.join("alerts")).rules_folder();
     let path = folder.join("demo-shop.yml");
     if path.exists() {
         return Ok(());

@@ -1,10 +1,9 @@
 //! The stack's figures about itself, kept as metrics of the service `mangru`, so that they can be asked and drawn like all
 //! others. They are those of `/metrics`, sent to this process' own OTLP receiver.
 
-use crate::health;
+use crate::figures::{Family, Kind, figures};
 use mangru_store::Store;
 use serde_json::{Value as Json, json};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::task::JoinHandle;
@@ -33,11 +32,12 @@ pub(crate) fn start(every: Duration, receiver: &str, store: Arc<Store>, intake: 
         loop {
             ticks.tick().await;
             // As long as nothing else came in, the screens tell how to send something.
-            let is_empty = store.status().tables.iter().all(|table| table.part_rows == 0 && table.hot_rows == 0);
+            let status = store.status();
+            let is_empty = status.tables.iter().all(|table| table.part_rows == 0 && table.hot_rows == 0);
             if is_empty {
                 continue;
             }
-            let body = request(&health::metrics(&store, &intake()), started, now_ns());
+            let body = request(&figures(&status, &intake()), started, now_ns());
             let sent = client.post(&address).timeout(every).json(&body).send().await;
             // A process that refuses others for want of room refuses itself too: the next figures tell of it.
             match sent.and_then(reqwest::Response::error_for_status) {
@@ -53,73 +53,38 @@ fn now_ns() -> u128 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos())
 }
 
-/// The text format of Prometheus as a request of OTLP.
-fn request(text: &str, started: u128, now: u128) -> Json {
-    let mut help: BTreeMap<&str, &str> = BTreeMap::new();
-    let mut kinds: BTreeMap<&str, &str> = BTreeMap::new();
-    let mut points: BTreeMap<&str, Vec<Json>> = BTreeMap::new();
-    for line in text.lines() {
-        if let Some((name, words)) = line.strip_prefix("# HELP ").and_then(|rest| rest.split_once(' ')) {
-            help.insert(name, words);
-        } else if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' ')) {
-            kinds.insert(name, kind);
-        } else if let Some((series, value)) = line.rsplit_once(' ') {
-            let (name, labels) = series.split_once('{').unwrap_or((series, ""));
-            let Ok(value) = value.parse::<f64>() else { continue };
-            points.entry(name).or_default().push(json!({
-                "startTimeUnixNano": started.to_string(),
-                "timeUnixNano": now.to_string(),
-                "asDouble": value,
-                "attributes": attributes(labels.trim_end_matches('}')),
-            }));
-        }
-    }
-    let metrics: Vec<Json> = points
-        .into_iter()
-        .map(|(name, points)| {
-            let unit = if name.ends_with("_bytes") || name.ends_with("_bytes_total") { "By" } else { "" };
-            let description = help.get(name).copied().unwrap_or_default();
-            if kinds.get(name) == Some(&"counter") {
-                let sum = json!({ "dataPoints": points, "aggregationTemporality": 2, "isMonotonic": true });
-                json!({ "name": name, "description": description, "unit": unit, "sum": sum })
-            } else {
-                json!({ "name": name, "description": description, "unit": unit, "gauge": { "dataPoints": points } })
-            }
-        })
-        .collect();
+/// Figures as a request of OTLP.
+fn request(families: &[Family], started: u128, now: u128) -> Json {
     let text = |key: &str, value: &str| json!({ "key": key, "value": { "stringValue": value } });
+    let metric = |family: &Family| {
+        let points: Vec<Json> = family
+            .samples
+            .iter()
+            .map(|(labels, value)| {
+                json!({
+                    "startTimeUnixNano": started.to_string(),
+                    "timeUnixNano": now.to_string(),
+                    "asDouble": *value as f64,
+                    "attributes": labels.iter().map(|(name, value)| text(name, value)).collect::<Vec<_>>(),
+                })
+            })
+            .collect();
+        let name = family.name;
+        let unit = if name.ends_with("_bytes") || name.ends_with("_bytes_total") { "By" } else { "" };
+        let mut metric = json!({ "name": name, "description": family.help, "unit": unit });
+        match family.kind {
+            Kind::Counter => {
+                metric["sum"] = json!({ "dataPoints": points, "aggregationTemporality": 2, "isMonotonic": true });
+            }
+            Kind::Gauge => metric["gauge"] = json!({ "dataPoints": points }),
+        }
+        metric
+    };
+    let metrics: Vec<Json> = families.iter().filter(|family| !family.samples.is_empty()).map(metric).collect();
     json!({ "resourceMetrics": [{
         "resource": { "attributes": [text("service.name", "mangru"), text("service.version", env!("CARGO_PKG_VERSION"))] },
         "scopeMetrics": [{ "scope": { "name": "mangru" }, "metrics": metrics }],
     }] })
-}
-
-/// `a="x",b="y"` as attributes.
-fn attributes(labels: &str) -> Vec<Json> {
-    let mut found = Vec::new();
-    let mut rest = labels;
-    while let Some((name, behind)) = rest.split_once("=\"") {
-        let mut value = String::new();
-        let mut chars = behind.char_indices();
-        let mut end = behind.len();
-        while let Some((at, c)) = chars.next() {
-            match c {
-                '\\' => match chars.next() {
-                    Some((_, 'n')) => value.push('\n'),
-                    Some((_, other)) => value.push(other),
-                    None => {}
-                },
-                '"' => {
-                    end = at + 1;
-                    break;
-                }
-                c => value.push(c),
-            }
-        }
-        found.push(json!({ "key": name.trim_start_matches(','), "value": { "stringValue": value } }));
-        rest = &behind[end..];
-    }
-    found
 }
 
 #[cfg(test)]
@@ -127,9 +92,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_text_format_becomes_sums_and_gauges() {
-        let text = "# HELP a_total How many.\n# TYPE a_total counter\na_total{table=\"logs\",why=\"a \\\"b\\\", c\"} 7\n# HELP b_bytes Size.\n# TYPE b_bytes gauge\nb_bytes 12\n";
-        let request = request(text, 1, 2);
+    fn figures_become_sums_and_gauges() {
+        let family = |name, kind, samples| Family { name, kind, help: "How many.", samples };
+        let labels = vec![("table", "logs".to_owned()), ("why", "a \"b\", c".to_owned())];
+        let request = request(
+            &[
+                family("a_total", Kind::Counter, vec![(labels, 7)]),
+                family("none_total", Kind::Counter, Vec::new()),
+                family("b_bytes", Kind::Gauge, vec![(Vec::new(), 12)]),
+            ],
+            1,
+            2,
+        );
         let metrics = &request["resourceMetrics"][0]["scopeMetrics"][0]["metrics"];
         let point = &metrics[0]["sum"]["dataPoints"][0];
         assert_eq!((metrics[0]["name"].as_str(), point["asDouble"].as_f64()), (Some("a_total"), Some(7.0)));

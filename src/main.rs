@@ -6,6 +6,7 @@ mod bench;
 mod client;
 mod config;
 mod demo;
+mod figures;
 mod health;
 mod http;
 mod itself;

@@ -1,189 +1,14 @@
 //! Alerts of the real binary, from a log line over OTLP to receivers that listen on this machine: with outages of the receivers and
 //! with the process killed.
 
+mod alerting;
 mod harness;
 
-use axum::Router;
-use axum::extract::{Request, State};
-use axum::http::StatusCode;
-use harness::{Server, logs};
+use alerting::{Listener, RULES, Receiver, again, decline_cards, routes, start, until};
 use serde_json::{Value as Json, json};
 use std::collections::HashSet;
-use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-
-/// A request that a receiver got: path, headers of interest, body.
-#[derive(Clone, Debug)]
-struct Got {
-    path: String,
-    authorization: String,
-    idempotency_key: String,
-    body: Json,
-}
-
-#[derive(Clone, Default)]
-struct Heard {
-    all: Arc<Mutex<Vec<Got>>>,
-    /// Requests that are answered with "try again later".
-    refusals: Arc<Mutex<u32>>,
-}
-
-/// An HTTP server that takes whatever is posted.
-struct Receiver {
-    address: String,
-    heard: Heard,
-    task: tokio::task::JoinHandle<()>,
-}
-
-impl Receiver {
-    async fn start(refusals: u32) -> Self {
-        Self::start_on("127.0.0.1:0", refusals).await
-    }
-
-    async fn start_on(address: &str, refusals: u32) -> Self {
-        let heard = Heard { refusals: Arc::new(Mutex::new(refusals)), ..Heard::default() };
-        let listener = tokio::net::TcpListener::bind(address).await.expect("a port");
-        let address = listener.local_addr().expect("an address").to_string();
-        let router = Router::new().fallback(take).with_state(heard.clone());
-        let task = tokio::spawn(async move { axum::serve(listener, router).await.expect("serves") });
-        Self { address, heard, task }
-    }
-
-    fn got(&self) -> Vec<Got> {
-        self.heard.all.lock().expect("lock").clone()
-    }
-}
-
-impl Drop for Receiver {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-async fn take(State(heard): State<Heard>, request: Request) -> (StatusCode, String) {
-    let (authorization, idempotency_key) = {
-        let headers = request.headers();
-        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
-        (text("authorization"), text("idempotency-key"))
-    };
-    let path = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
-    let bytes = axum::body::to_bytes(request.into_body(), 1 << 20).await.expect("a body");
-    {
-        let mut refusals = heard.refusals.lock().expect("lock");
-        if *refusals > 0 {
-            *refusals -= 1;
-            return (StatusCode::SERVICE_UNAVAILABLE, "later".to_owned());
-        }
-    }
-    let body = serde_json::from_slice(&bytes).unwrap_or(Json::Null);
-    heard.all.lock().expect("lock").push(Got { path, authorization, idempotency_key, body });
-    (StatusCode::OK, json!({ "ok": true }).to_string())
-}
-
-/// Waits until something is so.
-async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + Duration::from_mins(1);
-    loop {
-        if let Some(found) = look().await {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "{what} did not come");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
-fn now_ns() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).expect("a time").as_nanos() as u64
-}
-
-/// A rule that fires a second after a declined card was logged, and two minutes long.
-const RULES: &str = "
-groups:
-- name: shop
-  interval: 1s
-  query_offset: 0s
-  rules:
-  - alert: CardDeclined
-    logs: 'service:payment \"card declined\"'
-    count: '> 2'
-    window: 2m
-    by: [service.name]
-    labels: {severity: page}
-    annotations: {summary: '{{ $value }} cards were declined'}
-";
-
-async fn decline_cards(server: &Server) {
-    let lines: Vec<_> = (0..4)
-        .map(|n| {
-            (format!("card declined for order {n}"), vec![("trace_id", "0af7651916cd43dd8448eb211c80319c".to_owned())])
-        })
-        .collect();
-    let (status, answer) = server.export("logs", &logs("payment", now_ns() - 1_000_000_000, &lines)).await;
-    assert_eq!(status, 200, "{answer}");
-}
-
-/// A server with these rules and routes; the folder holds its data.
-fn start(folder: &Path, rules: &str, notify: &str) -> Server {
-    std::fs::write(folder.join("rules.yml"), rules).expect("written");
-    std::fs::write(folder.join("notify.yml"), notify).expect("written");
-    again(folder)
-}
-
-fn again(folder: &Path) -> Server {
-    let (rules, notify) = (folder.join("rules.yml"), folder.join("notify.yml"));
-    let environment = [
-        ("MANGRU_ALERTS_RULES", rules.to_str().expect("text")),
-        ("MANGRU_ALERTS_NOTIFY", notify.to_str().expect("text")),
-        ("MANGRU_ALERTS_EXTERNAL_URL", "https://mangru.example"),
-    ];
-    Server::start(&folder.join("data"), &environment)
-}
-
-fn routes(receivers: &str) -> String {
-    format!(
-        "route: {{receiver: all, group_by: [alertname], group_wait: 0s, group_interval: 2s, repeat_interval: 1h}}\n\
-         receivers:\n- name: all\n{receivers}"
-    )
-}
-
-/// A mail server, ended when it is dropped.
-struct Mailbox {
-    child: Child,
-    port: u16,
-    mails: Arc<Mutex<Vec<Json>>>,
-}
-
-impl Mailbox {
-    fn start(python: &Path, refusals: u32) -> Self {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/mailbox.py");
-        let mut child = Command::new(python)
-            .arg(script)
-            .arg(refusals.to_string())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the mail server starts");
-        let mut lines = BufReader::new(child.stdout.take().expect("stdout")).lines();
-        let port = lines.next().expect("a port").expect("text").trim().parse().expect("a number");
-        let mails = Arc::new(Mutex::new(Vec::new()));
-        let kept = Arc::clone(&mails);
-        std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                kept.lock().expect("lock").push(serde_json::from_str(&line).expect("JSON"));
-            }
-        });
-        Self { child, port, mails }
-    }
-}
-
-impl Drop for Mailbox {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use std::process::Command;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_receiver_is_told_the_value_the_evidence_and_the_screen() {
@@ -276,14 +101,14 @@ async fn every_receiver_is_told_the_value_the_evidence_and_the_screen() {
 async fn a_mail_comes_after_the_mail_server_was_away() {
     let Some(python) = harness::tool("MANGRU_TEST_PYTHON") else { return };
     let folder = tempfile::tempdir().expect("folder");
-    let mailbox = Mailbox::start(&python, 2);
+    let mailbox = Listener::start(&python, "mailbox.py", &["2"]);
     let receivers = format!(
         "  email_configs: [{{to: 'a@shop.example, b@shop.example', from: 'mangru@shop.example', smarthost: '127.0.0.1:{}', require_tls: false}}]\n",
         mailbox.port
     );
     let server = start(folder.path(), RULES, &routes(&receivers));
     decline_cards(&server).await;
-    let mail = until("the mail", async || mailbox.mails.lock().expect("lock").first().cloned()).await;
+    let mail = until("the mail", async || mailbox.first()).await;
     assert_eq!(mail["to"], json!(["a@shop.example", "b@shop.example"]));
     assert_eq!(mail["subject"], "[FIRING:1] CardDeclined · payment: 4 cards were declined");
     let (text, html) = (mail["text"].as_str().expect("text"), mail["html"].as_str().expect("text"));

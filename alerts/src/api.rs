@@ -32,7 +32,7 @@ pub fn router(service: Arc<AlertService>) -> Router {
         .route("/api/v1/alerts/backtest", post(own::backtest))
         .route("/api/v2/status", get(alertmanager::status))
         .route("/api/v2/receivers", get(alertmanager::receivers))
-        .route("/api/v2/alerts", get(alertmanager::alerts))
+        .route("/api/v2/alerts", get(alertmanager::alerts).post(alertmanager::post_alerts))
         .route("/api/v2/alerts/groups", get(alertmanager::groups))
         .route("/api/v2/silences", get(alertmanager::silences).post(alertmanager::set_silence))
         .route("/api/v2/silence/{id}", get(alertmanager::silence).delete(alertmanager::end_silence))

@@ -1,5 +1,6 @@
 //! Asking conditions: from what rules want to know at a moment to samples. What several rules ask alike is asked once.
 
+use crate::incidents::service_of;
 use crate::machine::{Evidence, Labels, Sample};
 use crate::rules::{Change, Condition, Measure, Search, Test};
 use futures::future::BoxFuture;
@@ -9,7 +10,7 @@ use mangru_query::{
 };
 use mangru_store::{Signal, TimeRange};
 use serde_json::Value as Json;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use tokio::sync::OnceCell;
 
@@ -37,6 +38,21 @@ pub(crate) struct Question<'a> {
 }
 
 pub(crate) type Answer = Result<Vec<Sample>, String>;
+/// What of a search's figures a measure reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Needs {
+    Rows,
+    Errors,
+    Durations,
+}
+
+/// Which share of the requests with these labels is bad.
+struct Share {
+    labels: Labels,
+    rows: u64,
+    share: f64,
+}
+
 type Groups = Vec<(Vec<Option<String>>, Figures)>;
 type Cached = Arc<OnceCell<Result<Arc<Groups>, String>>>;
 
@@ -121,16 +137,19 @@ impl Asker {
                 let rows = result.rows.iter().map(|row| of_row(&columns, row)).collect::<Result<Vec<_>, _>>()?;
                 Ok(rows.into_iter().filter(|row| value.is_none_or(|value| value.holds(row.value))).collect())
             }
-            Condition::Burn { query, bad, by, windows_ms, share } => {
+            Condition::Burn { query, bad, by, windows_ms, share, min_count } => {
                 // The short window decides cheaply whether the long one has to be looked at.
                 let short = self.shares(query, bad, by, window(at_ms, windows_ms.1), round).await?;
-                let short: BTreeMap<Labels, f64> = short.into_iter().filter(|(_, value)| value > share).collect();
+                let short: BTreeSet<Labels> =
+                    short.into_iter().filter(|one| one.share > *share).map(|one| one.labels).collect();
                 if short.is_empty() {
                     return Ok(Vec::new());
                 }
                 let long = self.shares(query, bad, by, window(at_ms, windows_ms.0), round).await?;
-                let burning = long.into_iter().filter(|(labels, value)| value > share && short.contains_key(labels));
-                Ok(burning.map(|(labels, value)| Sample { labels, value, evidence: Vec::new() }).collect())
+                let burning = long
+                    .into_iter()
+                    .filter(|one| one.share > *share && one.rows >= *min_count && short.contains(&one.labels));
+                Ok(burning.map(|one| Sample { labels: one.labels, value: one.share, evidence: Vec::new() }).collect())
             }
         }
     }
@@ -143,13 +162,13 @@ impl Asker {
         by: &[String],
         range: TimeRange,
         round: &Round,
-    ) -> Result<Vec<(Labels, f64)>, String> {
-        let all = self.groups(Signal::Spans, query, range, by, false, round).await?;
-        let failed = self.groups(Signal::Spans, &format!("{query} ({bad})"), range, by, false, round).await?;
+    ) -> Result<Vec<Share>, String> {
+        let all = self.groups(Signal::Spans, query, range, by, Needs::Rows, round).await?;
+        let failed = self.groups(Signal::Spans, &format!("{query} ({bad})"), range, by, Needs::Rows, round).await?;
         let failed: HashMap<&Vec<Option<String>>, u64> = failed.iter().map(|(key, found)| (key, found.rows)).collect();
         let share = |(key, found): &(Vec<Option<String>>, Figures)| {
             let bad = failed.get(key).copied().unwrap_or_default();
-            (labels(by, key), bad as f64 / (found.rows as f64).max(1.0))
+            Share { labels: labels(by, key), rows: found.rows, share: bad as f64 / (found.rows as f64).max(1.0) }
         };
         Ok(all.iter().map(share).collect())
     }
@@ -174,7 +193,7 @@ impl Asker {
                     });
                 }
                 let before = window(at_ms - search.window_ms, *seen_ms);
-                let before = self.groups(search.signal, &search.query, before, &search.by, false, round).await?;
+                let before = self.groups(search.signal, &search.query, before, &search.by, Needs::Rows, round).await?;
                 let here: Vec<&Labels> = now.iter().map(|sample| &sample.labels).collect();
                 let missing = before.iter().map(|(key, _)| labels(&search.by, key));
                 let missing = missing.filter(|labels| !here.contains(&labels));
@@ -190,23 +209,24 @@ impl Asker {
 
     /// The figure of a search, by labels.
     async fn figures(&self, search: &Search, range: TimeRange, round: &Round) -> Answer {
-        let needs_durations = matches!(search.measure, Measure::Latency(_));
-        let groups = self.groups(search.signal, &search.query, range, &search.by, needs_durations, round).await?;
+        let needs = match search.measure {
+            Measure::Count | Measure::Rate => Needs::Rows,
+            Measure::ErrorRate => Needs::Errors,
+            Measure::Latency(_) => Needs::Durations,
+        };
+        let groups = self.groups(search.signal, &search.query, range, &search.by, needs, round).await?;
         let seconds = (search.window_ms as f64 / 1000.0).max(1e-3);
         let value = |found: &Figures| match search.measure {
             Measure::Count => Some(found.rows as f64),
             Measure::Rate => Some(found.rows as f64 / seconds),
             Measure::ErrorRate => (found.rows > 0).then(|| found.errors as f64 / found.rows as f64),
-            Measure::Latency(50) => found.p50.map(|ns| ns / 1e9),
-            Measure::Latency(90) => found.p90.map(|ns| ns / 1e9),
-            Measure::Latency(95) => found.p95.map(|ns| ns / 1e9),
-            Measure::Latency(99) => found.p99.map(|ns| ns / 1e9),
-            Measure::Latency(_) => found.max.map(|ns| ns / 1e9),
+            Measure::Latency(percent) => latency_s(found, percent),
         };
         let sample = |(key, found): &(Vec<Option<String>>, Figures)| {
             Some(Sample { labels: labels(&search.by, key), value: value(found)?, evidence: Vec::new() })
         };
-        Ok(groups.iter().filter_map(sample).collect())
+        let says_something = |(_, found): &&(Vec<Option<String>>, Figures)| found.rows >= search.min_count;
+        Ok(groups.iter().filter(says_something).filter_map(sample).collect())
     }
 
     /// Figures by fields, once for all that ask the same.
@@ -216,21 +236,29 @@ impl Asker {
         query: &str,
         range: TimeRange,
         by: &[String],
-        needs_durations: bool,
+        needs: Needs,
         round: &Round,
     ) -> Result<Arc<Groups>, String> {
-        let key = format!("{signal:?};{range:?};{needs_durations};{by:?};{query}");
+        let needs_durations = needs == Needs::Durations;
+        // The index alone can count.
+        let is_counted = by.is_empty() && !needs_durations && signal == Signal::Logs;
+        let needs_errors = is_counted && needs == Needs::Errors;
+        let key = format!("{signal:?};{range:?};{needs_durations};{needs_errors};{by:?};{query}");
         let cell = Arc::clone(round.groups.lock().entry(key).or_default());
         let asked = || async {
-            if by.is_empty() && !needs_durations && signal == Signal::Logs {
-                // The index alone can count.
-                let request = CountRequest { query: query.to_owned(), range, by: None, step: None, top: 1 };
-                let rows =
-                    self.query.counts(signal, &request).await.map_err(|error| error.to_string())?.coverage.matched;
-                let errors = format!("({}) level>=error", if query.trim().is_empty() { "*" } else { query });
-                let request = CountRequest { query: errors, ..request };
-                let errors = self.query.counts(signal, &request).await.map_err(|error| error.to_string())?;
-                let figures = Figures { rows, errors: errors.coverage.matched, ..Figures::default() };
+            if is_counted {
+                let count = async |query: String| {
+                    let request = CountRequest { query, range, by: None, step: None, top: 1 };
+                    let counts = self.query.counts(signal, &request).await.map_err(|error| error.to_string())?;
+                    Ok::<u64, String>(counts.coverage.matched)
+                };
+                let rows = count(query.to_owned()).await?;
+                let errors = if needs_errors && rows > 0 {
+                    count(format!("({}) level>=error", if query.trim().is_empty() { "*" } else { query })).await?
+                } else {
+                    0
+                };
+                let figures = Figures { rows, errors, ..Figures::default() };
                 return Ok(Arc::new(if rows > 0 { vec![(Vec::new(), figures)] } else { Vec::new() }));
             }
             let number = needs_durations.then(|| "duration".to_owned());
@@ -289,16 +317,9 @@ impl Asker {
         let of_fields = |by: &[String]| -> Vec<String> {
             by.iter().filter_map(|field| labels.get(&label(field)).map(|value| term(field, value))).collect()
         };
-        let with = |query: &str, mut terms: Vec<String>| {
-            if !query.trim().is_empty() && query.trim() != "*" {
-                terms.push(format!("({query})"));
-            }
-            terms.join(" ")
-        };
-        let service = ["service_name", "service", "job"].iter().find_map(|name| labels.get(*name));
         let (asked, window_ms): (Vec<(Signal, String)>, i64) = match condition {
             Condition::Search(search) => {
-                let mut query = with(&search.query, of_fields(&search.by));
+                let mut query = narrowed(&search.query, of_fields(&search.by));
                 if search.measure == Measure::ErrorRate {
                     query = format!(
                         "{query} {}",
@@ -307,14 +328,14 @@ impl Asker {
                 }
                 (vec![(search.signal, query)], search.window_ms)
             }
-            Condition::Each { signal, query, by } => (vec![(*signal, with(query, of_fields(by)))], 60_000),
+            Condition::Each { signal, query, by } => (vec![(*signal, narrowed(query, of_fields(by)))], 60_000),
             Condition::Burn { query, bad, by, windows_ms, .. } => {
-                (vec![(Signal::Spans, with(&format!("{query} ({bad})"), of_fields(by)))], windows_ms.1)
+                (vec![(Signal::Spans, narrowed(&format!("{query} ({bad})"), of_fields(by)))], windows_ms.1)
             }
-            Condition::PromQl { .. } | Condition::Sql { .. } => match service {
+            Condition::PromQl { .. } | Condition::Sql { .. } => match service_of(labels) {
                 None => return Vec::new(),
                 Some(service) => {
-                    let service = term("service.name", service.rsplit('/').next().unwrap_or(service));
+                    let service = term("service.name", service);
                     let asked = vec![
                         (Signal::Logs, format!("{service} level>=error")),
                         (Signal::Spans, format!("{service} status:error")),
@@ -325,15 +346,29 @@ impl Asker {
         };
         let mut all = Vec::new();
         for (signal, query) in asked {
-            let wanted = MAX_EVIDENCE.div_ceil(2).max(MAX_EVIDENCE - all.len().min(MAX_EVIDENCE));
+            let wanted = MAX_EVIDENCE - all.len();
+            if wanted == 0 {
+                break;
+            }
             // Evidence that cannot be had is no reason to be silent.
             if let Ok(found) = self.rows(signal, &query, window(at_ms, window_ms), wanted).await {
-                all.extend(found.rows.into_iter().map(|row| row.evidence));
+                all.extend(found.rows.into_iter().take(wanted).map(|row| row.evidence));
             }
         }
-        all.truncate(MAX_EVIDENCE);
         all
     }
+}
+
+/// A percentile of durations in seconds; 100 is the longest.
+pub(crate) fn latency_s(found: &Figures, percent: u8) -> Option<f64> {
+    let ns = match percent {
+        50 => found.p50,
+        90 => found.p90,
+        95 => found.p95,
+        99 => found.p99,
+        _ => found.max,
+    };
+    ns.map(|ns| ns / 1e9)
 }
 
 /// The label that stands for a field: what a label cannot hold becomes `_`.
@@ -349,7 +384,16 @@ pub(crate) fn label(field: &str) -> String {
 
 /// `field:"value"` in the search language.
 pub(crate) fn term(field: &str, value: &str) -> String {
-    format!("{field}:\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
+    format!("{field}:{}", mangru_query::quoted(value))
+}
+
+/// A search with these terms before it.
+pub(crate) fn narrowed(query: &str, mut terms: Vec<String>) -> String {
+    let query = query.trim();
+    if !query.is_empty() && query != "*" {
+        terms.push(format!("({query})"));
+    }
+    terms.join(" ")
 }
 
 fn labels(by: &[String], key: &[Option<String>]) -> Labels {

@@ -2,7 +2,7 @@
 //! everything that a moment brought is written in one transaction.
 
 use crate::machine::{Active, Alert, Labels, Transition};
-use crate::notify::{Decision, Told};
+use crate::notify::{Decision, Posted, Told};
 use serde::Serialize;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Row as _, SqlitePool};
@@ -23,6 +23,7 @@ CREATE TABLE IF NOT EXISTS outbox (id INTEGER PRIMARY KEY AUTOINCREMENT, idempot
     next_ms INTEGER NOT NULL, ended_ms INTEGER, last_error TEXT);
 CREATE INDEX IF NOT EXISTS outbox_state ON outbox (state, id);
 CREATE INDEX IF NOT EXISTS outbox_time ON outbox (decided_ms);
+CREATE TABLE IF NOT EXISTS posted (fingerprint TEXT PRIMARY KEY, body TEXT NOT NULL);
 ";
 
 /// Something that failed in the database.
@@ -44,7 +45,9 @@ pub(crate) struct Changes {
     /// Series that a recording rule began to write, or ended.
     pub(crate) series: Vec<(String, Labels, bool)>,
     pub(crate) transitions: Vec<Transition>,
-    pub(crate) told: Vec<(String, Option<Told>)>,
+    /// Alerts from outside by fingerprint; none: forgotten.
+    pub(crate) posted: Vec<(u64, Option<Posted>)>,
+    pub(crate) told: Vec<(String, Told)>,
     pub(crate) decisions: Vec<Decision>,
 }
 
@@ -54,6 +57,7 @@ impl Changes {
             && self.evaluated.is_empty()
             && self.series.is_empty()
             && self.transitions.is_empty()
+            && self.posted.is_empty()
             && self.told.is_empty()
             && self.decisions.is_empty()
     }
@@ -66,6 +70,7 @@ pub(crate) struct Remembered {
     pub(crate) evaluated: HashMap<String, i64>,
     pub(crate) written: HashMap<String, BTreeSet<Labels>>,
     pub(crate) told: BTreeMap<String, Told>,
+    pub(crate) posted: BTreeMap<u64, Posted>,
 }
 
 /// A notification in the outbox.
@@ -166,20 +171,31 @@ impl Db {
                 .execute(&mut *connection)
                 .await?;
         }
-        for (key, told) in &changes.told {
-            match told {
-                Some(told) => {
-                    sqlx::query("INSERT OR REPLACE INTO told (key, time_ms, body) VALUES (?, ?, ?)")
-                        .bind(key)
-                        .bind(told.time_ms)
-                        .bind(json(told)?)
+        for (fingerprint, posted) in &changes.posted {
+            let fingerprint = format!("{fingerprint:016x}");
+            match posted {
+                Some(posted) => {
+                    sqlx::query("INSERT OR REPLACE INTO posted (fingerprint, body) VALUES (?, ?)")
+                        .bind(fingerprint)
+                        .bind(json(posted)?)
                         .execute(&mut *connection)
                         .await?;
                 }
                 None => {
-                    sqlx::query("DELETE FROM told WHERE key = ?").bind(key).execute(&mut *connection).await?;
+                    sqlx::query("DELETE FROM posted WHERE fingerprint = ?")
+                        .bind(fingerprint)
+                        .execute(&mut *connection)
+                        .await?;
                 }
             }
+        }
+        for (key, told) in &changes.told {
+            sqlx::query("INSERT OR REPLACE INTO told (key, time_ms, body) VALUES (?, ?, ?)")
+                .bind(key)
+                .bind(told.time_ms)
+                .bind(json(told)?)
+                .execute(&mut *connection)
+                .await?;
         }
         for decision in &changes.decisions {
             sqlx::query(
@@ -214,6 +230,10 @@ impl Db {
         }
         for row in sqlx::query("SELECT key, body FROM told").fetch_all(&self.pool).await? {
             all.told.insert(row.try_get(0)?, read(&row.try_get::<String, _>(1)?)?);
+        }
+        for row in sqlx::query("SELECT fingerprint, body FROM posted").fetch_all(&self.pool).await? {
+            let fingerprint = u64::from_str_radix(&row.try_get::<String, _>(0)?, 16).unwrap_or_default();
+            all.posted.insert(fingerprint, read(&row.try_get::<String, _>(1)?)?);
         }
         Ok(all)
     }

@@ -1,6 +1,6 @@
 //! A rule's figure over time, with the line that it is compared with: what the screen draws.
 
-use crate::ask::{label, window};
+use crate::ask::{label, latency_s, window};
 use crate::machine::Labels;
 use crate::rules::{Condition, Measure, Rule, Search, Test};
 use mangru_query::{CountRequest, Counts, Figures, PromQlRequest, PromQlValue, QueryError, QueryService, StatsRequest};
@@ -58,6 +58,7 @@ pub async fn drawn(query: &QueryService, rule: &Rule, (from_ms, to_ms): (i64, i6
                 by: by.clone(),
                 measure: Measure::Count,
                 test: Test::Absent { seen_ms: 0 },
+                min_count: 0,
             };
             Drawn { threshold: None, ..searched(query, &search, (from_ms, to_ms)).await? }
         }
@@ -170,16 +171,9 @@ async fn searched(query: &QueryService, search: &Search, (from_ms, to_ms): (i64,
                 pairs.map(|((time, rows), (_, errors))| (time, errors / rows)).collect()
             }
             Measure::Latency(percent) => {
-                let value = |figures: &Figures| match percent {
-                    50 => figures.p50,
-                    90 => figures.p90,
-                    95 => figures.p95,
-                    99 => figures.p99,
-                    _ => figures.max,
-                };
                 let times = sliding(stats.start, stats.step_ns, &vec![0.0; series.buckets.len()], 0);
                 let points = times.into_iter().zip(&series.buckets);
-                points.filter_map(|((time, _), figures)| Some((time, value(figures)? / 1e9))).collect()
+                points.filter_map(|((time, _), figures)| Some((time, latency_s(figures, percent)?))).collect()
             }
         };
         let name = match (search.by.first(), &series.key) {

@@ -57,6 +57,14 @@ pub(crate) struct Book {
     pub(crate) written: HashMap<String, BTreeSet<Labels>>,
 }
 
+impl Book {
+    /// Whether a rule's alert with these labels fires.
+    pub(crate) fn fires(&self, fingerprint: u64) -> bool {
+        let alerts = self.active.values().filter_map(|active| active.get(&fingerprint));
+        alerts.into_iter().any(|alert| alert.state == State::Firing)
+    }
+}
+
 /// What changed in a book.
 #[derive(Debug, Default)]
 pub(crate) struct Step {
@@ -73,7 +81,28 @@ pub(crate) enum Recorder {
     /// Into the store, where they are durable.
     Store(Arc<Store>),
     /// Into memory, seen by the queries of this run alone.
-    Memory(RwLock<Vec<ExtraSeries>>),
+    Memory(RwLock<Recorded>),
+}
+
+/// Series in memory, and where each of them is.
+#[derive(Default)]
+pub(crate) struct Recorded {
+    pub(crate) series: Vec<ExtraSeries>,
+    places: HashMap<Labels, usize>,
+}
+
+impl Recorded {
+    fn add(&mut self, labels: &Labels, time_ms: i64, value: f64) {
+        let place = match self.places.get(labels) {
+            Some(place) => *place,
+            None => {
+                self.places.insert(labels.clone(), self.series.len());
+                self.series.push((labels.clone(), Vec::new()));
+                self.series.len() - 1
+            }
+        };
+        self.series[place].1.push((time_ms, value));
+    }
 }
 
 impl Recorder {
@@ -95,16 +124,9 @@ impl Recorder {
             }
             Self::Memory(series) => {
                 let mut series = series.write().await;
-                let mut places: HashMap<Labels, usize> =
-                    series.iter().enumerate().map(|(place, (labels, _))| (labels.clone(), place)).collect();
                 for (labels, time, value) in samples {
-                    let place = *places.entry(labels.clone()).or_insert_with(|| {
-                        series.push((labels.clone(), Vec::new()));
-                        series.len() - 1
-                    });
                     // The marker of a series that has ended.
-                    let value = value.unwrap_or(f64::from_bits(0x7ff0_0000_0000_0002));
-                    series[place].1.push((*time, value));
+                    series.add(labels, *time, value.unwrap_or(f64::from_bits(0x7ff0_0000_0000_0002)));
                 }
                 Ok(())
             }
@@ -183,10 +205,16 @@ impl Evaluator {
         let started = Instant::now();
         let questions: Vec<Question<'_>> = {
             let book = book.lock();
+            // Rules of a group come one after the other.
+            let mut looked: Option<(&Arc<Group>, Option<i64>)> = None;
             due.iter()
                 .map(|(group, rule)| {
                     let at_ms = now_ms - self.offset_ms(group);
-                    let since_ms = book.evaluated.get(&group.id()).copied();
+                    let since_ms = match looked {
+                        Some((known, since_ms)) if Arc::ptr_eq(known, group) => since_ms,
+                        _ => book.evaluated.get(&group.id()).copied(),
+                    };
+                    looked = Some((group, since_ms));
                     let since_ms = since_ms.unwrap_or(at_ms - group.interval_ms).min(at_ms);
                     Question { condition: &rule.condition, at_ms, since_ms }
                 })
@@ -194,7 +222,7 @@ impl Evaluator {
         };
         let answers = match recorder {
             Recorder::Store(_) => self.asker.ask(&questions, &[]).await,
-            Recorder::Memory(series) => self.asker.ask(&questions, &series.read().await).await,
+            Recorder::Memory(series) => self.asker.ask(&questions, &series.read().await.series).await,
         };
         let mut samples = Vec::new();
         for ((group, rule), answer) in due.iter().zip(answers) {
@@ -300,7 +328,7 @@ impl Evaluator {
                             match asked.recorder {
                                 Recorder::Store(_) => query.promql_at(&expr, &[]).await.remove(0),
                                 Recorder::Memory(series) => {
-                                    query.promql_at(&expr, &series.read().await).await.remove(0)
+                                    query.promql_at(&expr, &series.read().await.series).await.remove(0)
                                 }
                             }
                         }

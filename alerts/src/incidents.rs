@@ -27,7 +27,40 @@ pub struct Incident {
     /// Since when, in milliseconds.
     pub since_ms: i64,
     /// Why they are seen as one, and why this origin.
-    pub explanation: Vec<String>,
+    pub explanation: Vec<Reason>,
+}
+
+/// A reason of an incident; what it says of the first service is said of the likely origin.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Reason {
+    /// No service that the first calls or is called by fires.
+    Alone,
+    /// The first is the likely origin.
+    Origin {
+        /// Whether it calls no other service that fires; otherwise the calls between them go round.
+        calls_none: bool,
+        /// Whether none fired before it.
+        fired_first: bool,
+        /// The largest share of a caller's calls to it that fail, 0 to 1.
+        failing: f64,
+    },
+    /// A service calls others that fire.
+    Calls {
+        /// The caller.
+        service: String,
+        /// The called, with the share of the calls that fail, 0 to 1.
+        others: Vec<(String, f64)>,
+        /// How long after the first it fired, in seconds; below zero before it.
+        after_s: i64,
+    },
+    /// Calls of the first to what sends no alerts fail.
+    Fails {
+        /// What it calls.
+        other: String,
+        /// The share of the calls that fail, 0 to 1.
+        ratio: f64,
+    },
 }
 
 /// A service of an incident.
@@ -149,46 +182,30 @@ fn ordered(mut members: Vec<IncidentService>, calls: &Calls) -> Incident {
         (called(&member.name), is_later, by_calls, member.since_ms, member.name.clone())
     });
     let since_ms = members.iter().map(|member| member.since_ms).min().unwrap_or_default();
-    let time = |ms: i64| crate::notify::silence::rfc3339(ms);
     let mut explanation = Vec::new();
     if let Some(origin) = members.first() {
-        let shown = if origin.name.is_empty() { "alerts that name no service" } else { &origin.name };
-        let fired_first = members.iter().all(|member| origin.since_ms <= member.since_ms);
-        if members.len() == 1 {
-            explanation.push(format!(
-                "{shown} fires since {}; no service that it calls or is called by fires",
-                time(origin.since_ms)
-            ));
+        explanation.push(if members.len() == 1 {
+            Reason::Alone
         } else {
-            let why = match (called(&origin.name) == 0, fired_first) {
-                (true, true) => "it calls no other service that fires, and it fired first",
-                (true, false) => "it calls no other service that fires",
-                (false, true) => "the calls between these go round, and it fired first",
-                (false, false) => "the calls between these go round, and it calls the fewest of them",
-            };
-            let failing = failing(&origin.name) as f64 / 10.0;
-            let most =
-                if failing > 0.0 { format!("; up to {failing:.1} % of the calls to it fail") } else { String::new() };
-            explanation.push(format!("{shown} is the likely origin: {why} ({}){most}", time(origin.since_ms)));
-        }
+            Reason::Origin {
+                calls_none: called(&origin.name) == 0,
+                fired_first: members.iter().all(|member| origin.since_ms <= member.since_ms),
+                failing: failing(&origin.name) as f64 / 1000.0,
+            }
+        });
         for member in members.iter().skip(1) {
-            let to: Vec<String> = names
+            let others: Vec<(String, f64)> = names
                 .iter()
                 .filter(|other| **other != member.name)
-                .filter_map(|other| Some((other, calls.calls(&member.name, other)?)))
-                .map(|(other, ratio)| format!("{other} ({:.1} % of the calls fail)", ratio * 100.0))
+                .filter_map(|other| Some((other.clone(), calls.calls(&member.name, other)?)))
                 .collect();
-            let after = (member.since_ms - origin.since_ms) / 1000;
-            let when = if after >= 0 { format!("{after} s after") } else { format!("{} s before", -after) };
-            if !to.is_empty() {
-                explanation.push(format!("{} calls {}, and fired {when} {shown}", member.name, to.join(" and ")));
+            if !others.is_empty() {
+                let after_s = (member.since_ms - origin.since_ms) / 1000;
+                explanation.push(Reason::Calls { service: member.name.clone(), others, after_s });
             }
         }
-        for (_, other, ratio) in
-            calls.others.iter().filter(|(from, _, ratio)| *from == origin.name && *ratio > BAD_RATIO)
-        {
-            explanation.push(format!("{:.1} % of the calls from {shown} to {other} fail", ratio * 100.0));
-        }
+        let own = calls.others.iter().filter(|(from, _, ratio)| *from == origin.name && *ratio > BAD_RATIO);
+        explanation.extend(own.map(|(_, other, ratio)| Reason::Fails { other: other.clone(), ratio: *ratio }));
     }
     Incident { services: members, since_ms, explanation }
 }
@@ -220,6 +237,7 @@ mod tests {
             receivers: Vec::new(),
             muted: None,
             url: String::new(),
+            posted: None,
         }
     }
 
@@ -240,12 +258,19 @@ mod tests {
         let names = |incident: &Incident| incident.services.iter().map(|one| one.name.clone()).collect::<Vec<_>>();
         assert_eq!(names(&incidents[0]), ["payment", "checkout", "gateway"]);
         assert_eq!(names(&incidents[1]), ["mailer"]);
-        let told = incidents[0].explanation.join("\n");
-        assert!(told.contains("payment is the likely origin: it calls no other service that fires"), "{told}");
-        assert!(
-            told.contains("checkout calls payment (25.0 % of the calls fail), and fired 1 s before payment"),
-            "{told}"
+        assert_eq!(
+            incidents[0].explanation,
+            [
+                Reason::Origin { calls_none: true, fired_first: false, failing: 0.25 },
+                Reason::Calls {
+                    service: "checkout".to_owned(),
+                    others: vec![("payment".to_owned(), 0.25)],
+                    after_s: -1
+                },
+                Reason::Calls { service: "gateway".to_owned(), others: vec![("checkout".to_owned(), 0.1)], after_s: 1 },
+                Reason::Fails { other: "cards".to_owned(), ratio: 0.5 },
+            ]
         );
-        assert!(told.contains("50.0 % of the calls from payment to cards fail"), "{told}");
+        assert_eq!(incidents[1].explanation, [Reason::Alone]);
     }
 }

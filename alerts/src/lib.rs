@@ -26,7 +26,13 @@ pub mod trial;
 pub use api::{from_here, router};
 pub use db::{DbError, Parcel};
 pub use evaluate::{GroupHealth, Health};
-pub use service::{AlertError, AlertService, AlertSettings, AlertView, GroupView, RuleView};
+pub use service::{AlertError, AlertService, AlertSettings, AlertView, GroupView, PostError, RuleView};
+
+/// A moment in RFC 3339.
+pub(crate) fn rfc3339(time_ms: i64) -> String {
+    let time = chrono::DateTime::from_timestamp_millis(time_ms).unwrap_or_default();
+    time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
+}
 
 /// Milliseconds since the Unix epoch, now.
 pub fn now_ms() -> i64 {

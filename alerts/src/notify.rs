@@ -7,10 +7,13 @@ pub mod config;
 pub mod deliver;
 pub mod dispatch;
 pub mod matcher;
+pub mod outside;
 pub(crate) mod receivers;
+mod shown;
 pub mod silence;
 mod times;
 
 pub use config::NotifyConfig;
 pub use dispatch::{Decision, Dispatcher, Notice, Told};
+pub use outside::{Posted, PostedFields};
 pub use silence::{Silence, SilenceFields, Silences};

@@ -12,13 +12,13 @@ mod slo;
 pub use condition::{Change, Comparison, Condition, Measure, Operator, Search, Test};
 pub(crate) use file::Text as PlainText;
 pub use read::read;
-pub(crate) use set::files;
 pub use set::{Fault, RuleSet};
+pub(crate) use set::{files, is_blank};
 
 use crate::template::Template;
 use std::sync::Arc;
 
-/// A group of rules that are evaluated together, at the same moment, one after the other.
+/// A group of rules that are evaluated together, at the same moment; those that ask for series of others come after them.
 #[derive(Clone, Debug)]
 pub struct Group {
     /// The file, as the configuration names it.
@@ -74,6 +74,4 @@ pub struct Rule {
     pub annotations: Vec<(String, Template)>,
     /// The line it begins at.
     pub line: u64,
-    /// What of the file it comes from: itself, or the SLO that it is one alert of.
-    pub slo: Option<String>,
 }

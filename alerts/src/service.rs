@@ -1,6 +1,7 @@
 //! The running service: it evaluates on time, remembers, decides, delivers, and takes new files in.
 
 mod files;
+mod outside;
 mod run;
 mod views;
 
@@ -9,15 +10,18 @@ use crate::db::{Changes, Db, DbError};
 use crate::evaluate::{Book, Evaluator, Recorder, Step, series_of};
 use crate::machine::{Alert, RESOLVED_KEPT_MS, State, Transition};
 use crate::notify::deliver::Deliverer;
-use crate::notify::silence::rfc3339;
+use crate::notify::outside::Outside;
 use crate::notify::{Dispatcher, Notice, NotifyConfig, Silences};
+use crate::rfc3339;
 use crate::rules::{Fault, Group, Rule, RuleSet};
 use mangru_query::QueryService;
+pub use outside::PostError;
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 pub use views::{AlertView, GroupView, RuleView};
 
 /// Settings of the service.
@@ -39,6 +43,27 @@ pub struct AlertSettings {
     pub external_url: String,
     /// How long transitions and notifications are kept, in milliseconds.
     pub history_ms: i64,
+}
+
+impl AlertSettings {
+    /// The settings of a service that has a folder and nothing else: rules that are written there, nobody who is told.
+    pub fn in_folder(folder: PathBuf) -> Self {
+        Self {
+            folder,
+            rules: Vec::new(),
+            notify: None,
+            silences: None,
+            interval_ms: 60_000,
+            offset_ms: 0,
+            external_url: "http://localhost".to_owned(),
+            history_ms: 86_400_000,
+        }
+    }
+
+    /// The folder of rules that are made in the UI.
+    pub fn rules_folder(&self) -> PathBuf {
+        self.folder.join("rules")
+    }
 }
 
 /// What the service cannot start without.
@@ -69,6 +94,7 @@ pub enum AlertError {
 struct Core {
     dispatcher: Dispatcher,
     silences: Silences,
+    outside: Outside,
     /// What could not be written yet.
     unwritten: Vec<Changes>,
 }
@@ -97,7 +123,7 @@ pub struct AlertService {
     /// The rules changed.
     changed: Notify,
     stop: CancellationToken,
-    tasks: parking_lot::Mutex<Vec<tokio::task::JoinHandle<()>>>,
+    tasks: TaskTracker,
     started_ms: i64,
 }
 
@@ -114,7 +140,7 @@ impl AlertService {
 
     /// The same without starting anything: who holds it makes the clock go.
     pub async fn open(query: Arc<QueryService>, settings: AlertSettings, now_ms: i64) -> Result<Arc<Self>, AlertError> {
-        let rules_folder = settings.folder.join("rules");
+        let rules_folder = settings.rules_folder();
         std::fs::create_dir_all(&rules_folder)
             .map_err(|error| AlertError::Folder { path: rules_folder.display().to_string(), error })?;
         let rules = files::rules(&settings).map_err(AlertError::Files)?;
@@ -135,7 +161,7 @@ impl AlertService {
             external_url: evaluator.external_url.clone(),
             breakers: parking_lot::Mutex::default(),
             busy: parking_lot::Mutex::default(),
-            sending: tokio_util::task::TaskTracker::new(),
+            sending: TaskTracker::new(),
             wake: Notify::new(),
         };
         // What was written last is known again, so that its end can be written.
@@ -152,6 +178,7 @@ impl AlertService {
             core: tokio::sync::Mutex::new(Core {
                 dispatcher: Dispatcher::new(remembered.told),
                 silences,
+                outside: Outside::new(remembered.posted),
                 unwritten: Vec::new(),
             }),
             in_force: parking_lot::RwLock::new(InForce {
@@ -164,7 +191,7 @@ impl AlertService {
             decide: Notify::new(),
             changed: Notify::new(),
             stop: CancellationToken::new(),
-            tasks: parking_lot::Mutex::default(),
+            tasks: TaskTracker::new(),
             started_ms: now_ms,
             settings,
         });
@@ -296,29 +323,32 @@ impl AlertService {
         format!("{base}/alerts/{rule}?alert={fingerprint:016x}&start={start}&end={end}")
     }
 
-    /// Writes changes, and before them those that could not be written.
-    async fn write(&self, core: &mut Core, changes: Changes) {
+    /// Writes changes, and before them those that could not be written; says whether all of it is durable.
+    async fn write(&self, core: &mut Core, changes: Changes) -> bool {
         if !changes.is_empty() {
             core.unwritten.push(changes);
         }
         while let Some(next) = core.unwritten.first() {
             if let Err(error) = self.db.commit(next).await {
                 tracing::error!(%error, waiting = core.unwritten.len(), "the state of alerts cannot be written; it is tried again");
-                return;
+                return false;
             }
             core.unwritten.remove(0);
         }
+        true
     }
 
     /// Decides what is due and puts it into the outbox; gives when to look again.
     pub async fn decide_at(&self, now_ms: i64) -> Option<i64> {
         let notify = self.notify_config();
         let mut core = self.core.lock().await;
-        let Core { dispatcher, silences, .. } = &mut *core;
+        let passed = core.outside.passed(now_ms);
+        let changes = self.take_posted(&mut core, &notify, passed, now_ms);
+        let Core { dispatcher, silences, outside, .. } = &mut *core;
         let decided = dispatcher.due(&notify, silences, now_ms);
-        let next_ms = dispatcher.next_ms();
+        let next_ms = dispatcher.next_ms().into_iter().chain(outside.next_ms()).min();
         let has_any = !decided.decisions.is_empty();
-        let changes = Changes { told: decided.told, decisions: decided.decisions, ..Changes::default() };
+        let changes = Changes { told: decided.told, decisions: decided.decisions, ..changes };
         self.write(&mut core, changes).await;
         drop(core);
         if has_any {
@@ -374,6 +404,8 @@ impl AlertService {
                 });
             }
             book.active.retain(|_, active| !active.is_empty());
+            let posted = core.outside.all().filter(|(key, _)| !book.fires(**key));
+            notices.extend(posted.map(|(_, posted)| posted.notice(now_ms)));
         }
         for notice in &notices {
             core.dispatcher.update(&notify, notice, now_ms);

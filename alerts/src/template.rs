@@ -13,6 +13,7 @@ mod value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 pub use value::Value;
+pub(crate) use value::with_exponent;
 
 /// A template that was read.
 #[derive(Clone, Debug)]

@@ -86,7 +86,7 @@ pub async fn backtest(
         let step = evaluator.evaluate(&groups, now_ms, &book, &recorder).await;
         outcome.transitions.extend(step.transitions);
         outcome.evaluations += groups.len() as u64;
-        for (_, rule) in groups.iter().flat_map(|group| group.rules.iter().map(move |rule| (group, rule))) {
+        for rule in groups.iter().flat_map(|group| &group.rules) {
             if let Some(error) = book.lock().health.get(&rule.id).and_then(|health| health.error.clone()) {
                 errors.insert((rule.name.clone(), error));
             }

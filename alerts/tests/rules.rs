@@ -173,6 +173,80 @@ groups:
     assert_eq!(told.len(), 19, "{}", told.join("\n"));
 }
 
+/// Writes a rule and its test into a folder and runs the test.
+async fn tried(rule: &str, test: &str) -> Vec<String> {
+    let folder = tempfile::tempdir().expect("folder");
+    std::fs::write(folder.path().join("rules.yml"), rule).expect("written");
+    std::fs::write(folder.path().join("test.yml"), test).expect("written");
+    mangru_alerts::trial::test_file(&folder.path().join("test.yml")).await.expect("the files are right").failures
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_share_of_a_few_requests_fires_only_where_no_count_is_asked() {
+    let rules = "
+groups:
+- name: g
+  interval: 1m
+  rules:
+  - {alert: Any, traces: 'kind:server', error_rate: '> 5%', window: 1m, by: [service.name]}
+  - {alert: Enough, traces: 'kind:server', error_rate: '> 5%', min_count: 20, window: 1m, by: [service.name]}
+  - {alert: Slow, traces: 'kind:server', latency: 'p95 > 5ms', min_count: 20, window: 1m, by: [service.name]}
+  - {alert: EnoughLines, logs: '*', error_rate: '> 5%', min_count: 20, window: 1m}
+  - {slo: rare, objective: 99%, window: 30d, traces: 'service:rare', min_count: 20}
+  - {slo: busy, objective: 99%, window: 30d, traces: 'service:busy', min_count: 20}
+";
+    let test = "
+rule_files: [rules.yml]
+evaluation_interval: 1m
+tests:
+- spans:
+  - {at: 10s, service: rare, name: GET /, duration: 9ms, status: error}
+  - {at: 20s, service: rare, name: GET /, duration: 9ms}
+  - {at: 1s, every: 2s, until: 50s, service: busy, name: GET /, duration: 9ms}
+  - {at: 2s, every: 4s, until: 50s, service: busy, name: GET /, duration: 9ms, status: error}
+  logs:
+  - {at: 1s, every: 3s, until: 50s, service: busy, severity: error, body: failed}
+  alert_rule_test:
+  - {eval_time: 1m, alertname: Any, exp_alerts: [{exp_labels: {service_name: rare}}, {exp_labels: {service_name: busy}}]}
+  - {eval_time: 1m, alertname: Enough, exp_alerts: [{exp_labels: {service_name: busy}}]}
+  - {eval_time: 1m, alertname: Slow, exp_alerts: [{exp_labels: {service_name: busy}}]}
+  - {eval_time: 1m, alertname: EnoughLines}
+  - {eval_time: 1m, alertname: rare}
+  - {eval_time: 1m, alertname: busy, exp_alerts: EXPECTED}
+";
+    // The budget burns at all four speeds.
+    let windows = mangru_alerts::rules::read("g.yml", rules, 60_000).expect("rules").remove(0);
+    let expected: Vec<String> = windows
+        .rules
+        .iter()
+        .filter(|rule| rule.name == "busy")
+        .map(|rule| {
+            let labels: Vec<String> =
+                rule.labels.iter().map(|(name, text)| format!("{name}: '{}'", text.text())).collect();
+            format!("{{exp_labels: {{{}}}}}", labels.join(", "))
+        })
+        .collect();
+    let test = test.replace("EXPECTED", &format!("[{}]", expected.join(", ")));
+    assert_eq!(tried(rules, &test).await, Vec::<String>::new());
+}
+
+#[test]
+fn a_least_count_stands_only_where_it_says_something() {
+    for (rule, wanted) in [
+        ("{alert: A, logs: x, error_rate: '> 5%', min_count: 0}", "min_count: `0` is not a whole number above zero"),
+        ("{alert: A, logs: x, count: '> 5', min_count: 3}", "min_count: `min_count` has a meaning beside"),
+        (
+            "{alert: A, logs: x, error_rate: 'true', change: '> 5%', min_count: 3}",
+            "min_count: `min_count` has a meaning",
+        ),
+        ("{alert: A, logs: x, each: true, min_count: 3}", "each: `min_count` has no meaning beside `each`"),
+        ("{alert: A, expr: up, min_count: 3}", "min_count: `min_count` has no meaning beside `expr`"),
+    ] {
+        let faults = read("x.yml", &format!("groups: [{{name: g, rules: [{rule}]}}]"), 60_000).expect_err(rule);
+        assert!(faults[0].to_string().contains(wanted), "{rule}: {}", faults[0]);
+    }
+}
+
 #[test]
 fn unknown_fields_and_broken_yaml_are_told_with_their_line() {
     for (text, wanted) in [

@@ -26,7 +26,7 @@ pub(crate) use evaluate::{group_keys, severity_name};
 pub(crate) use field::{FieldRef, KINDS, duration_ns};
 pub(crate) use matcher::{Bound, Literal, Matcher};
 pub(crate) use parse::parse;
-pub(crate) use show::quoted;
+pub use show::quoted;
 pub(crate) use text::TextPattern;
 
 use hashbrown::HashSet;

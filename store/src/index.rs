@@ -427,7 +427,8 @@ impl PartIndex {
 
     /// Rows of a trace: logs and spans with its id, metric points with an exemplar of it.
     pub fn trace(&self, id: TraceId) -> Result<Candidates, StoreError> {
-        Ok(Candidates::exactly(self.term(self.fields.trace, &id.0)?))
+        let rows = self.term(self.fields.trace, &columns::trace_term(&id.0))?;
+        Ok(Candidates { exact: rows.is_empty(), rows })
     }
 
     /// Rows whose resource (its typed JSON object) is kept; one call per distinct resource.

@@ -21,8 +21,8 @@ pub(crate) async fn handle(State(context): State<Arc<UiContext>>, request: PageR
     let text = request.params.get("text").unwrap_or("");
     let range = request.time.range;
     let found = match request.params.get("in") {
-        Some("promql") => promql::complete(&context.query, text, range).await,
-        Some("sql") => sql::complete(text),
+        Some("promql") => promql::complete(&context.query, text, range, request.language).await,
+        Some("sql") => request.language.scope(|| sql::complete(text)),
         _ => {
             let signal = request
                 .params

@@ -66,13 +66,8 @@ impl fmt::Display for Fault {
 /// Reads YAML into a type; what does not fit is told with its line.
 pub(crate) fn from_yaml<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, Vec<Fault>> {
     serde_saphyr::from_str(text).map_err(|error| {
-        let line = error.location().map_or(0, |place| place.line());
-        let message = error.without_snippet().to_string();
-        // The message says its place once more, in front or at the end.
-        let message =
-            message.split_once(": ").filter(|(place, _)| place.contains("line ")).map_or(&*message, |(_, rest)| rest);
-        let message = message.rsplit_once(" at line ").map_or(message, |(message, _)| message);
-        vec![Fault::new(line, "", message)]
+        let fault = mangru_alerts::rules::Fault::of_yaml("", &error);
+        vec![Fault::new(fault.line, "", fault.message)]
     })
 }
 

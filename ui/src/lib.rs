@@ -38,6 +38,8 @@ mod graph;
 #[cfg(feature = "ssr")]
 mod highlight;
 #[cfg(feature = "ssr")]
+mod nouns;
+#[cfg(feature = "ssr")]
 mod pages;
 #[cfg(feature = "ssr")]
 mod params;

@@ -19,19 +19,20 @@ pub(crate) mod trace;
 pub(crate) mod traces;
 
 use crate::shell::Screen;
+use crate::text::tr;
 use axum::http::StatusCode;
 use leptos::prelude::*;
 
 /// The page for an address that leads nowhere.
 pub(crate) fn not_found(what: &str) -> Screen {
     Screen {
-        title: "Not found".to_owned(),
+        title: tr("Not found").to_owned(),
         has_time: false,
         status: StatusCode::NOT_FOUND,
         content: view! {
-            <h1>"Not found"</h1>
+            <h1>{tr("Not found")}</h1>
             <p>{what.to_owned()}</p>
-            <p><a href="/">"Overview"</a></p>
+            <p><a href="/">{tr("Overview")}</a></p>
         }
         .into_any(),
     }
@@ -49,14 +50,14 @@ pub(crate) fn specimen() -> Screen {
     use crate::islands::tail::LiveTail;
     use crate::islands::waterfall::TraceWaterfall;
     let content = view! {
-        <HistogramZoom start_ns=0 step_ns=1 buckets=1 labels=Vec::new() counts=Vec::new() base=String::new()>"bars"</HistogramZoom>
+        <HistogramZoom start_ns=0 step_ns=1 buckets=1 labels=Vec::new() counts=Vec::new() base=String::new()>"x"</HistogramZoom>
         <LiveTail stream=String::new() words=Vec::new() />
-        <Assist address=String::new() label="Completions".to_owned() id=String::new()>"box"</Assist>
-        <PlotHover start_ns=0 end_ns=1 unit=crate::unit::Unit::None labels=Vec::new() classes=Vec::new() offsets=Vec::new() values=Vec::new() base=String::new()>"plot"</PlotHover>
-        <RegionBrush from_ns=0 to_ns=1 low_ns=1 high_ns=10 base=String::new()>"points"</RegionBrush>
-        <GraphView>"graph"</GraphView>
+        <Assist address=String::new() label="Completions".to_owned() id=String::new()>"x"</Assist>
+        <PlotHover start_ns=0 end_ns=1 unit=crate::unit::Unit::None labels=Vec::new() classes=Vec::new() offsets=Vec::new() values=Vec::new() base=String::new()>"x"</PlotHover>
+        <RegionBrush from_ns=0 to_ns=1 low_ns=1 high_ns=10 base=String::new()>"x"</RegionBrush>
+        <GraphView>"x"</GraphView>
         <LiveParts every=10 />
-        <TraceWaterfall rows=Vec::new() names=Vec::new() services=Vec::new() total_ns=1 base=String::new() selected=String::new()>"rows"</TraceWaterfall>
+        <TraceWaterfall rows=Vec::new() names=Vec::new() services=Vec::new() total_ns=1 base=String::new() selected=String::new()>"x"</TraceWaterfall>
     }
     .into_any();
     Screen { title: "specimen".to_owned(), has_time: false, status: StatusCode::OK, content }

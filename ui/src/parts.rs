@@ -2,6 +2,7 @@
 
 use crate::context::Endpoints;
 use crate::format;
+use crate::nouns::counted;
 use crate::palette::service_class;
 use crate::params::{Params, encoded};
 use crate::text::{tr, trf};
@@ -22,7 +23,7 @@ pub(crate) fn coverage(shown: usize, noun: &'static str, coverage: &Coverage) ->
             &format::count(shown as u64),
             &matched,
             &noun,
-            &counted_rows(coverage.rows_in_range),
+            &counted(coverage.rows_in_range, "row"),
             &format!("{:.0}", coverage.elapsed_ms),
         ],
     );
@@ -38,10 +39,6 @@ fn translated(noun: &'static str) -> &'static str {
         "service" => tr("service"),
         other => other,
     }
-}
-
-fn counted_rows(rows: u64) -> String {
-    if rows == 1 { tr("1 row").to_owned() } else { trf("{0} rows", &[&format::count(rows)]) }
 }
 
 /// The warning of an answer that is not whole.
@@ -72,6 +69,19 @@ fn display_width(text: &str, chars: usize) -> usize {
 pub(crate) fn service(name: &str) -> AnyView {
     let class = format!("service {}", service_class(name));
     view! { <span class=class>{name.to_owned()}</span> }.into_any()
+}
+
+/// How a figure moved against the window before, with the class that shows it; where more is worse, more is marked.
+pub(crate) fn moved(now: f64, before: f64, is_bad_up: bool) -> (String, &'static str) {
+    let text = format::change(now, before);
+    let is_up = text.starts_with(['+', '×']) || text == "new";
+    let class = if is_bad_up && is_up { "change worse" } else { "change" };
+    (if text == "new" { tr("new").to_owned() } else { text }, class)
+}
+
+/// What is written just so in a config, a query or a span.
+pub(crate) fn code(text: &'static str) -> AnyView {
+    view! { <code>{text}</code> }.into_any()
 }
 
 /// Hidden inputs that carry parameters through a form.

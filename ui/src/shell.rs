@@ -93,7 +93,7 @@ fn document(request: &PageRequest, screen: Screen) -> AnyView {
                 <a class="skip" href="#main">{tr("Skip to content")}</a>
                 {header(request, screen.has_time)}
                 <main id="main">
-                    {request.time.error.clone().filter(|_| screen.has_time).map(|error| view! { <p class="error" role="alert">{error}</p> })}
+                    {request.time.error.clone().filter(|_| screen.has_time).map(|error| view! { <p class="error" role="alert">{trf("{0}; showing the last 15 minutes", &[&error.words()])}</p> })}
                     {screen.content}
                 </main>
                 {footer(request)}

@@ -46,7 +46,29 @@ pub(crate) struct TimeChoice {
     /// What they come to.
     pub(crate) range: TimeRange,
     /// Why the range of the address could not be used, when it could not.
-    pub(crate) error: Option<String>,
+    pub(crate) error: Option<RangeFault>,
+}
+
+/// Why the range of an address cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum RangeFault {
+    /// The start is no moment.
+    Start(String),
+    /// The end is no moment.
+    End(String),
+    /// The end is not after the start.
+    Order,
+}
+
+impl RangeFault {
+    /// The fault in words.
+    pub(crate) fn words(&self) -> String {
+        match self {
+            Self::Start(start) => trf("cannot read the start \"{0}\"", &[start]),
+            Self::End(end) => trf("cannot read the end \"{0}\"", &[end]),
+            Self::Order => tr("the end is not after the start").to_owned(),
+        }
+    }
 }
 
 impl TimeChoice {
@@ -59,13 +81,13 @@ impl TimeChoice {
                 Self { start, end, range: TimeRange { start: from, end: to }, error: None }
             }
             (from, to) => {
-                let reason = match (from, to) {
-                    (None, _) => format!("cannot read the start \"{start}\""),
-                    (_, None) => format!("cannot read the end \"{end}\""),
-                    _ => "the end is not after the start".to_owned(),
+                let fault = match (from, to) {
+                    (None, _) => RangeFault::Start(start.clone()),
+                    (_, None) => RangeFault::End(end.clone()),
+                    _ => RangeFault::Order,
                 };
                 let range = TimeRange { start: now - 15 * MINUTE, end: now };
-                Self { start, end, range, error: Some(format!("{reason}; showing the last 15 minutes")) }
+                Self { start, end, range, error: Some(fault) }
             }
         }
     }

@@ -35,16 +35,7 @@ impl Served {
         // Everything is slow, so that what is slow can be seen.
         let settings = QuerySettings { slow: Duration::ZERO, ..QuerySettings::default() };
         let query = QueryService::new(Arc::clone(&store), settings);
-        let settings = AlertSettings {
-            folder: folder.path().join("alerts"),
-            rules: Vec::new(),
-            notify: None,
-            silences: None,
-            interval_ms: 60_000,
-            offset_ms: 0,
-            external_url: "http://127.0.0.1:14319".to_owned(),
-            history_ms: 86_400_000,
-        };
+        let settings = AlertSettings::in_folder(folder.path().join("alerts"));
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_nanos() as i64;
         let alerts = AlertService::open(Arc::clone(&query), settings, now / 1_000_000).await.expect("alerts");
         let context = UiContext {

@@ -43,16 +43,7 @@ impl Served {
         let config = StoreConfig { data_dir: folder.path().to_path_buf(), ..StoreConfig::default() };
         let store = Store::open(config).await.expect("a store");
         let query = QueryService::new(Arc::clone(&store), QuerySettings::default());
-        let settings = AlertSettings {
-            folder: folder.path().join("alerts"),
-            rules: Vec::new(),
-            notify: None,
-            silences: None,
-            interval_ms: 60_000,
-            offset_ms: 0,
-            external_url: "http://127.0.0.1:14319".to_owned(),
-            history_ms: 86_400_000,
-        };
+        let settings = AlertSettings::in_folder(folder.path().join("alerts"));
         let alerts = AlertService::open(Arc::clone(&query), settings, now() / 1_000_000).await.expect("alerts");
         let context = UiContext {
             query: Arc::clone(&query),

@@ -1,11 +1,11 @@
 //! Alertmanager's API v2, as amtool, Grafana and others call it.
 
-use crate::notify::Silence;
-use crate::notify::SilenceFields;
+use crate::machine::Labels;
 use crate::notify::dispatch::Muted;
 use crate::notify::matcher::{Matcher, all_match};
-use crate::notify::silence::rfc3339;
-use crate::service::{AlertService, AlertView};
+use crate::notify::{Posted, PostedFields, Silence, SilenceFields};
+use crate::rfc3339;
+use crate::service::{AlertService, AlertView, PostError};
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
@@ -23,8 +23,7 @@ pub(super) async fn status(State(service): State<Arc<AlertService>>) -> Json<Jso
         "versionInfo": {
             "version": "0.28.0", "revision": env!("CARGO_PKG_VERSION"), "branch": "mangru", "buildUser": "", "buildDate": "", "goVersion": "",
         },
-        // What stands in the file may be secret.
-        "config": { "original": "" },
+        "config": { "original": service.notify_config().shown() },
         "uptime": rfc3339(service.started_ms()),
     }))
 }
@@ -39,24 +38,30 @@ fn refused(message: &str) -> Response {
     (StatusCode::BAD_REQUEST, Json(json!(message))).into_response()
 }
 
-fn alert(view: &AlertView) -> Json_ {
+/// How long an alert of a rule is said to go on; it is evaluated again long before.
+const GOES_ON_MS: i64 = 240_000;
+
+/// An alert with the names of the intervals that mute it.
+fn alert(view: &AlertView, muted_by: &[String]) -> Json_ {
     let (mut silenced, mut inhibited) = (Vec::new(), Vec::new());
     match &view.muted {
         Some(Muted::Silenced(ids)) => silenced.clone_from(ids),
         Some(Muted::Inhibited(all)) => inhibited = all.iter().map(|one| format!("{one:016x}")).collect(),
         None => {}
     }
-    let state = if view.muted.is_some() { "suppressed" } else { "active" };
+    let state = if view.muted.is_some() || !muted_by.is_empty() { "suppressed" } else { "active" };
+    let now_ms = crate::now_ms();
+    let (ends_ms, updated_ms) = view.posted.unwrap_or((now_ms + GOES_ON_MS, now_ms));
     json!({
         "annotations": view.alert.annotations,
         "labels": view.alert.labels,
         "startsAt": rfc3339(view.alert.fired_at_ms.unwrap_or_default()),
-        "endsAt": rfc3339(crate::now_ms() + 240_000),
-        "updatedAt": rfc3339(crate::now_ms()),
+        "endsAt": rfc3339(ends_ms),
+        "updatedAt": rfc3339(updated_ms),
         "fingerprint": format!("{:016x}", view.fingerprint),
         "generatorURL": view.url,
         "receivers": view.receivers.iter().map(|name| json!({ "name": name })).collect::<Vec<_>>(),
-        "status": { "state": state, "silencedBy": silenced, "inhibitedBy": inhibited, "mutedBy": [] },
+        "status": { "state": state, "silencedBy": silenced, "inhibitedBy": inhibited, "mutedBy": muted_by },
     })
 }
 
@@ -68,8 +73,8 @@ async fn found(service: &AlertService, pairs: &[(String, String)]) -> Result<Vec
         matchers.extend(Matcher::parse_all(text)?);
     }
     let receiver = pairs.iter().find(|(key, value)| key == "receiver" && !value.is_empty());
-    let receiver = receiver.map(|(_, text)| regex::Regex::new(&format!("^(?:{text})$"))).transpose();
-    let receiver = receiver.map_err(|_| "receiver is not an expression".to_owned())?;
+    let receiver = receiver.map(|(_, text)| Matcher::new("receiver", text, true, true)).transpose();
+    let receiver = receiver.map_err(|message| format!("receiver: {message}"))?;
     let mut all = service.firing(crate::now_ms()).await;
     all.retain(|view| {
         let is_wanted = match &view.muted {
@@ -77,7 +82,7 @@ async fn found(service: &AlertService, pairs: &[(String, String)]) -> Result<Vec
             Some(Muted::Silenced(_)) => flag("silenced"),
             Some(Muted::Inhibited(_)) => flag("inhibited"),
         };
-        let is_of = receiver.as_ref().is_none_or(|regex| view.receivers.iter().any(|name| regex.is_match(name)));
+        let is_of = receiver.as_ref().is_none_or(|wanted| view.receivers.iter().any(|name| wanted.fits(name)));
         is_wanted && is_of && all_match(&matchers, &view.alert.labels)
     });
     Ok(all)
@@ -86,8 +91,33 @@ async fn found(service: &AlertService, pairs: &[(String, String)]) -> Result<Vec
 /// `GET /api/v2/alerts`.
 pub(super) async fn alerts(State(service): State<Arc<AlertService>>, Query(pairs): Pairs) -> Response {
     match found(&service, &pairs).await {
-        Ok(all) => Json(all.iter().map(alert).collect::<Json_>()).into_response(),
+        Ok(all) => Json(all.iter().map(|view| alert(view, &[])).collect::<Json_>()).into_response(),
         Err(message) => refused(&message),
+    }
+}
+
+/// `POST /api/v2/alerts`: alerts of others, such as a Prometheus server. Those that are right are taken, even beside wrong ones.
+pub(super) async fn post_alerts(State(service): State<Arc<AlertService>>, body: String) -> Response {
+    let now_ms = crate::now_ms();
+    let fields: Vec<PostedFields> = match serde_json::from_str(&body) {
+        Ok(fields) => fields,
+        Err(error) => return refused(&format!("the body is not a list of alerts: {error}")),
+    };
+    let resolve_timeout_ms = service.notify_config().resolve_timeout_ms;
+    let (mut alerts, mut wrong) = (Vec::new(), Vec::new());
+    for (place, one) in fields.iter().enumerate() {
+        match Posted::read(one, resolve_timeout_ms, now_ms) {
+            Ok(alert) => alerts.push(alert),
+            Err(message) => wrong.push(format!("alert {place}: {message}")),
+        }
+    }
+    match service.post(alerts, now_ms).await {
+        Ok(()) if wrong.is_empty() => StatusCode::OK.into_response(),
+        Ok(()) => refused(&wrong.join("; ")),
+        Err(error @ PostError::TooMany(_)) => refused(&error.to_string()),
+        Err(error @ PostError::NotWritten) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, Json(json!(error.to_string()))).into_response()
+        }
     }
 }
 
@@ -98,14 +128,17 @@ pub(super) async fn groups(State(service): State<Arc<AlertService>>, Query(pairs
         Err(message) => return refused(&message),
     };
     let config = service.notify_config();
-    let mut groups: BTreeMap<(String, BTreeMap<String, String>), Vec<Json_>> = BTreeMap::new();
+    let now_ms = crate::now_ms();
+    let shows_muted = pairs.iter().all(|(key, value)| key != "muted" || value != "false");
+    let mut groups: BTreeMap<(String, Labels), Vec<Json_>> = BTreeMap::new();
     for view in &all {
         for place in config.route(&view.alert.labels) {
             let route = &config.routes[place];
-            let labels = view.alert.labels.iter();
-            let labels = labels.filter(|(name, _)| route.group_by.as_ref().is_none_or(|by| by.contains(*name)));
-            let labels = labels.map(|(name, value)| (name.clone(), value.clone())).collect();
-            groups.entry((route.receiver.clone(), labels)).or_default().push(alert(view));
+            let muted_by = route.muted_by(&config, now_ms);
+            if shows_muted || muted_by.is_empty() {
+                let group = (route.receiver.clone(), route.group_labels(&view.alert.labels));
+                groups.entry(group).or_default().push(alert(view, &muted_by));
+            }
         }
     }
     let shown = groups.into_iter().map(
@@ -131,12 +164,9 @@ pub(super) async fn silences(State(service): State<Arc<AlertService>>, Query(pai
     }
     let all = service.silences().await;
     let fits = |silence: &&Silence| {
-        wanted.iter().all(|matcher| {
-            silence
-                .matchers
-                .iter()
-                .any(|one| one == matcher || (one.name == matcher.name && one.value == matcher.value))
-        })
+        wanted
+            .iter()
+            .all(|matcher| silence.matchers.iter().any(|one| one.name == matcher.name && one.value == matcher.value))
     };
     Json(all.iter().filter(fits).map(shown).collect::<Json_>()).into_response()
 }
@@ -170,10 +200,8 @@ pub(super) async fn set_silence(State(service): State<Arc<AlertService>>, body: 
 /// `DELETE /api/v2/silence/{id}`.
 pub(super) async fn end_silence(State(service): State<Arc<AlertService>>, Path(id): Path<String>) -> Response {
     match service.end_silence(&id, crate::now_ms()).await {
-        Ok(()) => StatusCode::OK.into_response(),
-        Err(message) if message.starts_with("there is no") => {
-            (StatusCode::NOT_FOUND, Json(json!(message))).into_response()
-        }
+        Ok(true) => StatusCode::OK.into_response(),
+        Ok(false) => (StatusCode::NOT_FOUND, Json(json!(format!("there is no silence {id}")))).into_response(),
         Err(message) => (StatusCode::INTERNAL_SERVER_ERROR, Json(json!(message))).into_response(),
     }
 }

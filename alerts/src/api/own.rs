@@ -2,7 +2,7 @@
 
 use crate::rules::{Fault, RuleSet, read};
 use crate::service::AlertService;
-use crate::trial::{TrialSettings, backtest as run_backtest, costs};
+use crate::trial::costs;
 use axum::Json;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
@@ -158,11 +158,7 @@ pub(super) async fn backtest(State(service): State<Arc<AlertService>>, body: Str
         None => rules,
         Some(id) => Arc::new(rules.only(id)),
     };
-    let settings = TrialSettings {
-        offset_ms: service.settings().offset_ms,
-        external_url: service.settings().external_url.clone(),
-    };
-    match run_backtest(Arc::clone(service.query()), &rules, range, &settings).await {
+    match service.backtest(&rules, range).await {
         Ok(run) => Json(json!(run)).into_response(),
         Err(message) => refused(&QueryError::invalid("start", message)),
     }

@@ -2,7 +2,7 @@
 
 use crate::duration;
 use crate::machine::{Alert, State};
-use crate::notify::silence::rfc3339;
+use crate::rfc3339;
 use crate::rules::Kind;
 use crate::service::{AlertService, GroupView, RuleView};
 use axum::Json;
@@ -17,10 +17,7 @@ fn value(number: f64) -> String {
     if !number.is_finite() {
         return mangru_query::number_text(number);
     }
-    let text = format!("{number:e}");
-    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-    let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |exponent| ('-', exponent));
-    format!("{digits}e{sign}{exponent:0>2}")
+    crate::template::with_exponent(number, None)
 }
 
 fn alert(alert: &Alert) -> Json_ {

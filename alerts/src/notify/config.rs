@@ -12,7 +12,10 @@ use crate::rules::Fault;
 use crate::template::Template;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// `resolve_timeout` of configurations that do not say one: five minutes.
+const RESOLVE_TIMEOUT_MS: i64 = 300_000;
 
 /// Routes, receivers and rules of a configuration.
 #[derive(Clone, Debug)]
@@ -25,11 +28,17 @@ pub struct NotifyConfig {
     pub(crate) receivers: BTreeMap<String, ReceiverFields>,
     /// What is not told while something else fires.
     pub(crate) inhibit: Vec<Inhibition>,
+    /// When alerts from outside end that were posted without an end, in milliseconds after they were.
+    pub(crate) resolve_timeout_ms: i64,
     /// Named intervals of time.
     pub(crate) intervals: BTreeMap<String, Vec<Interval>>,
     /// Files of templates that receivers may call.
     pub(crate) templates: Vec<Template>,
-    /// The text it was read from, without which `/api/v2/status` could not show it.
+    /// What names these files.
+    pub(crate) template_patterns: Vec<PathBuf>,
+    /// The files, with what they hold.
+    pub(crate) template_files: Vec<(PathBuf, String)>,
+    /// The text it was read from.
     pub(crate) text: String,
 }
 
@@ -122,6 +131,27 @@ pub(crate) struct Route {
     pub(crate) key: String,
 }
 
+impl Route {
+    /// The labels that an alert's group has in common.
+    pub(crate) fn group_labels(&self, labels: &Labels) -> Labels {
+        match &self.group_by {
+            None => labels.clone(),
+            Some(names) => names.iter().filter_map(|name| Some((name.clone(), labels.get(name)?.clone()))).collect(),
+        }
+    }
+
+    /// The named intervals by which nobody is told at a moment.
+    pub(crate) fn muted_by(&self, config: &NotifyConfig, now_ms: i64) -> Vec<String> {
+        let holds =
+            |name: &&String| config.intervals.get(*name).is_some_and(|all| all.iter().any(|one| one.contains(now_ms)));
+        let muting: Vec<String> = self.mute.iter().filter(holds).cloned().collect();
+        if muting.is_empty() && !self.active.is_empty() && !self.active.iter().any(|name| holds(&name)) {
+            return self.active.clone();
+        }
+        muting
+    }
+}
+
 /// A rule that says what is not told while something else fires.
 #[derive(Clone, Debug)]
 pub(crate) struct Inhibition {
@@ -140,8 +170,11 @@ impl Default for NotifyConfig {
             routes: Vec::new(),
             receivers: BTreeMap::new(),
             inhibit: Vec::new(),
+            resolve_timeout_ms: RESOLVE_TIMEOUT_MS,
             intervals: BTreeMap::new(),
             templates: Vec::new(),
+            template_patterns: Vec::new(),
+            template_files: Vec::new(),
             text: String::new(),
         })
     }
@@ -217,21 +250,55 @@ impl NotifyConfig {
                 (Err(message), _) | (_, Err(message)) => fault("inhibit_rules", message),
             }
         }
-        let mut templates = Vec::new();
-        for pattern in &file.templates {
-            for path in crate::rules::files(&[folder.join(pattern)]) {
-                let read = std::fs::read_to_string(&path).map_err(|error| error.to_string());
-                match read.and_then(|text| Template::parse(&text)) {
-                    Ok(template) => templates.push(template),
-                    Err(message) => fault("templates", format!("`{}`: {message}", path.display())),
-                }
+        let resolve_timeout_ms = match file.global.resolve_timeout.as_deref().map(duration::parse) {
+            None => RESOLVE_TIMEOUT_MS,
+            Some(Ok(ms)) => ms,
+            Some(Err(message)) => {
+                fault("resolve_timeout", format!("global.resolve_timeout: {message}"));
+                RESOLVE_TIMEOUT_MS
+            }
+        };
+        let template_patterns: Vec<PathBuf> = file.templates.iter().map(|pattern| folder.join(pattern)).collect();
+        let (mut templates, mut template_files) = (Vec::new(), Vec::new());
+        for path in crate::rules::files(&template_patterns) {
+            let read = std::fs::read_to_string(&path).map_err(|error| error.to_string());
+            let parsed = read.and_then(|text| {
+                let template = Template::parse(&text)?;
+                template_files.push((path.clone(), text));
+                Ok(template)
+            });
+            match parsed {
+                Ok(template) => templates.push(template),
+                Err(message) => fault("templates", format!("`{}`: {message}", path.display())),
             }
         }
-        if faults.is_empty() {
-            let global = file.global;
-            return Ok(Self { global, routes, receivers, inhibit, intervals, templates, text: text.to_owned() });
+        if !faults.is_empty() {
+            return Err(faults);
         }
-        Err(faults)
+        Ok(Self {
+            global: file.global,
+            routes,
+            receivers,
+            inhibit,
+            resolve_timeout_ms,
+            intervals,
+            templates,
+            template_patterns,
+            template_files,
+            text: text.to_owned(),
+        })
+    }
+
+    /// Whether its file or one of its templates holds something else than what was read.
+    pub(crate) fn is_stale(&self, path: &Path) -> bool {
+        let on_disk = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
+        let templates = crate::rules::files(&self.template_patterns);
+        on_disk(path) != self.text
+            || templates.len() != self.template_files.len()
+            || templates
+                .iter()
+                .zip(&self.template_files)
+                .any(|(path, (known, text))| path != known || on_disk(path) != *text)
     }
 
     /// The places of the routes that an alert takes.
@@ -390,6 +457,22 @@ receivers: [{name: all}, {name: pager}, {name: dba}, {name: web}, {name: shop}]
         assert_eq!(config.routes[2].group_wait_ms, 10_000);
         assert_eq!(config.routes[2].group_by, None);
         assert_eq!(config.routes[2].key, "{}/{severity=\"page\"}/{team=~\"db|cache\"}");
+    }
+
+    #[test]
+    fn a_configuration_is_stale_when_it_or_one_of_its_templates_changed() {
+        let folder = tempfile::tempdir().expect("folder");
+        let (path, template) = (folder.path().join("alertmanager.yml"), folder.path().join("one.tmpl"));
+        let text = "route: {receiver: a}\nreceivers: [{name: a}]\ntemplates: ['*.tmpl']\n";
+        std::fs::write(&path, text).expect("written");
+        std::fs::write(&template, "{{ define \"one\" }}1{{ end }}").expect("written");
+        let read = || NotifyConfig::read("alertmanager.yml", text, folder.path()).expect("a configuration");
+        let config = read();
+        assert!(!config.is_stale(&path));
+        std::fs::write(&template, "{{ define \"one\" }}2{{ end }}").expect("written");
+        assert!(config.is_stale(&path) && !read().is_stale(&path));
+        std::fs::write(folder.path().join("two.tmpl"), "").expect("written");
+        assert!(config.is_stale(&path));
     }
 
     #[test]

@@ -104,8 +104,6 @@ impl Deliverer {
                 lanes.entry(lane).or_default().push(parcel);
             } else if is_first {
                 next_ms = next_ms.min(due_ms);
-            } else {
-                next_ms = next_ms.min(now_ms + 1_000);
             }
         }
         for (lane, parcels) in lanes {

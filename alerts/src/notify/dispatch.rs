@@ -112,8 +112,8 @@ pub struct Dispatcher {
 pub struct Decided {
     /// The notifications.
     pub decisions: Vec<Decision>,
-    /// What receivers now have been told, by key; none: forgotten.
-    pub told: Vec<(String, Option<Told>)>,
+    /// What receivers now have been told, by key.
+    pub told: Vec<(String, Told)>,
 }
 
 fn told_key(receiver: &str, kind: &str, place: usize, group_key: &str) -> String {
@@ -131,6 +131,11 @@ impl Dispatcher {
         self.groups.clear();
     }
 
+    /// Forgets what was told before a moment.
+    pub fn forget_told(&mut self, before_ms: i64) {
+        self.told.retain(|_, told| told.time_ms >= before_ms);
+    }
+
     /// Takes in an alert that fires or was resolved.
     pub fn update(&mut self, config: &NotifyConfig, notice: &Notice, now_ms: i64) {
         if notice.ends_ms.is_none() {
@@ -140,12 +145,7 @@ impl Dispatcher {
         }
         for place in config.route(&notice.labels) {
             let route = &config.routes[place];
-            let labels: Labels = match &route.group_by {
-                None => notice.labels.clone(),
-                Some(names) => {
-                    names.iter().filter_map(|name| Some((name.clone(), notice.labels.get(name)?.clone()))).collect()
-                }
-            };
+            let labels = route.group_labels(&notice.labels);
             let words: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
             let key = (place, format!("{}:{{{}}}", route.key, words.join(", ")));
             if notice.ends_ms.is_some()
@@ -217,13 +217,7 @@ impl Dispatcher {
             let Some(route) = config.routes.get(key.0) else { continue };
             group.next_ms = now_ms + route.group_interval_ms;
             group.was_told = true;
-            let is_in = |names: &[String]| {
-                names.iter().any(|name| {
-                    config.intervals.get(name).is_some_and(|all| all.iter().any(|one| one.contains(now_ms)))
-                })
-            };
-            let is_muted = is_in(&route.mute) || (!route.active.is_empty() && !is_in(&route.active));
-            if !is_muted {
+            if route.muted_by(config, now_ms).is_empty() {
                 self.tell(config, silences, &key.1, route, &group, now_ms, &mut decided);
                 // What was told as resolved is no longer of interest.
                 group.alerts.retain(|_, alert| alert.ends_ms.is_none_or(|ends| ends > now_ms));
@@ -292,7 +286,7 @@ impl Dispatcher {
                     time_ms: now_ms,
                 });
             }
-            decided.told.push((key.clone(), Some(told.clone())));
+            decided.told.push((key.clone(), told.clone()));
             self.told.insert(key, told);
         }
     }

@@ -126,8 +126,12 @@ impl Matcher {
 
     /// Whether the labels fulfil it; a label that is not there is empty.
     pub fn matches(&self, labels: &Labels) -> bool {
-        let found = labels.get(&self.name).map_or("", String::as_str);
-        let fits = self.regex.as_ref().map_or_else(|| found == self.value, |regex| regex.is_match(found));
+        self.fits(labels.get(&self.name).map_or("", String::as_str))
+    }
+
+    /// Whether a value fulfils it.
+    pub fn fits(&self, value: &str) -> bool {
+        let fits = self.regex.as_ref().map_or_else(|| value == self.value, |regex| regex.is_match(value));
         fits == self.is_equal
     }
 

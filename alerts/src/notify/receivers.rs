@@ -63,6 +63,17 @@ pub(crate) async fn send(config: &NotifyConfig, decision: &Decision, external_ur
     }
 }
 
+/// A secret of a receiver, or else the one that all share.
+fn secret_or(
+    own: (Option<&Secret>, Option<&String>),
+    shared: (Option<&Secret>, Option<&String>),
+) -> Result<Option<String>, String> {
+    match secret(own.0, own.1)? {
+        Some(own) => Ok(Some(own)),
+        None => secret(shared.0, shared.1),
+    }
+}
+
 /// A secret from the configuration or from the file that it names.
 fn secret(given: Option<&Secret>, file: Option<&String>) -> Result<Option<String>, String> {
     if let Some(given) = given {

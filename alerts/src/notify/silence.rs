@@ -3,7 +3,8 @@
 
 use super::matcher::{Matcher, MatcherFields, all_match};
 use crate::machine::Labels;
-use crate::rules::Fault;
+use crate::rfc3339;
+use crate::rules::{Fault, is_blank};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -111,12 +112,6 @@ impl Silence {
     }
 }
 
-/// A moment in RFC 3339.
-pub fn rfc3339(time_ms: i64) -> String {
-    let time = chrono::DateTime::from_timestamp_millis(time_ms).unwrap_or_default();
-    time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
-}
-
 /// All silences, and the file they are in.
 #[derive(Clone, Debug, Default)]
 pub struct Silences {
@@ -143,10 +138,9 @@ impl Silences {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(Fault::new(&name, 0, "", format!("cannot be read: {error}"))),
+            Err(error) => return Err(Fault::unreadable(&name, &error)),
         };
-        let is_empty = text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'));
-        let file = if is_empty {
+        let file = if is_blank(&text) {
             File { silences: Vec::new() }
         } else {
             serde_saphyr::from_str(&text).map_err(|error| Fault::of_yaml(&name, &error))?
@@ -191,19 +185,19 @@ impl Silences {
         self.write(all)
     }
 
-    /// Ends a silence now, and writes the file.
+    /// Ends a silence now, and writes the file; says whether there is one of this id.
     ///
     /// # Errors
-    /// When there is none of this id, or the file cannot be written.
-    pub fn expire(&mut self, id: &str, now_ms: i64) -> Result<(), String> {
+    /// When the file cannot be written.
+    pub fn expire(&mut self, id: &str, now_ms: i64) -> Result<bool, String> {
         let mut all = self.all.clone();
-        let silence = all.iter_mut().find(|one| one.id == id).ok_or_else(|| format!("there is no silence {id}"))?;
+        let Some(silence) = all.iter_mut().find(|one| one.id == id) else { return Ok(false) };
         if silence.ends_ms > now_ms {
             silence.ends_ms = now_ms;
             silence.starts_ms = silence.starts_ms.min(now_ms - 1);
             silence.updated_ms = now_ms;
         }
-        self.write(all)
+        self.write(all).map(|()| true)
     }
 
     fn write(&mut self, all: Vec<Silence>) -> Result<(), String> {
@@ -277,7 +271,8 @@ mod tests {
         assert_eq!(again.that_match(&labels, start), std::slice::from_ref(&id));
         assert!(again.that_match(&labels, start + 3_600_000).is_empty());
         assert!(again.that_match(&Labels::new(), start).is_empty());
-        silences.expire(&id, start + 1000).expect("ended");
+        assert_eq!(silences.expire(&id, start + 1000), Ok(true));
+        assert_eq!(silences.expire("another", start + 1000), Ok(false));
         assert!(Silences::open(&path, start).expect("read back").that_match(&labels, start + 2000).is_empty());
     }
 

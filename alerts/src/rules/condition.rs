@@ -46,6 +46,8 @@ pub enum Condition {
         windows_ms: (i64, i64),
         /// The share that may not be exceeded.
         share: f64,
+        /// The fewest requests within the long window for which it holds.
+        min_count: u64,
     },
 }
 
@@ -64,6 +66,8 @@ pub struct Search {
     pub measure: Measure,
     /// What is asked of it.
     pub test: Test,
+    /// The fewest rows of which a share or a percentile says anything.
+    pub min_count: u64,
 }
 
 /// A figure of rows.
@@ -171,11 +175,6 @@ impl Comparison {
             Operator::NotEqual => (value - self.number).abs() != 0.0,
         }
     }
-
-    /// Whether nothing at all would compare so.
-    pub fn holds_of_none(self) -> bool {
-        self.holds(0.0)
-    }
 }
 
 impl fmt::Display for Comparison {
@@ -212,6 +211,11 @@ impl Measure {
     }
 }
 
+/// What is said of the fewest rows.
+fn of_at_least(min_count: u64) -> String {
+    if min_count > 0 { format!(", of {min_count} at least") } else { String::new() }
+}
+
 impl Condition {
     /// The language, the text and what is asked, in one line.
     pub fn text(&self) -> String {
@@ -232,7 +236,7 @@ impl Condition {
                 };
                 let words = search.measure.words();
                 let (table, by, window) = (search.signal.table(), by(&search.by), window(search.window_ms));
-                format!("{table}: {} · {words} in {window}{by} {test}", search.query)
+                format!("{table}: {} · {words} in {window}{by} {test}{}", search.query, of_at_least(search.min_count))
             }
             Self::Each { signal, query, by: fields } => {
                 format!("{}: {query} · each match{}", signal.table(), by(fields))
@@ -241,11 +245,12 @@ impl Condition {
                 let value = value.map(|value| format!(" value {value}")).unwrap_or_default();
                 format!("sql: {sql} · over {}{value}", window(*window_ms))
             }
-            Self::Burn { query, bad, by: fields, windows_ms, share } => format!(
-                "traces: {query} · share of `{bad}` > {share} in {} and {}{}",
+            Self::Burn { query, bad, by: fields, windows_ms, share, min_count } => format!(
+                "traces: {query} · share of `{bad}` > {share} in {} and {}{}{}",
                 window(windows_ms.0),
                 window(windows_ms.1),
-                by(fields)
+                by(fields),
+                of_at_least(*min_count)
             ),
         }
     }

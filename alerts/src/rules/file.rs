@@ -52,6 +52,7 @@ pub(super) struct RuleFields {
     pub(super) rate: Option<Spanned<Text>>,
     pub(super) error_rate: Option<Spanned<Text>>,
     pub(super) latency: Option<Spanned<Text>>,
+    pub(super) min_count: Option<Spanned<Text>>,
     pub(super) value: Option<Spanned<Text>>,
     pub(super) each: Option<Spanned<bool>>,
     pub(super) absent: Option<Spanned<Text>>,

@@ -2,9 +2,10 @@
 
 use super::condition::{Change, Comparison, Condition, Measure, Search, Test};
 use super::file::{File, GroupFields, RuleFields, Text};
-use super::set::Fault;
+use super::set::{Fault, is_blank};
 use super::slo;
 use super::{Group, Kind, Rule};
+use crate::ask;
 use crate::duration;
 use crate::template::Template;
 use mangru_query::PromQl;
@@ -30,7 +31,7 @@ pub fn read(name: &str, text: &str, interval_ms: i64) -> Result<Vec<Group>, Vec<
     if text.len() > MAX_FILE_BYTES {
         return Err(vec![Fault::new(name, 0, "", format!("the file is longer than {MAX_FILE_BYTES} bytes"))]);
     }
-    if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
+    if is_blank(text) {
         return Ok(Vec::new());
     }
     let file: File = serde_saphyr::from_str(text).map_err(|error| vec![Fault::of_yaml(name, &error)])?;
@@ -122,9 +123,11 @@ impl Reader {
             given => given,
         };
         let offset_ms = fields.query_offset.as_ref().map(|_| self.duration(&fields.query_offset, "query_offset", 0));
+        let shared = self.templates(&fields.labels, "labels");
+        self.label_names(&fields.labels);
         let mut rules = Vec::new();
         for rule in &fields.rules {
-            self.rule(fields, rule, &mut rules);
+            self.rule(&name, &shared, rule, &mut rules);
         }
         let file = Arc::clone(&self.file);
         let levels = levels(&rules);
@@ -132,7 +135,13 @@ impl Reader {
         Group { file, name, interval_ms, offset_ms, limit: fields.limit, rules, levels }
     }
 
-    fn rule(&mut self, group: &GroupFields, spanned: &Spanned<RuleFields>, rules: &mut Vec<Rule>) {
+    fn rule(
+        &mut self,
+        group: &str,
+        shared: &[(String, Template)],
+        spanned: &Spanned<RuleFields>,
+        rules: &mut Vec<Rule>,
+    ) {
         let fields = &spanned.value;
         let named: Vec<(&str, &Spanned<Text>)> =
             [("record", &fields.record), ("alert", &fields.alert), ("slo", &fields.slo)]
@@ -147,7 +156,7 @@ impl Reader {
         if name.value.0.trim().is_empty() {
             self.fault(name, key, format!("`{key}` is empty"));
         }
-        let labels = self.labels(group, fields);
+        let labels = self.labels(shared, fields);
         let annotations = self.templates(&fields.annotations, "annotations");
         let for_ms = self.duration(&fields.r#for, "for", 0);
         let keep_firing_ms = self.duration(&fields.keep_firing_for, "keep_firing_for", 0);
@@ -161,14 +170,12 @@ impl Reader {
             labels: labels.clone(),
             annotations: annotations.clone(),
             line: line(spanned),
-            slo: None,
         };
         let mut made = Vec::new();
         match *key {
             "slo" => {
                 for (condition, burn) in self.objective(spanned) {
                     let mut one = rule(name.value.0.clone(), Kind::Alert, condition);
-                    one.slo = Some(name.value.0.clone());
                     let plain = |text: String| Template::parse(&text).ok();
                     for (label, text) in [
                         ("slo", name.value.0.clone()),
@@ -196,7 +203,7 @@ impl Reader {
         }
         for mut one in made {
             let labels: Vec<String> = one.labels.iter().map(|(name, text)| format!("{name}={}", text.text())).collect();
-            let identity = format!("{};{};{};{}", self.file, group.name.value.0, one.name, labels.join(","));
+            let identity = format!("{};{group};{};{}", self.file, one.name, labels.join(","));
             let times = self.ids.entry(identity.clone()).or_default();
             *times += 1;
             let hash = xxhash_rust::xxh3::xxh3_64(format!("{identity};{times}").as_bytes());
@@ -223,20 +230,24 @@ impl Reader {
     }
 
     /// The group's labels, overridden by the rule's.
-    fn labels(&mut self, group: &GroupFields, fields: &RuleFields) -> Vec<(String, Template)> {
-        let mut all = self.templates(&group.labels, "labels");
+    fn labels(&mut self, shared: &[(String, Template)], fields: &RuleFields) -> Vec<(String, Template)> {
+        let mut all = shared.to_vec();
         for (name, template) in self.templates(&fields.labels, "labels") {
             all.retain(|(known, _)| *known != name);
             all.push((name, template));
         }
-        for (name, given) in group.labels.iter().chain(&fields.labels) {
+        self.label_names(&fields.labels);
+        all
+    }
+
+    fn label_names(&mut self, labels: &BTreeMap<String, Spanned<Text>>) {
+        for (name, given) in labels {
             let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
             let is_wrong = name.is_empty() || name == "__name__" || !name.chars().all(is_plain);
             if is_wrong || name.starts_with(|c: char| c.is_ascii_digit()) {
                 self.fault(given, &format!("labels.{name}"), format!("invalid label name: {name}"));
             }
         }
-        all
     }
 
     fn templates(&mut self, all: &BTreeMap<String, Spanned<Text>>, key: &str) -> Vec<(String, Template)> {
@@ -263,7 +274,7 @@ impl Reader {
 
     /// Fields that mean nothing beside this kind of condition.
     fn refuse(&mut self, fields: &RuleFields, kind: &str, allowed: &[&str]) {
-        let all: [(&str, &Field); 16] = [
+        let all: [(&str, &Field); 17] = [
             ("service", &fields.service),
             ("operation", &fields.operation),
             ("window", &fields.window),
@@ -271,6 +282,7 @@ impl Reader {
             ("rate", &fields.rate),
             ("error_rate", &fields.error_rate),
             ("latency", &fields.latency),
+            ("min_count", &fields.min_count),
             ("value", &fields.value),
             ("absent", &fields.absent),
             ("change", &fields.change),
@@ -360,7 +372,7 @@ impl Reader {
         let mut terms = Vec::new();
         for (field, name) in [(&fields.service, "service.name"), (&fields.operation, "name")] {
             if let Some(value) = field {
-                terms.push(format!("{name}:\"{}\"", value.value.0.replace('\\', "\\\\").replace('"', "\\\"")));
+                terms.push(ask::term(name, &value.value.0));
             }
         }
         let text = given.value.0.trim();
@@ -368,19 +380,13 @@ impl Reader {
             let position = error.position.map(|at| format!(" (at character {at})")).unwrap_or_default();
             self.fault(given, key, format!("{error}{position}"));
         }
-        if terms.is_empty() {
-            return text.to_owned();
-        }
-        if !text.is_empty() && text != "*" {
-            terms.push(format!("({text})"));
-        }
-        terms.join(" ")
+        if terms.is_empty() { text.to_owned() } else { ask::narrowed(text, terms) }
     }
 
     fn search(&mut self, fields: &RuleFields, given: &Spanned<Text>, signal: Signal) -> Option<Condition> {
         let (key, measures): (&str, &[&str]) = match signal {
-            Signal::Logs => ("logs", &["count", "rate", "error_rate"]),
-            _ => ("traces", &["count", "rate", "error_rate", "latency", "operation"]),
+            Signal::Logs => ("logs", &["count", "rate", "error_rate", "min_count"]),
+            _ => ("traces", &["count", "rate", "error_rate", "latency", "min_count", "operation"]),
         };
         let allowed = [measures, &["service", "window", "absent", "change", "against", "by", "each"]].concat();
         self.refuse(fields, key, &allowed);
@@ -392,6 +398,7 @@ impl Reader {
                 ("rate", &fields.rate),
                 ("error_rate", &fields.error_rate),
                 ("latency", &fields.latency),
+                ("min_count", &fields.min_count),
                 ("absent", &fields.absent),
                 ("change", &fields.change),
                 ("window", &fields.window),
@@ -440,7 +447,22 @@ impl Reader {
                 return None;
             }
         };
-        Some(Condition::Search(Search { signal, query, window_ms, by, measure, test }))
+        let min_count = self.min_count(fields);
+        let has_few = matches!(measure, Measure::ErrorRate | Measure::Latency(_)) && matches!(test, Test::Is(_));
+        if let Some(given) = fields.min_count.as_ref().filter(|_| !has_few) {
+            let message = "`min_count` has a meaning beside a comparison of `error_rate` or `latency` alone";
+            self.fault(given, "min_count", message);
+        }
+        Some(Condition::Search(Search { signal, query, window_ms, by, measure, test, min_count }))
+    }
+
+    /// The fewest rows of which a figure says anything.
+    fn min_count(&mut self, fields: &RuleFields) -> u64 {
+        let read = |text: &str| {
+            let number = text.trim().replace('_', "").parse::<u64>().ok().filter(|number| *number > 0);
+            number.ok_or_else(|| format!("`{text}` is not a whole number above zero, such as 20"))
+        };
+        self.with(&fields.min_count, "min_count", read).unwrap_or(0)
     }
 
     /// A comparison; beside `change` and in recording rules the figure alone may be named, as `true`.
@@ -502,12 +524,17 @@ impl Reader {
         }
         let burns = slo::burns(window_ms);
         if let Some(given) = &fields.traces {
-            self.refuse(fields, "slo", &["service", "operation", "by", "window", "objective", "bad", "latency"]);
+            self.refuse(
+                fields,
+                "slo",
+                &["service", "operation", "by", "window", "objective", "bad", "latency", "min_count"],
+            );
             let query = self.query(fields, given, Signal::Spans, "traces");
             let query = if query.is_empty() || query == "*" { String::new() } else { format!("({query}) ") };
             let query = format!("{query}(kind:server OR kind:consumer)");
             let bad = self.bad(fields);
             let by = self.by(fields);
+            let min_count = self.min_count(fields);
             let burn = |burn: slo::Burn| {
                 let condition = Condition::Burn {
                     query: query.clone(),
@@ -515,6 +542,7 @@ impl Reader {
                     by: by.clone(),
                     windows_ms: (burn.long_ms, burn.short_ms),
                     share: share_of(burn.factor, budget),
+                    min_count,
                 };
                 (condition, burn)
             };
@@ -548,8 +576,7 @@ impl Reader {
 
     /// Which requests are bad: those of a search, those that took too long, or those that failed.
     fn bad(&mut self, fields: &RuleFields) -> String {
-        if let (Some(bad), Some(latency)) = (&fields.bad, &fields.latency) {
-            let _ = bad;
+        if let (Some(_), Some(latency)) = (&fields.bad, &fields.latency) {
             self.fault(latency, "latency", "an objective has one of `bad` and `latency`");
         }
         if let Some(latency) = &fields.latency {

@@ -37,8 +37,13 @@ impl Fault {
         Self { file: file.to_owned(), line, key: key.to_owned(), message: message.into() }
     }
 
+    /// A file that cannot be read.
+    pub(crate) fn unreadable(file: &str, error: &std::io::Error) -> Self {
+        Self::new(file, 0, "", format!("cannot be read: {error}"))
+    }
+
     /// What the YAML reader says.
-    pub(crate) fn of_yaml(file: &str, error: &serde_saphyr::Error) -> Self {
+    pub fn of_yaml(file: &str, error: &serde_saphyr::Error) -> Self {
         let line = error.location().map_or(0, |place| place.line());
         let text = error.without_snippet().to_string();
         // The message says its place once more, in front or at the end.
@@ -69,7 +74,7 @@ impl RuleSet {
         for path in files(patterns) {
             let name = path.display().to_string();
             match std::fs::read_to_string(&path) {
-                Err(error) => faults.push(Fault::new(&name, 0, "", format!("cannot be read: {error}"))),
+                Err(error) => faults.push(Fault::unreadable(&name, &error)),
                 Ok(text) => {
                     match read(&name, &text, interval_ms) {
                         Ok(groups) => set.groups.extend(groups.into_iter().map(Arc::new)),
@@ -110,6 +115,11 @@ impl RuleSet {
     pub fn rule(&self, id: &str) -> Option<(&Arc<Group>, &Arc<Rule>)> {
         self.rules().find(|(_, rule)| rule.id == id)
     }
+}
+
+/// Whether a text of YAML says nothing: blanks and comments alone.
+pub(crate) fn is_blank(text: &str) -> bool {
+    text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'))
 }
 
 /// The files that patterns name, each once, in order.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 /// Where rules are looked for: where the settings say, and where the UI writes.
 fn patterns(settings: &AlertSettings) -> Vec<PathBuf> {
-    settings.rules.iter().cloned().chain([settings.folder.join("rules")]).collect()
+    settings.rules.iter().cloned().chain([settings.rules_folder()]).collect()
 }
 
 pub(super) fn silences_path(settings: &AlertSettings) -> PathBuf {
@@ -22,8 +22,7 @@ pub(super) fn rules(settings: &AlertSettings) -> Result<RuleSet, Vec<Fault>> {
 pub(super) fn notify(settings: &AlertSettings) -> Result<NotifyConfig, Vec<Fault>> {
     let Some(path) = &settings.notify else { return Ok(NotifyConfig::default()) };
     let name = path.display().to_string();
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| vec![Fault::new(&name, 0, "", format!("cannot be read: {error}"))])?;
+    let text = std::fs::read_to_string(path).map_err(|error| vec![Fault::unreadable(&name, &error)])?;
     NotifyConfig::read(&name, &text, path.parent().unwrap_or(Path::new(".")))
 }
 
@@ -48,7 +47,7 @@ impl AlertService {
         }
         let mut has_new_routes = false;
         if let Some(path) = &self.settings.notify
-            && std::fs::read_to_string(path).unwrap_or_default() != before.notify.text
+            && before.notify.is_stale(path)
         {
             match notify(&self.settings) {
                 Ok(new) => {
@@ -93,7 +92,7 @@ impl AlertService {
             let message = "the name of a rule file has letters, digits, `-` and `_`".to_owned();
             return Err(vec![Fault::new(name, 0, "name", message)]);
         }
-        let path = self.settings.folder.join("rules").join(format!("{name}.yml"));
+        let path = self.settings.rules_folder().join(format!("{name}.yml"));
         read(&path.display().to_string(), text, self.settings.interval_ms)?;
         if path.exists() {
             let message = "a file of this name is there already: choose another, or change that one".to_owned();

@@ -16,25 +16,17 @@ const TOLD_KEPT_MS: i64 = 432_000_000;
 
 impl AlertService {
     pub(super) fn spawn(self: &Arc<Self>) {
-        let mut tasks = self.tasks.lock();
-        let service = Arc::clone(self);
-        tasks.push(tokio::spawn(async move { service.evaluate_on_time().await }));
-        let service = Arc::clone(self);
-        tasks.push(tokio::spawn(async move { service.decide_on_time().await }));
-        let service = Arc::clone(self);
-        tasks.push(tokio::spawn(async move { service.deliver_on_time().await }));
-        let service = Arc::clone(self);
-        tasks.push(tokio::spawn(async move { service.look_for_files().await }));
+        self.tasks.spawn(Arc::clone(self).evaluate_on_time());
+        self.tasks.spawn(Arc::clone(self).decide_on_time());
+        self.tasks.spawn(Arc::clone(self).deliver_on_time());
+        self.tasks.spawn(Arc::clone(self).look_for_files());
     }
 
     /// Stops evaluating and delivering; what is decided stays in the outbox.
     pub async fn stop(&self) {
         self.stop.cancel();
-        let tasks = std::mem::take(&mut *self.tasks.lock());
-        for task in tasks {
-            // A task that panicked has ended too.
-            let _ = task.await;
-        }
+        self.tasks.close();
+        self.tasks.wait().await;
         self.deliverer.sending.close();
         self.deliverer.sending.wait().await;
         self.db.close().await;
@@ -120,7 +112,9 @@ impl AlertService {
             if forgotten.elapsed() > FORGET {
                 forgotten = tokio::time::Instant::now();
                 let now_ms = crate::now_ms();
-                let kept = self.db.forget(now_ms - self.settings.history_ms, now_ms - TOLD_KEPT_MS).await;
+                let told_before_ms = now_ms - TOLD_KEPT_MS;
+                self.core.lock().await.dispatcher.forget_told(told_before_ms);
+                let kept = self.db.forget(now_ms - self.settings.history_ms, told_before_ms).await;
                 if let Err(error) = kept {
                     tracing::warn!(%error, "old alerts cannot be forgotten");
                 }

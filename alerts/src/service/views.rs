@@ -6,8 +6,10 @@ use crate::evaluate::{GroupHealth, Health};
 use crate::machine::{Alert, State, Transition};
 use crate::notify::deliver::Breaker;
 use crate::notify::dispatch::Muted;
+use crate::notify::outside::OUTSIDE;
 use crate::notify::silence::Silence;
-use crate::rules::{Group, Rule};
+use crate::rules::{Group, Rule, RuleSet};
+use crate::trial::{Backtest, TrialSettings, backtest};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -45,7 +47,7 @@ pub struct GroupView {
 pub struct AlertView {
     /// The number of its labels.
     pub fingerprint: u64,
-    /// Its rule's id.
+    /// Its rule's id; [`OUTSIDE`] for an alert from outside.
     pub rule: String,
     /// The alert.
     pub alert: Alert,
@@ -53,8 +55,10 @@ pub struct AlertView {
     pub receivers: Vec<String>,
     /// Why nobody is told; none when they are.
     pub muted: Option<Muted>,
-    /// The screen that shows it.
+    /// The screen that shows it; of an alert from outside what its sender names.
     pub url: String,
+    /// Of an alert from outside: when it ends, and when it was posted last, in milliseconds.
+    pub posted: Option<(i64, i64)>,
 }
 
 impl AlertService {
@@ -95,8 +99,21 @@ impl AlertService {
                     muted: core.dispatcher.muted(&notify, &core.silences, &alert.labels, now_ms),
                     url: self.url(rule, *fingerprint, alert.fired_at_ms.unwrap_or(now_ms)),
                     alert: alert.clone(),
+                    posted: None,
                 });
             }
+        }
+        for (fingerprint, posted) in core.outside.firing(now_ms).filter(|(key, _)| !book.fires(**key)) {
+            let places = notify.route(&posted.labels);
+            all.push(AlertView {
+                fingerprint: *fingerprint,
+                rule: OUTSIDE.to_owned(),
+                receivers: places.iter().map(|place| notify.routes[*place].receiver.clone()).collect(),
+                muted: core.dispatcher.muted(&notify, &core.silences, &posted.labels, now_ms),
+                url: posted.url.clone(),
+                alert: posted.alert(),
+                posted: Some((posted.ends_ms, posted.updated_ms)),
+            });
         }
         all.sort_by_key(|view| (std::cmp::Reverse(view.alert.fired_at_ms), view.fingerprint));
         all
@@ -122,11 +139,11 @@ impl AlertService {
         self.core.lock().await.silences.set(silence, now_ms)
     }
 
-    /// Ends a silence.
+    /// Ends a silence; says whether there is one of this id.
     ///
     /// # Errors
-    /// When there is none of this id, or it cannot be written down.
-    pub async fn end_silence(&self, id: &str, now_ms: i64) -> Result<(), String> {
+    /// When it cannot be written down.
+    pub async fn end_silence(&self, id: &str, now_ms: i64) -> Result<bool, String> {
         self.core.lock().await.silences.expire(id, now_ms)
     }
 
@@ -154,6 +171,16 @@ impl AlertService {
     /// The breakers of all ways that were used since the start.
     pub fn breakers(&self) -> BTreeMap<String, Breaker> {
         self.deliverer.breakers.lock().clone()
+    }
+
+    /// Runs rules over the past between two moments, with the settings of this service.
+    ///
+    /// # Errors
+    /// When there are too many moments.
+    pub async fn backtest(&self, rules: &RuleSet, range_ms: (i64, i64)) -> Result<Backtest, String> {
+        let settings =
+            TrialSettings { offset_ms: self.settings.offset_ms, external_url: self.settings.external_url.clone() };
+        backtest(Arc::clone(self.query()), rules, range_ms, &settings).await
     }
 
     /// The query service that rules ask.

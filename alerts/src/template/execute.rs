@@ -91,18 +91,12 @@ impl Run<'_> {
                     self.write(&value.text())?;
                 }
             }
-            Node::If(branches, other) => {
-                for (condition, body) in branches {
-                    let known = self.variables.len();
-                    let is_true = self.pipeline(condition, dot)?.is_true();
-                    if is_true {
-                        let flow = self.body(body, dot)?;
-                        self.variables.truncate(known);
-                        return Ok(flow);
-                    }
-                    self.variables.truncate(known);
-                }
-                return self.body(other, dot);
+            Node::If(condition, body, other) => {
+                let known = self.variables.len();
+                let is_true = self.pipeline(condition, dot)?.is_true();
+                let flow = self.body(if is_true { body } else { other }, dot)?;
+                self.variables.truncate(known);
+                return Ok(flow);
             }
             Node::With(pipeline, body, other) => {
                 let known = self.variables.len();

@@ -365,6 +365,19 @@ fn title(text: &str) -> String {
     out
 }
 
+/// A number below one with the prefix that makes it one or more.
+fn below_one(mut number: f64) -> (f64, &'static str) {
+    let mut prefix = "";
+    for next in ["m", "u", "n", "p", "f", "a", "z", "y"] {
+        if number.abs() >= 1.0 {
+            break;
+        }
+        prefix = next;
+        number *= 1000.0;
+    }
+    (number, prefix)
+}
+
 fn humanize(number: f64) -> String {
     if number == 0.0 || !number.is_finite() {
         return significant(number, 4);
@@ -380,13 +393,7 @@ fn humanize(number: f64) -> String {
             number /= 1000.0;
         }
     } else {
-        for next in ["m", "u", "n", "p", "f", "a", "z", "y"] {
-            if number.abs() >= 1.0 {
-                break;
-            }
-            prefix = next;
-            number *= 1000.0;
-        }
+        (number, prefix) = below_one(number);
     }
     format!("{}{prefix}", significant(number, 4))
 }
@@ -428,15 +435,7 @@ fn humanize_duration(seconds: f64) -> String {
             format!("{sign}{}s", significant(seconds.abs(), 4))
         };
     }
-    let mut number = seconds;
-    let mut prefix = "";
-    for next in ["m", "u", "n", "p", "f", "a", "z", "y"] {
-        if number.abs() >= 1.0 {
-            break;
-        }
-        prefix = next;
-        number *= 1000.0;
-    }
+    let (number, prefix) = below_one(seconds);
     format!("{}{prefix}s", significant(number, 4))
 }
 

@@ -11,7 +11,7 @@ pub(super) type Body = Vec<Node>;
 pub(super) enum Node {
     Text(String),
     Print(Pipeline),
-    If(Vec<(Pipeline, Body)>, Body),
+    If(Pipeline, Body, Body),
     With(Pipeline, Body, Body),
     Range(Pipeline, Body, Body),
     Call(String, Option<Pipeline>),
@@ -169,7 +169,7 @@ impl Parser {
     fn branches(&mut self, condition: &[Token]) -> Result<Node, String> {
         let condition = pipeline(condition)?;
         let (body, other) = self.inner()?;
-        Ok(Node::If(vec![(condition, body)], other))
+        Ok(Node::If(condition, body, other))
     }
 }
 
@@ -304,14 +304,9 @@ pub(super) fn functions(body: &Body, names: &mut std::collections::BTreeSet<Stri
         match node {
             Node::Text(_) | Node::Break | Node::Continue | Node::Call(_, None) => {}
             Node::Print(pipeline) | Node::Call(_, Some(pipeline)) => of_pipeline(pipeline, names),
-            Node::If(branches, other) => {
-                for (condition, body) in branches {
-                    of_pipeline(condition, names);
-                    functions(body, names);
-                }
-                functions(other, names);
-            }
-            Node::With(pipeline, body, other) | Node::Range(pipeline, body, other) => {
+            Node::If(pipeline, body, other)
+            | Node::With(pipeline, body, other)
+            | Node::Range(pipeline, body, other) => {
                 of_pipeline(pipeline, names);
                 functions(body, names);
                 functions(other, names);

@@ -134,7 +134,8 @@ fn special(number: f64) -> Option<&'static str> {
     number.is_infinite().then_some(if number > 0.0 { "+Inf" } else { "-Inf" })
 }
 
-fn with_exponent(number: f64, digits: Option<usize>) -> String {
+/// A number in Go's form with an exponent of two digits at least.
+pub(crate) fn with_exponent(number: f64, digits: Option<usize>) -> String {
     let text = match digits {
         None => format!("{number:e}"),
         Some(digits) => format!("{number:.digits$e}"),

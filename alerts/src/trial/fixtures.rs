@@ -5,7 +5,7 @@ use crate::machine::Labels;
 use crate::rows::{self, Cell, Row};
 use mangru_query::{PromQl, QueryService, QuerySettings};
 use mangru_store::value::AnyValue;
-use mangru_store::{Signal, Store, StoreConfig};
+use mangru_store::{Signal, Store, StoreConfig, TraceId};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -172,15 +172,14 @@ fn resource(service: &str, others: &BTreeMap<String, serde_json::Value>) -> Vec<
     all
 }
 
-fn id(given: Option<&String>, seed: &str, bytes: usize) -> Result<Vec<u8>, String> {
-    let Some(hex) = given else {
-        return Ok(xxhash_rust::xxh3::xxh3_128(seed.as_bytes()).max(1).to_be_bytes()[16 - bytes..].to_vec());
-    };
-    let wrong = || format!("`{hex}` is not {} hex digits", bytes * 2);
-    if hex.len() != bytes * 2 || !hex.is_ascii() {
-        return Err(wrong());
-    }
-    (0..bytes).map(|at| u8::from_str_radix(&hex[at * 2..at * 2 + 2], 16).map_err(|_| wrong())).collect()
+/// Bytes that are the same for the same text, and never all zero.
+fn seeded(seed: &str) -> [u8; 16] {
+    xxhash_rust::xxh3::xxh3_128(seed.as_bytes()).max(1).to_be_bytes()
+}
+
+fn trace_id(hex: &str) -> Result<Cell, String> {
+    let id = TraceId::from_hex(hex).ok_or_else(|| format!("trace_id `{hex}` is not 32 hex digits, not all zero"))?;
+    Ok(Cell::Bytes(id.0.to_vec()))
 }
 
 /// The rows of log lines.
@@ -199,8 +198,8 @@ pub(super) fn logs(fields: &LogFields) -> Result<Vec<Row>, String> {
             .text("body", fields.body.as_str())
             .text("body_type", "s")
             .resource(&resource(&fields.service, &fields.resource));
-        if fields.trace_id.is_some() {
-            row.set("trace_id", Cell::Bytes(id(fields.trace_id.as_ref(), "", 16)?));
+        if let Some(hex) = &fields.trace_id {
+            row.set("trace_id", trace_id(hex)?);
         }
         finish(&mut row, &fields.attributes);
         Ok(row)
@@ -224,8 +223,14 @@ pub(super) fn spans(fields: &SpanFields) -> Result<Vec<Row>, String> {
         let mut row = Row::default();
         row.integer("time", time_ms * 1_000_000)
             .integer("duration_ns", took_ms * 1_000_000)
-            .set("trace_id", Cell::Bytes(id(fields.trace_id.as_ref(), &seed, 16)?))
-            .set("span_id", Cell::Bytes(id(None, &seed, 8)?))
+            .set(
+                "trace_id",
+                fields
+                    .trace_id
+                    .as_ref()
+                    .map_or_else(|| Ok(Cell::Bytes(seeded(&seed).to_vec())), |hex| trace_id(hex))?,
+            )
+            .set("span_id", Cell::Bytes(seeded(&seed)[8..].to_vec()))
             .text("name", fields.name.as_str())
             .integer("kind", kind)
             .integer("status_code", status)

@@ -2,7 +2,7 @@
 
 use super::Backtest;
 use crate::machine::{Labels, State, Transition};
-use crate::notify::silence::rfc3339;
+use crate::rfc3339;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 

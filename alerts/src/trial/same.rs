@@ -27,14 +27,11 @@ fn seen(transitions: &[Transition], shift_ms: i64) -> Vec<Seen> {
 
 fn settings(folder: &Path, rules: &Path) -> AlertSettings {
     AlertSettings {
-        folder: folder.to_owned(),
         rules: vec![rules.to_owned()],
-        notify: None,
-        silences: None,
         interval_ms: STEP_MS,
-        offset_ms: 0,
         external_url: String::new(),
         history_ms: i64::MAX / 2,
+        ..AlertSettings::in_folder(folder.to_owned())
     }
 }
 

@@ -115,8 +115,7 @@ pub struct TestReport {
 /// When the file or its rules cannot be read.
 pub async fn test_file(path: &Path) -> Result<TestReport, Vec<Fault>> {
     let name = path.display().to_string();
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| vec![Fault::new(&name, 0, "", format!("cannot be read: {error}"))])?;
+    let text = std::fs::read_to_string(path).map_err(|error| vec![Fault::unreadable(&name, &error)])?;
     let file: File = serde_saphyr::from_str(&text).map_err(|error| vec![Fault::of_yaml(&name, &error)])?;
     let fault = |key: &str, message: String| vec![Fault::new(&name, 0, key, message)];
     let default = |given: Option<&String>| given.map_or(Ok(60_000), |text| duration::parse(text));

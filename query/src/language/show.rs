@@ -4,7 +4,7 @@ use super::{Expr, FieldRef, Matcher, TextPattern};
 use std::fmt;
 
 /// A text as a quoted value of the search language.
-pub(crate) fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 

@@ -76,21 +76,6 @@ impl PromQl {
         Ok(all)
     }
 
-    /// Whether one of its selectors could find a metric of this name.
-    pub fn selects(&self, name: &str) -> bool {
-        let mut needed = HashMap::new();
-        if eval::needs(&self.expr, (0, 0), (0, 0), LOOKBACK, 0, &mut needed).is_err() {
-            return true;
-        }
-        needed.values().any(|(selector, _, _)| match eval::matchers(selector) {
-            Err(_) => true,
-            Ok(matchers) => matchers
-                .iter()
-                .filter(|matcher| matcher.name == NAME)
-                .all(|matcher| matcher.is_match(name) || (matcher.op == MatchOp::Equal && matcher.value == name)),
-        })
-    }
-
     /// Of `expression > number` and the like: the expression, the operator, the number.
     pub fn threshold(&self) -> Option<(Self, &'static str, f64)> {
         let Expr::Binary(binary) = eval::unwrapped(&self.expr) else { return None };

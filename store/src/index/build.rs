@@ -474,7 +474,7 @@ impl<'a> Source<'a> {
         if let Some(trace) = self.trace
             && trace.is_valid(row)
         {
-            terms.push(field, |bytes| bytes.extend_from_slice(trace.value(row)));
+            terms.push(field, |bytes| bytes.extend_from_slice(&columns::trace_term(trace.value(row))));
         }
         if let Some(exemplars) = self.exemplars
             && exemplars.is_valid(row)
@@ -482,7 +482,7 @@ impl<'a> Source<'a> {
         {
             for exemplar in exemplars {
                 if let Some(id) = TraceId::from_hex(&exemplar.trace_id) {
-                    terms.push(field, |bytes| bytes.extend_from_slice(&id.0));
+                    terms.push(field, |bytes| bytes.extend_from_slice(&columns::trace_term(&id.0)));
                 }
             }
         }

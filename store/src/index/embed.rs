@@ -22,7 +22,7 @@ use tantivy::{Index, TantivyDocument};
 /// The key in the Parquet footer's metadata.
 pub(crate) const METADATA_KEY: &str = "mangru.index";
 /// The version this code writes; it reads the same.
-pub(crate) const VERSION: u32 = 3;
+pub(crate) const VERSION: u32 = 4;
 /// The file, beside tantivy's own, with the distinct resources: a JSON array of text, in zstd.
 const RESOURCES: &str = "resources";
 

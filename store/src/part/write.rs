@@ -15,6 +15,8 @@ const PAGE_ROWS: usize = 2048;
 const ROW_GROUP_ROWS: usize = 262_144;
 /// Each false alarm costs the reading of one column's chunk; an id takes six bits.
 const BLOOM_FALSE_ALARMS: f64 = 0.05;
+/// Of the dictionary of attributes' values: who reads one row of a row group decodes all of it.
+const VALUE_DICTIONARY_BYTES: usize = 128 << 10;
 /// The key of the signal's table name in the footer's metadata.
 pub(crate) const TABLE_KEY: &str = "mangru.table";
 
@@ -107,9 +109,11 @@ pub(crate) fn properties(signal: Signal) -> Result<WriterProperties, StoreError>
         .set_column_dictionary_enabled(path("time"), false)
         .set_column_encoding(path("time"), Encoding::DELTA_BINARY_PACKED);
     // Templates with values: a better level finds the templates, at a tenth of what a row costs in all.
-    for name in [path("body"), ColumnPath::new(["attributes", "key_value", "value"].map(str::to_owned).to_vec())] {
-        builder = builder.set_column_compression(name, Compression::ZSTD(ZstdLevel::try_new(6)?));
-    }
+    let values = ColumnPath::new(["attributes", "key_value", "value"].map(str::to_owned).to_vec());
+    builder = builder
+        .set_column_compression(path("body"), Compression::ZSTD(ZstdLevel::try_new(6)?))
+        .set_column_compression(values.clone(), Compression::ZSTD(ZstdLevel::try_new(8)?))
+        .set_column_dictionary_page_size_limit(values, VALUE_DICTIONARY_BYTES);
     let plain_integers: &[&str] = match signal {
         Signal::Logs => &["observed_delay_ns"],
         Signal::Spans => &["duration_ns"],

@@ -3,6 +3,8 @@
 use super::{matching, units};
 use crate::completion::{Completion, Completions};
 use crate::format;
+use crate::nouns::counted;
+use crate::text::{Language, tr};
 use mangru_query::QueryService;
 use mangru_store::TimeRange;
 
@@ -79,41 +81,45 @@ fn place(text: &str) -> Place<'_> {
     }
 }
 
-const FUNCTIONS: [(&str, &str); 30] = [
-    ("rate(", "growth per second over a range"),
-    ("increase(", "growth over a range"),
-    ("irate(", "growth between the last two values"),
-    ("sum", "sum of series"),
-    ("sum by ()", "sum by labels"),
-    ("avg", "mean of series"),
-    ("max", "largest of series"),
-    ("min", "smallest of series"),
-    ("count", "how many series"),
-    ("topk(", "the largest k series"),
-    ("bottomk(", "the smallest k series"),
-    ("quantile(", "quantile over series"),
-    ("histogram_quantile(", "quantile of a histogram"),
-    ("avg_over_time(", "mean over a range"),
-    ("max_over_time(", "largest over a range"),
-    ("min_over_time(", "smallest over a range"),
-    ("sum_over_time(", "sum over a range"),
-    ("count_over_time(", "how many values over a range"),
-    ("quantile_over_time(", "quantile over a range"),
-    ("last_over_time(", "newest over a range"),
-    ("delta(", "difference over a range"),
-    ("deriv(", "slope over a range"),
-    ("predict_linear(", "where the slope leads"),
-    ("absent(", "1 where there is nothing"),
-    ("label_replace(", "changes a label"),
-    ("clamp_max(", "at most"),
-    ("clamp_min(", "at least"),
-    ("abs(", "without sign"),
-    ("round(", "to a multiple"),
-    ("time()", "seconds since 1970"),
-];
+/// Functions with what they give.
+fn functions() -> [(&'static str, &'static str); 30] {
+    [
+        ("rate(", tr("growth per second over a range")),
+        ("increase(", tr("growth over a range")),
+        ("irate(", tr("growth between the last two values")),
+        ("sum", tr("sum of series")),
+        ("sum by ()", tr("sum by labels")),
+        ("avg", tr("mean of series")),
+        ("max", tr("largest of series")),
+        ("min", tr("smallest of series")),
+        ("count", tr("how many series")),
+        ("topk(", tr("the largest k series")),
+        ("bottomk(", tr("the smallest k series")),
+        ("quantile(", tr("quantile over series")),
+        ("histogram_quantile(", tr("quantile of a histogram")),
+        ("avg_over_time(", tr("mean over a range")),
+        ("max_over_time(", tr("largest over a range")),
+        ("min_over_time(", tr("smallest over a range")),
+        ("sum_over_time(", tr("sum over a range")),
+        ("count_over_time(", tr("how many values over a range")),
+        ("quantile_over_time(", tr("quantile over a range")),
+        ("last_over_time(", tr("newest over a range")),
+        ("delta(", tr("difference over a range")),
+        ("deriv(", tr("slope over a range")),
+        ("predict_linear(", tr("where the slope leads")),
+        ("absent(", tr("1 where there is nothing")),
+        ("label_replace(", tr("changes a label")),
+        ("clamp_max(", tr("at most")),
+        ("clamp_min(", tr("at least")),
+        ("abs(", tr("without sign")),
+        ("round(", tr("to a multiple")),
+        ("time()", tr("seconds since 1970")),
+    ]
+}
 
 /// Completes PromQL.
-pub(super) async fn complete(query: &QueryService, text: &str, range: TimeRange) -> Completions {
+pub(super) async fn complete(query: &QueryService, text: &str, range: TimeRange, language: Language) -> Completions {
+    let values_of = |values: usize| language.scope(|| counted(values as u64, "value"));
     match place(text) {
         Place::Name(typed) if !typed.is_empty() => {
             let (metrics, _) = query.metrics(range).await.unwrap_or_default();
@@ -129,10 +135,10 @@ pub(super) async fn complete(query: &QueryService, text: &str, range: TimeRange)
                     all.push(Completion { text: name.clone(), shown: name, detail: detail.trim().to_owned() });
                 }
             }
-            all.extend(FUNCTIONS.iter().map(|(name, what)| Completion {
-                text: (*name).to_owned(),
-                shown: (*name).to_owned(),
-                detail: (*what).to_owned(),
+            all.extend(language.scope(functions).map(|(name, what)| Completion {
+                text: name.to_owned(),
+                shown: name.to_owned(),
+                detail: what.to_owned(),
             }));
             Completions { replace: units(typed), items: matching(typed, all) }
         }
@@ -141,7 +147,7 @@ pub(super) async fn complete(query: &QueryService, text: &str, range: TimeRange)
             let all = labels.iter().filter(|(name, _)| *name != "__name__").map(|(name, values)| Completion {
                 text: format!("{name}=\""),
                 shown: name.clone(),
-                detail: format::counted(values.len() as u64, "value"),
+                detail: values_of(values.len()),
             });
             Completions { replace: units(typed), items: matching(typed, all) }
         }
@@ -159,7 +165,7 @@ pub(super) async fn complete(query: &QueryService, text: &str, range: TimeRange)
             let all = labels.iter().filter(|(name, _)| *name != "__name__").map(|(name, values)| Completion {
                 text: name.clone(),
                 shown: name.clone(),
-                detail: format::counted(values.len() as u64, "value"),
+                detail: values_of(values.len()),
             });
             Completions { replace: units(typed), items: matching(typed, all) }
         }

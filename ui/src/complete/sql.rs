@@ -2,40 +2,44 @@
 
 use super::{matching, units};
 use crate::completion::{Completion, Completions};
+use crate::text::tr;
 use mangru_store::Signal;
 
-const WORDS: [(&str, &str); 30] = [
-    ("SELECT ", ""),
-    ("FROM ", ""),
-    ("WHERE ", ""),
-    ("GROUP BY ", ""),
-    ("ORDER BY ", ""),
-    ("LIMIT ", ""),
-    ("HAVING ", ""),
-    ("JOIN ", ""),
-    ("LEFT JOIN ", ""),
-    ("DISTINCT ", ""),
-    ("BETWEEN ", ""),
-    ("INTERVAL ", ""),
-    ("DESC", ""),
-    ("CASE WHEN ", ""),
-    ("count(*)", "rows"),
-    ("count(DISTINCT ", "distinct values"),
-    ("sum(", ""),
-    ("avg(", ""),
-    ("min(", ""),
-    ("max(", ""),
-    ("approx_percentile_cont(", "column, share"),
-    ("date_bin(", "interval, time"),
-    ("date_trunc(", "unit, time"),
-    ("now()", ""),
-    ("matches(", "column, 'words'"),
-    ("search(", "'logs', 'a search'"),
-    ("trace(", "'trace id'"),
-    ("regexp_like(", "text, expression"),
-    ("coalesce(", ""),
-    ("EXPLAIN ", ""),
-];
+/// Words and functions with what they take or give.
+fn words() -> [(&'static str, &'static str); 30] {
+    [
+        ("SELECT ", ""),
+        ("FROM ", ""),
+        ("WHERE ", ""),
+        ("GROUP BY ", ""),
+        ("ORDER BY ", ""),
+        ("LIMIT ", ""),
+        ("HAVING ", ""),
+        ("JOIN ", ""),
+        ("LEFT JOIN ", ""),
+        ("DISTINCT ", ""),
+        ("BETWEEN ", ""),
+        ("INTERVAL ", ""),
+        ("DESC", ""),
+        ("CASE WHEN ", ""),
+        ("count(*)", tr("rows")),
+        ("count(DISTINCT ", tr("distinct values")),
+        ("sum(", ""),
+        ("avg(", ""),
+        ("min(", ""),
+        ("max(", ""),
+        ("approx_percentile_cont(", tr("column, share")),
+        ("date_bin(", tr("interval, time")),
+        ("date_trunc(", tr("unit, time")),
+        ("now()", ""),
+        ("matches(", tr("column, 'words'")),
+        ("search(", tr("'logs', 'a search'")),
+        ("trace(", tr("'trace id'")),
+        ("regexp_like(", tr("text, expression")),
+        ("coalesce(", ""),
+        ("EXPLAIN ", ""),
+    ]
+}
 
 /// Completes SQL.
 pub(super) fn complete(text: &str) -> Completions {
@@ -55,7 +59,7 @@ pub(super) fn complete(text: &str) -> Completions {
         .map(|signal| Completion {
             text: signal.table().to_owned(),
             shown: signal.table().to_owned(),
-            detail: "table".to_owned(),
+            detail: tr("table").to_owned(),
         })
         .collect();
     for signal in if named.is_empty() { Signal::ALL.to_vec() } else { named } {
@@ -71,10 +75,10 @@ pub(super) fn complete(text: &str) -> Completions {
             }
         }
     }
-    all.extend(WORDS.iter().map(|(word, what)| Completion {
-        text: (*word).to_owned(),
+    all.extend(words().map(|(word, what)| Completion {
+        text: word.to_owned(),
         shown: word.trim_end().to_owned(),
-        detail: (*what).to_owned(),
+        detail: what.to_owned(),
     }));
     Completions { replace: units(typed), items: matching(typed, all) }
 }

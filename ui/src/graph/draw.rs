@@ -3,6 +3,7 @@
 use super::layout::{Layout, NODE_HEIGHT, NODE_WIDTH};
 use crate::format;
 use crate::islands::graph::GraphView;
+use crate::text::{tr, trf};
 use leptos::prelude::*;
 
 /// Characters of a node's name that fit.
@@ -25,7 +26,18 @@ pub(crate) enum Sign {
 
 impl Sign {
     /// The kind in words.
-    pub(crate) const fn words(self) -> &'static str {
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Self::Service => tr("service"),
+            Self::Database => tr("database"),
+            Self::Queue => tr("queue"),
+            Self::External => tr("external"),
+            Self::Outside => tr("outside"),
+        }
+    }
+
+    /// The end of its class name.
+    const fn class(self) -> &'static str {
         match self {
             Self::Service => "service",
             Self::Database => "database",
@@ -162,7 +174,7 @@ fn label(edge: &DrawnEdge, (x, y): (f64, f64)) -> AnyView {
 fn node_box(number: usize, node: &DrawnNode, (x, y): (f64, f64)) -> AnyView {
     let class = format!(
         "node kind-{} {}{}",
-        node.sign.words(),
+        node.sign.class(),
         error_class(node.error_ratio),
         if node.is_focus { " is-focus" } else { "" }
     );
@@ -172,7 +184,7 @@ fn node_box(number: usize, node: &DrawnNode, (x, y): (f64, f64)) -> AnyView {
     // What is read aloud is the title, which holds the words that are seen.
     let title = node.title.clone();
     let focus = node.focus_href.clone().map(|href| {
-        let name = format!("Only {} and its neighbours", node.name);
+        let name = trf("Only {0} and its neighbours", &[&node.name]);
         let spoken = name.clone();
         view! {
             <g transform=format!("translate({:.0} 5)", NODE_WIDTH - 21.0)>

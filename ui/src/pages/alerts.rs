@@ -5,11 +5,13 @@ mod firing;
 pub(crate) mod rule;
 pub(crate) mod silences;
 mod tables;
+mod why;
 
 use crate::context::UiContext;
-use crate::format;
+use crate::nouns::counted;
 use crate::request::PageRequest;
 use crate::shell::{Screen, page};
+use crate::text::{tr, trf};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -75,16 +77,16 @@ pub(crate) fn screen(request: &PageRequest, alerts: &Alerts) -> Screen {
     let pending = rules.clone().filter(|rule| rule.state() == AlertState::Pending).count();
     let quiet = rules.clone().filter(|rule| rule.state() == AlertState::Inactive).count();
     let fires = alerts.firing.len();
-    let title = if fires > 0 { format!("({fires}) Alerts") } else { "Alerts".to_owned() };
+    let title = if fires > 0 { format!("({fires}) {}", tr("Alerts")) } else { tr("Alerts").to_owned() };
     let new = request.there("/alerts/new");
     let empty = (rules.clone().count() == 0).then(tables::no_rules);
     let content = view! {
         <div class="section-head">
-            <h1>"Alerts"</h1>
+            <h1>{tr("Alerts")}</h1>
             <p class="covers">
-                {format!("{} · {} pending · {} quiet", firing_words(fires), format::counted(pending as u64, "rule"), format::counted(quiet as u64, "rule"))}
+                {trf("{0} firing · {1} pending · {2} quiet", &[&counted(fires as u64, "alert"), &counted(pending as u64, "rule"), &counted(quiet as u64, "rule")])}
             </p>
-            <a class="button" href=new>"New rule"</a>
+            <a class="button" href=new>{tr("New rule")}</a>
         </div>
         {tables::faults(&alerts.faults)}
         {empty}
@@ -101,7 +103,16 @@ pub(crate) fn screen(request: &PageRequest, alerts: &Alerts) -> Screen {
 
 /// How many alerts fire.
 fn firing_words(count: usize) -> String {
-    format!("{} firing", format::counted(count as u64, "alert"))
+    trf("{0} firing", &[&counted(count as u64, "alert")])
+}
+
+/// Where an alert leads: to its rule; of an alert from outside to what its sender names, when that is a page.
+pub(crate) fn address(request: &PageRequest, view: &AlertView) -> String {
+    if view.posted.is_none() {
+        return request.there(&format!("/alerts/{}", view.rule));
+    }
+    let is_page = view.url.starts_with("https://") || view.url.starts_with("http://");
+    if is_page { view.url.clone() } else { request.there("/alerts") }
 }
 
 /// Alerts that fire, for other screens: name, service, address.
@@ -113,7 +124,7 @@ pub(crate) async fn in_short(
     let short = |view: &AlertView| {
         let name = view.alert.labels.get("alertname").cloned().unwrap_or_default();
         let service = mangru_alerts::incidents::service_of(&view.alert.labels).unwrap_or_default().to_owned();
-        (name, service, request.there(&format!("/alerts/{}", view.rule)))
+        (name, service, address(request, view))
     };
     firing.iter().map(short).collect()
 }
@@ -133,7 +144,8 @@ pub(crate) fn strip(request: &PageRequest, firing: &[(String, String, String)]) 
             view! { <li><a href=address.clone()>{name.clone()}</a>" "{service}</li> }
         })
         .collect();
-    let more = (firing.len() > NAMED).then(|| view! { <li>{format!("and {} more", firing.len() - NAMED)}</li> });
+    let more = (firing.len() > NAMED)
+        .then(|| view! { <li>{trf("and {0} more", &[&(firing.len() - NAMED).to_string()])}</li> });
     Some(
         view! {
             <section class="firing-strip" aria-labelledby="firing-now">

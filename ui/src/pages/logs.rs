@@ -261,7 +261,7 @@ pub(crate) fn live_screen(request: &PageRequest) -> Screen {
         <LiveTail stream words=tail_words() />
     }
     .into_any();
-    Screen { title: format!("{} (live)", title(request)), has_time: true, status: StatusCode::OK, content }
+    Screen { title: format!("{} ({})", title(request), tr("live")), has_time: true, status: StatusCode::OK, content }
 }
 
 /// What the live tail says, in the order it expects.

@@ -6,10 +6,11 @@ pub(crate) mod table;
 
 use crate::context::UiContext;
 use crate::format;
-use crate::parts::{self, hidden_inputs};
+use crate::nouns::counted;
+use crate::parts::{self, code, hidden_inputs};
 use crate::request::PageRequest;
 use crate::shell::{Screen, page};
-use crate::text::tr;
+use crate::text::{tr, trf, trv};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -110,7 +111,7 @@ pub(crate) fn screen(request: &PageRequest, map: &Result<ServiceMap, QueryError>
                 .unwrap_or(1);
             let part = Part::of(map, request.params.get("focus"), hops);
             let left_out = (part.left_out > 0).then(|| {
-                view! { <p class="warning">{format!("⚠ The picture shows the {MAX_DRAWN} nodes with the most calls; {} others are in the table. Search or focus to see them.", part.left_out)}</p> }
+                view! { <p class="warning">{trf("⚠ The picture shows the {0} nodes with the most calls; {1} others are in the table. Search or focus to see them.", &[&MAX_DRAWN.to_string(), &part.left_out.to_string()])}</p> }
             });
             view! {
                 {focus_bar(request, map, &part, hops)}
@@ -123,16 +124,16 @@ pub(crate) fn screen(request: &PageRequest, map: &Result<ServiceMap, QueryError>
         }
     };
     let content = view! { <h1 class="unseen">{tr("Service map")}</h1>{search_bar(request)}{content} }.into_any();
-    Screen { title: "Service map".to_owned(), has_time: true, status: StatusCode::OK, content }
+    Screen { title: tr("Service map").to_owned(), has_time: true, status: StatusCode::OK, content }
 }
 
 fn search_bar(request: &PageRequest) -> AnyView {
     let examples = [
-        ("deployment.environment.name:production", "one environment"),
-        ("http.route:/checkout", "calls of one route"),
-        ("version:1.9.4", "calls to one version"),
-        ("status:error", "failing calls alone"),
-        ("-kind:internal duration>100ms", "slow calls"),
+        ("deployment.environment.name:production", tr("one environment")),
+        ("http.route:/checkout", tr("calls of one route")),
+        ("version:1.9.4", tr("calls to one version")),
+        ("status:error", tr("failing calls alone")),
+        ("-kind:internal duration>100ms", tr("slow calls")),
     ];
     let help: Vec<_> = examples
         .iter()
@@ -175,7 +176,7 @@ fn focus_bar(request: &PageRequest, map: &ServiceMap, part: &Part<'_>, hops: usi
             .map(|number| {
                 let current = (*number == hops).then_some("true");
                 let address = request.here(&request.params.with("hops", &number.to_string()));
-                view! { <li><a href=address aria-current=current>{format::counted(*number as u64, "hop")}</a></li> }
+                view! { <li><a href=address aria-current=current>{counted(*number as u64, "hop")}</a></li> }
             })
             .collect();
         let whole = request.here(&request.params.without("focus").without("hops"));
@@ -204,18 +205,19 @@ fn focus_bar(request: &PageRequest, map: &ServiceMap, part: &Part<'_>, hops: usi
 
 /// What the map rests on.
 fn says(map: &ServiceMap) -> AnyView {
-    let missing = if map.missing_parents > 0 {
-        format!(", {} whose caller is not here", format::count(map.missing_parents))
-    } else {
-        String::new()
-    };
-    let text = format!(
-        "{} and {} from {}{missing}, {} in range, {:.0} ms. Every span counts, nothing is sampled.",
-        format::counted(map.nodes.len() as u64, "node"),
-        format::counted(map.edges.len() as u64, "edge"),
-        format::counted(map.spans, "span"),
-        format::counted(map.coverage.rows_in_range, "span"),
-        map.coverage.elapsed_ms
+    let mut spans = counted(map.spans, "span");
+    if map.missing_parents > 0 {
+        spans = trf("{0} ({1} whose caller is not here)", &[&spans, &format::count(map.missing_parents)]);
+    }
+    let text = trf(
+        "{0} and {1} from {2}, {3} in range, {4} ms. Every span counts, nothing is sampled.",
+        &[
+            &counted(map.nodes.len() as u64, "node"),
+            &counted(map.edges.len() as u64, "edge"),
+            &spans,
+            &counted(map.coverage.rows_in_range, "span"),
+            &format!("{:.0}", map.coverage.elapsed_ms),
+        ],
     );
     view! { <p class="covers">{text}{parts::incomplete(&map.coverage)}</p> }.into_any()
 }
@@ -228,10 +230,9 @@ fn empty(request: &PageRequest, map: &ServiceMap) -> AnyView {
     view! {
         {says(map)}
         <div class="empty">
-            <p>"No call in this range"{(!request.query().is_empty()).then_some(" matches")}". "<a href=wider>{tr("Look at the last 24 hours")}</a>{all}</p>
-            <p class="quiet">"The map is joined from spans: a client's span and the server's span below it make a call. Services need to pass the W3C header "
-                <code>"traceparent"</code>" on; OpenTelemetry's SDKs do that. Databases, queues and hosts come from "<code>"db.system.name"</code>", "
-                <code>"messaging.system"</code>" and "<code>"server.address"</code>{tr(" of client spans.")}</p>
+            <p>{if request.query().is_empty() { tr("No call in this range.") } else { tr("No call in this range matches.") }}" "<a href=wider>{tr("Look at the last 24 hours")}</a>{all}</p>
+            <p class="quiet">{trv("The map is joined from spans: a client's span and the server's span below it make a call. Services need to pass the W3C header {0} on; OpenTelemetry's SDKs do that. Databases, queues and hosts come from {1}, {2} and {3} of client spans.",
+                [code("traceparent"), code("db.system.name"), code("messaging.system"), code("server.address")])}</p>
         </div>
     }
     .into_any()

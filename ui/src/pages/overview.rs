@@ -29,8 +29,8 @@ const REFRESH: u32 = 10;
 pub(crate) struct Overview {
     /// The services with what the answer covers.
     pub(crate) services: Result<(Vec<ServiceSummary>, Coverage), QueryError>,
-    /// Events over time: log records, spans.
-    pub(crate) strip: Vec<(&'static str, Result<Counts, QueryError>)>,
+    /// What came in over time, by signal.
+    pub(crate) strip: Vec<(Signal, Result<Counts, QueryError>)>,
     /// The circuit breakers that services report.
     pub(crate) breakers: Vec<Breaker>,
     /// Whether the store holds nothing at all.
@@ -70,7 +70,7 @@ pub(crate) async fn handle(State(context): State<Arc<UiContext>>, request: PageR
     let tables = context.query.store().status().tables;
     let overview = Overview {
         services,
-        strip: vec![("log records", logs), ("spans", spans), ("metric points", points)],
+        strip: vec![(Signal::Logs, logs), (Signal::Spans, spans), (Signal::MetricPoints, points)],
         breakers,
         is_empty: tables.iter().all(|table| table.part_rows == 0 && table.hot_rows == 0),
         endpoints: context.endpoints.clone(),
@@ -94,7 +94,7 @@ pub(crate) fn screen(request: &PageRequest, overview: &Overview) -> Screen {
         }
         .into_any()
     };
-    Screen { title: "Overview".to_owned(), has_time: true, status: StatusCode::OK, content }
+    Screen { title: tr("Overview").to_owned(), has_time: true, status: StatusCode::OK, content }
 }
 
 #[cfg(test)]

@@ -202,8 +202,8 @@ fn overview_screen(request: &PageRequest, is_empty: bool) -> Screen {
         summary("catalog", 0, 24),
         summary(HOSTILE, 3, 40),
     ];
-    let strip = [("log records", "a"), ("spans", "b"), ("metric points", "c")]
-        .map(|(name, key)| (name, Ok(counts(&[key]))))
+    let strip = [(Signal::Logs, "a"), (Signal::Spans, "b"), (Signal::MetricPoints, "c")]
+        .map(|(signal, key)| (signal, Ok(counts(&[key]))))
         .to_vec();
     let firing = Vec::new();
     let breaker =
@@ -481,7 +481,7 @@ fn links_hand_over_to_the_next_screen() {
         "events with their stack traces"
     );
     assert!(page("trace").contains("the parent of 1 span is not here"), "a missing parent is told");
-    assert!(page("trace").contains("1 span ends after the parent"), "what does not fit is told");
+    assert!(page("trace").contains("ending after their parents: 1 span"), "what does not fit is told");
     let service = page("service");
     assert!(
         service.contains(&format!("href=\"/traces/{TRACE}?span=0000000000000005\"")),

@@ -9,10 +9,10 @@ use crate::context::UiContext;
 use crate::format;
 use crate::pages::map::links;
 use crate::pages::overview::round_step;
-use crate::parts::{self, field_term};
+use crate::parts::{self, code, field_term};
 use crate::request::PageRequest;
 use crate::shell::{Screen, page};
-use crate::text::tr;
+use crate::text::{tr, trf, trv};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -201,7 +201,7 @@ pub(crate) fn screen(request: &PageRequest, service: &Service) -> Screen {
         }
         .into_any()
     };
-    let title = format!("Service {}", format::clipped(&service.name, 80));
+    let title = trf("Service {0}", &[&format::clipped(&service.name, 80)]);
     Screen { title, has_time: true, status: StatusCode::OK, content }
 }
 
@@ -211,8 +211,8 @@ fn silent(request: &PageRequest, service: &Service) -> AnyView {
     view! {
         <h1>{parts::service(&service.name)}</h1>
         <div class="empty">
-            <p>"Nothing of this service in this range: no span, no error log, no metric. "<a href=wider>{tr("Look at the last 24 hours")}</a>", or "<a href=logs>{tr("at all its logs")}</a>"."</p>
-            <p class="quiet">"A service is what its resource attribute "<code>"service.name"</code>" says. Set it with "<code>"OTEL_SERVICE_NAME"</code>"."</p>
+            <p>{tr("Nothing of this service in this range: no span, no error log, no metric.")}" "<a href=wider>{tr("Look at the last 24 hours")}</a>" · "<a href=logs>{tr("All its logs")}</a></p>
+            <p class="quiet">{trv("A service is what its resource attribute {0} says. Set it with {1}.", [code("service.name"), code("OTEL_SERVICE_NAME")])}</p>
         </div>
     }
     .into_any()
@@ -231,12 +231,7 @@ pub(super) fn error_ratio(figures: &Figures) -> f64 {
 fn head(request: &PageRequest, service: &Service) -> AnyView {
     let (now, before) = (total(&service.stats), total(&service.before));
     let moved = |now: f64, before: f64, is_bad_up: bool| {
-        let text = format::change(now, before);
-        let class = if is_bad_up && (text.starts_with('+') || text.starts_with('×') || text == "new") {
-            "change worse"
-        } else {
-            "change"
-        };
+        let (text, class) = parts::moved(now, before, is_bad_up);
         (!text.is_empty())
             .then(|| view! { <span class=class title=tr("Against the window of the same length before")>{text}</span> })
     };

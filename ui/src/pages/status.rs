@@ -5,10 +5,11 @@ pub(crate) mod fields;
 use crate::clock::{Show, row_time, time_view};
 use crate::context::{Endpoints, UiContext};
 use crate::format;
-use crate::parts;
+use crate::nouns::counted;
+use crate::parts::{self, code};
 use crate::request::PageRequest;
 use crate::shell::{Screen, page};
-use crate::text::{tr, trf};
+use crate::text::{tr, trf, trv};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -68,7 +69,7 @@ pub(crate) fn screen(request: &PageRequest, status: &Status) -> Screen {
         </section>
     }
     .into_any();
-    Screen { title: "Status".to_owned(), has_time: false, status: StatusCode::OK, content }
+    Screen { title: tr("Status").to_owned(), has_time: false, status: StatusCode::OK, content }
 }
 
 /// The newest queries that took long.
@@ -105,7 +106,7 @@ fn share_used(used: u64, max: u64) -> AnyView {
     let class = if ratio > 0.8 { "meter-used high" } else { "meter-used" };
     let width = format!("{:.1}", ratio.clamp(0.0, 1.0) * 200.0);
     view! {
-        <span class="num">{format!("{} of {} ({})", format::bytes(used), format::bytes(max), format::percent(ratio))}</span>" "
+        <span class="num">{trf("{0} of {1} ({2})", &[&format::bytes(used), &format::bytes(max), &format::percent(ratio)])}</span>" "
         <svg class="meter" viewBox="0 0 200 8" preserveAspectRatio="none" aria-hidden="true"><rect class=class x="0" y="0" width=width height="8"></rect></svg>
     }
     .into_any()
@@ -119,13 +120,13 @@ fn buffer(store: &StoreStatus) -> AnyView {
         <table class="dense facts-table"><tbody>
             <tr><th scope="row">{tr("Journal on disk")}</th><td>{share_used(store.journal_bytes, store.journal_max_bytes)}</td></tr>
             <tr><th scope="row">{tr("Journal segments")}</th><td class="num">{format::count(store.journal_segments as u64)}</td></tr>
-            <tr><th scope="row">{tr("Waiting to be sealed")}</th><td class="num">{format::counted(hot, "row")}</td></tr>
+            <tr><th scope="row">{tr("Waiting to be sealed")}</th><td class="num">{counted(hot, "row")}</td></tr>
             <tr><th scope="row">{tr("Memory of requests and waiting rows")}</th><td>{share_used(store.ingest_used_bytes as u64, store.ingest_max_bytes as u64)}</td></tr>
             <tr><th scope="row">{tr("Memory of queries")}</th><td>{share_used(store.query_used_bytes as u64, store.query_max_bytes as u64)}</td></tr>
             <tr><th scope="row">{tr("Memory, all")}</th><td>{share_used(store.memory_used_bytes as u64, store.memory_max_bytes as u64)}</td></tr>
             <tr><th scope="row">{tr("Group commits since start")}</th><td class="num">{format::count(store.commits)}</td></tr>
             <tr><th scope="row">{tr("Seals that failed (each is tried again)")}</th><td class=failed_class>{format::count(store.failed_seals)}</td></tr>
-            <tr><th scope="row">{tr("Replayed from the journal at start")}</th><td class="num">{format::counted(store.recovered_rows, "row")}</td></tr>
+            <tr><th scope="row">{tr("Replayed from the journal at start")}</th><td class="num">{counted(store.recovered_rows, "row")}</td></tr>
             <tr><th scope="row">{tr("Torn tail cut off at start (never acknowledged)")}</th><td class="num">{format::bytes(store.recovered_cut_bytes)}</td></tr>
             <tr><th scope="row">{tr("Journal that could not be read at start (rows may be missing)")}</th><td class=damaged_class>{format::bytes(store.recovered_damaged_bytes)}</td></tr>
         </tbody></table>
@@ -136,10 +137,10 @@ fn buffer(store: &StoreStatus) -> AnyView {
 /// How long each table is kept, and what merging and retention did.
 fn keeping(store: &StoreStatus) -> AnyView {
     let kept = |retention: &Retention| match (retention.max_age, retention.max_bytes) {
-        (None, None) => "for ever".to_owned(),
+        (None, None) => tr("for ever").to_owned(),
         (age, bytes) => {
-            let age = age.map(|age| format::counted(age.as_secs() / 86_400, "day"));
-            let bytes = bytes.map(|bytes| format!("at most {}", format::bytes(bytes)));
+            let age = age.map(|age| counted(age.as_secs() / 86_400, "day"));
+            let bytes = bytes.map(|bytes| trf("at most {0}", &[&format::bytes(bytes)]));
             age.into_iter().chain(bytes).collect::<Vec<_>>().join(", ")
         }
     };
@@ -147,7 +148,7 @@ fn keeping(store: &StoreStatus) -> AnyView {
         .tables
         .iter()
         .zip(&store.retention)
-        .map(|(table, retention)| view! { <tr><th scope="row"><code>{table.signal.table()}</code>{tr(" are kept")}</th><td>{kept(retention)}</td></tr> })
+        .map(|(table, retention)| view! { <tr><th scope="row">{trv("{0} are kept", [code(table.signal.table())])}</th><td>{kept(retention)}</td></tr> })
         .collect();
     let damaged_class = if store.damaged_parts.is_empty() { "num" } else { "bad" };
     let damaged = if store.damaged_parts.is_empty() { "0".to_owned() } else { store.damaged_parts.join(", ") };
@@ -156,7 +157,7 @@ fn keeping(store: &StoreStatus) -> AnyView {
     view! {
         <table class="dense facts-table"><tbody>
             {rows}
-            <tr><th scope="row">{tr("Removed by retention since start")}</th><td class="num">{format!("{} in {}", format::counted(store.expired_rows, "row"), format::counted(store.expired_parts, "part"))}</td></tr>
+            <tr><th scope="row">{tr("Removed by retention since start")}</th><td class="num">{trf("{0} in {1}", &[&counted(store.expired_rows, "row"), &counted(store.expired_parts, "part")])}</td></tr>
             <tr><th scope="row">{tr("Parts merged into others since start")}</th><td class="num">{format::count(store.merged_parts)}</td></tr>
             <tr><th scope="row">{tr("Merges that failed (each is tried again)")}</th><td class=failed_class>{format::count(store.failed_merges)}</td></tr>
             <tr><th scope="row">{tr("Damaged parts (their checksum is wrong, their rows are out of reach)")}</th><td class=damaged_class>{damaged}</td></tr>
@@ -171,18 +172,18 @@ fn keeping(store: &StoreStatus) -> AnyView {
 fn object_store(objects: &ObjectsStatus) -> AnyView {
     let reads = objects.cache_hits + objects.cache_misses;
     let answered = if reads == 0 { 0.0 } else { objects.cache_hits as f64 / reads as f64 };
-    let state = objects.last_error.clone().unwrap_or_else(|| "well".to_owned());
+    let state = objects.last_error.clone().unwrap_or_else(|| tr("well").to_owned());
     let state_class = if objects.last_error.is_some() { "bad" } else { "" };
     let failed_class = if objects.failed_moves > 0 { "num bad" } else { "num" };
     view! {
         <table class="dense facts-table"><tbody>
             <tr><th scope="row">{tr("Where")}</th><td><code>{objects.url.clone()}</code></td></tr>
             <tr><th scope="row">{tr("State")}</th><td class=state_class>{state}</td></tr>
-            <tr><th scope="row">{tr("Parts there")}</th><td class="num">{format!("{}, {}", format::counted(objects.parts as u64, "part"), format::bytes(objects.bytes))}</td></tr>
-            <tr><th scope="row">{tr("Moved there since start")}</th><td class="num">{format::counted(objects.moved_parts, "part")}</td></tr>
+            <tr><th scope="row">{tr("Parts there")}</th><td class="num">{format!("{}, {}", counted(objects.parts as u64, "part"), format::bytes(objects.bytes))}</td></tr>
+            <tr><th scope="row">{tr("Moved there since start")}</th><td class="num">{counted(objects.moved_parts, "part")}</td></tr>
             <tr><th scope="row">{tr("Rounds of moving that failed (each is tried again)")}</th><td class=failed_class>{format::count(objects.failed_moves)}</td></tr>
             <tr><th scope="row">{tr("Kept on the local disk for further reads")}</th><td>{share_used(objects.cached_bytes, objects.cache_max_bytes)}</td></tr>
-            <tr><th scope="row">{tr("Reads answered by the local disk since start")}</th><td class="num">{format!("{} of {}", format::percent(answered), format::count(reads))}</td></tr>
+            <tr><th scope="row">{tr("Reads answered by the local disk since start")}</th><td class="num">{trf("{0} of {1}", &[&format::percent(answered), &format::count(reads)])}</td></tr>
         </tbody></table>
     }
     .into_any()
@@ -268,7 +269,26 @@ fn intake(report: &Value) -> AnyView {
     view! { {blocks}{lines} }.into_any()
 }
 
+/// The name of a member in words: those that the collector has today in the reader's language, any other as it is.
 fn words(name: &str) -> String {
+    let known = match name {
+        "protocols" => tr("Protocols"),
+        "services" => tr("Services"),
+        "signal" => tr("Signal"),
+        "protocol" => tr("Protocol"),
+        "requests" => tr("Requests"),
+        "rows" => tr("Rows"),
+        "bytes" => tr("Bytes"),
+        "refused" => tr("Refused"),
+        "rejected_rows" => tr("Rejected rows"),
+        "warnings" => tr("Warnings"),
+        "name" => tr("Name"),
+        "count" => tr("Count"),
+        _ => "",
+    };
+    if !known.is_empty() {
+        return known.to_owned();
+    }
     let mut text = name.replace('_', " ");
     if let Some(first) = text.get_mut(0..1) {
         first.make_ascii_uppercase();

@@ -3,12 +3,13 @@
 use crate::clock::{Show, row_time};
 use crate::context::UiContext;
 use crate::format;
+use crate::nouns::counted;
 use crate::palette::Severity;
 use crate::params::Params;
 use crate::parts::{self, plain};
 use crate::request::PageRequest;
 use crate::shell::{Screen, page};
-use crate::text::tr;
+use crate::text::{tr, trf, trv};
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -45,18 +46,18 @@ pub(crate) fn screen(id: &str, story: &Result<Story, QueryError>) -> Screen {
         Err(error) => parts::error("", error),
         Ok(story) if story.entries.is_empty() => view! {
             <p class="empty">{tr("No log line, span or exemplar carries this id. Ids are looked for as trace id, span id, correlation id, the value of any attribute, and as words of a log line.")}</p>
-            <p class="covers">{format!("{} looked at, {:.0} ms", format::counted(story.coverage.rows_in_range, "row"), story.coverage.elapsed_ms)}{parts::incomplete(&story.coverage)}</p>
+            <p class="covers">{trf("{0} looked at, {1} ms", &[&counted(story.coverage.rows_in_range, "row"), &format!("{:.0}", story.coverage.elapsed_ms)])}{parts::incomplete(&story.coverage)}</p>
         }
         .into_any(),
         Ok(story) => told(story),
     };
     let copied = id.to_owned();
     let content = view! {
-        <h1>"Story of "<span class="mono">{id.to_owned()}</span>" "<button type="button" class="needs-script link" data-copy=copied>{tr("copy")}</button></h1>
+        <h1>{trv("Story of {0}", [view! { <span class="mono">{id.to_owned()}</span> }.into_any()])}" "<button type="button" class="needs-script link" data-copy=copied>{tr("copy")}</button></h1>
         {body}
     }
     .into_any();
-    Screen { title: format!("Story of {}", format::clipped(id, 60)), has_time: false, status: StatusCode::OK, content }
+    Screen { title: trf("Story of {0}", &[&format::clipped(id, 60)]), has_time: false, status: StatusCode::OK, content }
 }
 
 fn time_of(entry: &StoryEntry) -> i64 {
@@ -77,7 +78,7 @@ fn told(story: &Story) -> AnyView {
     let traces =
         (!traces.is_empty()).then(|| view! { <div><span>{tr("Traces")}</span><ul class="choices">{traces}</ul></div> });
     view! {
-        <p><strong>{format::duration(end - start)}</strong>" from "{crate::clock::time_view(start, Show::Full)}</p>
+        <p><strong>{format::duration(end - start)}</strong>" "{trv("from {0}", [crate::clock::time_view(start, Show::Full)])}</p>
         <div class="story-head">{traces}<div><span>{tr("Services")}</span><ul class="choices">{services}</ul></div></div>
         {parts::coverage(story.entries.len(), "matching row", &story.coverage)}
         <div class="table-wrap">
@@ -110,7 +111,8 @@ fn row(entry: &StoryEntry, start: i64, total: i64) -> AnyView {
             (severity.mark(), severity.class(), log.service_name.clone(), log_address(log), plain(&log.body))
         }
         StoryItem::Span(span) => {
-            let (kind, class) = if span.status_code == 2 { ("✖ span", "sev-error") } else { ("span", "what-span") };
+            let (kind, class) =
+                if span.status_code == 2 { (tr("✖ span"), "sev-error") } else { (tr("span"), "what-span") };
             let message = format!("{} · {}", span.name, format::duration(span.duration_ns));
             (kind, class.to_owned(), span.service_name.clone(), span_address(span), message)
         }
@@ -122,7 +124,7 @@ fn row(entry: &StoryEntry, start: i64, total: i64) -> AnyView {
             };
             let message = format!("{} = {}", exemplar.metric_name, plain(&exemplar.value));
             let service_name = &exemplar.service_name;
-            ("exemplar", "what-exemplar".to_owned(), service_name.clone(), address, message)
+            (tr("exemplar"), "what-exemplar".to_owned(), service_name.clone(), address, message)
         }
     };
     let mark = format!("mark {class}");

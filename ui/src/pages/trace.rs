@@ -9,12 +9,13 @@ mod waterfall;
 use crate::clock::{Show, time_view};
 use crate::context::UiContext;
 use crate::format;
+use crate::nouns::counted;
 use crate::pages::map;
 use crate::palette::service_class;
 use crate::parts;
 use crate::request::PageRequest;
 use crate::shell::{Screen, page};
-use crate::text::tr;
+use crate::text::{tr, trf};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -25,13 +26,6 @@ use mangru_store::TraceId;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-const VIEWS: [(&str, &str); 5] = [
-    ("waterfall", "Waterfall"),
-    ("flame", "Flame graph"),
-    ("calls", "Service graph"),
-    ("table", "Table"),
-    ("json", "JSON"),
-];
 /// How many rows of the table and the static waterfall a page holds.
 const ROWS_PER_PAGE: usize = 500;
 
@@ -42,7 +36,7 @@ pub(crate) async fn handle(
     request: PageRequest,
 ) -> Response {
     let Some(trace_id) = TraceId::from_hex(id.trim()) else {
-        return page(&request, || super::not_found("A trace id is 32 hex digits, not all zero."));
+        return page(&request, || super::not_found(tr("A trace id is 32 hex digits, not all zero.")));
     };
     match context.query.trace(trace_id).await {
         Ok(Some(trace)) => page(&request, || screen(&request, &trace)),
@@ -54,14 +48,14 @@ pub(crate) async fn handle(
 fn missing(id: &str) -> Screen {
     let story = parts::story_link(id);
     Screen {
-        title: "Trace not found".to_owned(),
+        title: tr("Trace not found").to_owned(),
         has_time: false,
         status: StatusCode::NOT_FOUND,
         content: view! {
             <h1>{tr("No span of this trace is here")}</h1>
             <p class="mono">{id.to_owned()}</p>
-            <p>"It may not have come in yet, been sampled away by its sender, or be older than what is kept. "
-                <a href=story>{tr("Look for the id in logs and everywhere else")}</a>"."</p>
+            <p>{tr("It may not have come in yet, been sampled away by its sender, or be older than what is kept.")}" "
+                <a href=story>{tr("Look for the id in logs and everywhere else")}</a></p>
         }
         .into_any(),
     }
@@ -69,7 +63,7 @@ fn missing(id: &str) -> Screen {
 
 fn failed(error: &QueryError) -> Screen {
     Screen {
-        title: "Trace".to_owned(),
+        title: tr("Trace").to_owned(),
         has_time: false,
         status: StatusCode::INTERNAL_SERVER_ERROR,
         content: view! { <h1>{tr("Trace")}</h1>{parts::error("", error)} }.into_any(),
@@ -109,7 +103,8 @@ pub(crate) fn screen(request: &PageRequest, trace: &Trace) -> Screen {
         {loose_logs(trace)}
     }
     .into_any();
-    Screen { title: format!("Trace {}", format::clipped(&name, 80)), has_time: false, status: StatusCode::OK, content }
+    let title = trf("Trace {0}", &[&format::clipped(&name, 80)]);
+    Screen { title, has_time: false, status: StatusCode::OK, content }
 }
 
 fn head(request: &PageRequest, trace: &Trace, layout: &Layout, name: &str) -> AnyView {
@@ -131,7 +126,7 @@ fn head(request: &PageRequest, trace: &Trace, layout: &Layout, name: &str) -> An
     let has_warnings = !warnings.is_empty();
     let error_count = first_cause(trace).map(|span| {
         let address = format!("{}#span", request.here(&request.params.with("span", &span.span_id)));
-        let words = format!("✖ {}", format::counted(errors as u64, "error"));
+        let words = format!("✖ {}", counted(errors as u64, "error"));
         view! { <a href=address class="bad" title=tr("To the first span with an error that has none below it")>{words}</a>" · " }
     });
     view! {
@@ -139,8 +134,8 @@ fn head(request: &PageRequest, trace: &Trace, layout: &Layout, name: &str) -> An
             <h1>{name.to_owned()}</h1>
             <p>
                 <strong>{format::duration(layout.total_ns)}</strong>" · "{time_view(layout.start_ns, Show::Full)}" · "
-                {format::counted(trace.spans.len() as u64, "span")}" · "{error_count}
-                <a href=logs>{format::counted(trace.logs_matched, "log line")}</a>" · "
+                {counted(trace.spans.len() as u64, "span")}" · "{error_count}
+                <a href=logs>{counted(trace.logs_matched, "log line")}</a>" · "
                 <a href=parts::story_link(&trace.trace_id)>{tr("story")}</a>" · "
                 <span class="mono">{trace.trace_id.clone()}</span>" "
                 <button type="button" class="needs-script link" data-copy=trace.trace_id.clone()>{tr("copy")}</button>
@@ -185,11 +180,11 @@ fn where_time_went(request: &PageRequest, layout: &Layout, services: &BTreeMap<&
         .into_iter()
         .map(|(name, spans, ns)| {
             let class = format!("swatch {}", service_class(name));
-            let spans = format::counted(spans as u64, "span");
+            let spans = counted(spans as u64, "span");
             let time = if ns > 0 {
                 format!("{} ({})", format::duration(ns), format::percent(ns as f64 / whole))
             } else {
-                "not waited for".to_owned()
+                tr("not waited for").to_owned()
             };
             view! { <li><span class=class></span><a href=map::links::service_page(request, name)>{name.to_owned()}</a>" "<b>{time}</b>" "<span class="quiet">{spans}</span></li> }
         })
@@ -204,12 +199,19 @@ fn where_time_went(request: &PageRequest, layout: &Layout, services: &BTreeMap<&
 }
 
 fn views(request: &PageRequest, chosen: &str) -> AnyView {
-    let links: Vec<_> = VIEWS
-        .iter()
+    let all = [
+        ("waterfall", tr("Waterfall")),
+        ("flame", tr("Flame graph")),
+        ("calls", tr("Service graph")),
+        ("table", tr("Table")),
+        ("json", "JSON"),
+    ];
+    let links: Vec<_> = all
+        .into_iter()
         .map(|(view, words)| {
-            let current = (*view == chosen).then_some("true");
+            let current = (view == chosen).then_some("true");
             let address = request.here(&request.params.without("from").without("frame").with("view", view));
-            view! { <li><a href=address aria-current=current>{*words}</a></li> }
+            view! { <li><a href=address aria-current=current>{words}</a></li> }
         })
         .collect();
     view! { <ul class="choices views" aria-label=tr("Views")>{links}</ul> }.into_any()
@@ -219,8 +221,11 @@ fn json(trace: &Trace) -> AnyView {
     let shown =
         serde_json::to_string_pretty(&trace.spans.iter().take(ROWS_PER_PAGE).collect::<Vec<_>>()).unwrap_or_default();
     let whole = format!("/api/v1/traces/{}", trace.trace_id);
-    let cut = (trace.spans.len() > ROWS_PER_PAGE)
-        .then(|| format!("The first {ROWS_PER_PAGE} of {} spans. ", format::count(trace.spans.len() as u64)));
+    let first = ROWS_PER_PAGE.to_string();
+    let cut = (trace.spans.len() > ROWS_PER_PAGE).then(|| {
+        let all = format::count(trace.spans.len() as u64);
+        view! { {trf("The first {0} of {1} spans.", &[&first, &all])}" " }
+    });
     view! { <p class="quiet">{cut}<a href=whole>{tr("The whole trace as OTLP JSON")}</a></p>{parts::copyable(&shown)} }
         .into_any()
 }

@@ -30,19 +30,27 @@ const COLUMNS: usize = 120;
 const MAX_POINTS: usize = 1_200;
 /// Buckets of the figures over time.
 const BUCKETS: i64 = 60;
-const ORDERS: [(&str, &str); 3] = [("newest", "Newest"), ("slowest", "Slowest"), ("errors", "Most errors")];
-const HELP: [(&str, &str); 10] = [
-    ("service:checkout status:error", "failing spans of a service"),
-    ("duration>250ms", "slow spans; ns, us, ms, s, m, h"),
-    ("name:\"GET /cart\"", "an operation by its exact name"),
-    ("kind:server", "server, client, producer, consumer, internal"),
-    ("http.response.status_code:5*", "any attribute, with a wildcard"),
-    ("-http.route:/health", "without; also NOT"),
-    ("db.system.name:postgresql duration>100ms", "slow calls of a database"),
-    ("event.name:exception", "spans with such an event"),
-    ("{service:web} >> {service:payment status:error}", "structure: the second somewhere below the first"),
-    ("{service:checkout} > {kind:client duration>1s}", "right below; also <, <<, ~ (siblings), & (same trace)"),
-];
+
+/// The orders of the list, by the name in the address.
+fn orders() -> [(&'static str, &'static str); 3] {
+    [("newest", tr("Newest")), ("slowest", tr("Slowest")), ("errors", tr("Most errors"))]
+}
+
+/// Searches with what they find.
+fn examples() -> [(&'static str, &'static str); 10] {
+    [
+        ("service:checkout status:error", tr("failing spans of a service")),
+        ("duration>250ms", tr("slow spans; ns, us, ms, s, m, h")),
+        ("name:\"GET /cart\"", tr("an operation by its exact name")),
+        ("kind:server", tr("server, client, producer, consumer, internal")),
+        ("http.response.status_code:5*", tr("any attribute, with a wildcard")),
+        ("-http.route:/health", tr("without; also NOT")),
+        ("db.system.name:postgresql duration>100ms", tr("slow calls of a database")),
+        ("event.name:exception", tr("spans with such an event")),
+        ("{service:web} >> {service:payment status:error}", tr("structure: the second somewhere below the first")),
+        ("{service:checkout} > {kind:client duration>1s}", tr("right below; also <, <<, ~ (siblings), & (same trace)")),
+    ]
+}
 
 /// What the screen shows.
 pub(crate) struct Traces {
@@ -196,8 +204,8 @@ pub(crate) fn screen(request: &PageRequest, traces: &Traces) -> Screen {
     };
     let content = view! { <h1 class="unseen">{tr("Traces")}</h1>{search_bar(request, &asked)}{results} }.into_any();
     let title = match request.query() {
-        "" => "Traces".to_owned(),
-        query => format!("Traces: {}", format::clipped(query, 60)),
+        "" => tr("Traces").to_owned(),
+        query => format!("{}: {}", tr("Traces"), format::clipped(query, 60)),
     };
     Screen { title, has_time: true, status: StatusCode::OK, content }
 }
@@ -211,13 +219,13 @@ pub(super) fn carried(request: &PageRequest) -> crate::params::Params {
 
 fn search_bar(request: &PageRequest, asked: &Asked) -> AnyView {
     let carried = carried(request);
-    let help: Vec<_> = HELP
-        .iter()
+    let help: Vec<_> = examples()
+        .into_iter()
         .map(|(example, meaning)| {
-            view! { <dt><a href=request.search("/traces", example)><code>{*example}</code></a></dt><dd>{*meaning}</dd> }
+            view! { <dt><a href=request.search("/traces", example)><code>{example}</code></a></dt><dd>{meaning}</dd> }
         })
         .collect();
-    let scopes: Vec<_> = [("root", "Root spans", asked.roots_only), ("any", "Any span", !asked.roots_only)]
+    let scopes: Vec<_> = [("root", tr("Root spans"), asked.roots_only), ("any", tr("Any span"), !asked.roots_only)]
         .into_iter()
         .map(|(name, words, is_chosen)| {
             let current = is_chosen.then_some("true");

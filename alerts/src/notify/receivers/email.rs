@@ -2,7 +2,7 @@
 
 use super::fields::Email;
 use super::words::Told;
-use super::{Outcome, secret};
+use super::{Outcome, secret_or};
 use crate::notify::config::Global;
 use lettre::message::{Mailbox, MultiPart, header};
 use lettre::transport::smtp::authentication::Credentials;
@@ -16,11 +16,15 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Sends one mail to all who are named.
 pub(super) async fn send(fields: &Email, global: &Global, told: &Told<'_>) -> Outcome {
-    let (message, transport) =
-        match message(fields, told, global).and_then(|message| Ok((message, transport(fields, global)?))) {
-            Ok(made) => made,
-            Err(message) => return Outcome::Never(message),
-        };
+    let message = match message(fields, told, global) {
+        Ok(message) => message,
+        Err(message) => return Outcome::Never(message),
+    };
+    // Files of certificates and passwords may come to be there.
+    let transport = match transport(fields, global) {
+        Ok(transport) => transport,
+        Err(message) => return Outcome::Later(message, None),
+    };
     match tokio::time::timeout(TIMEOUT, transport.send(message)).await {
         Err(_) => Outcome::Later("the mail server did not answer in time".to_owned(), None),
         Ok(Ok(_)) => Outcome::Delivered,
@@ -100,10 +104,10 @@ fn transport(fields: &Email, global: &Global) -> Result<AsyncSmtpTransport<Tokio
     }
     let user = fields.auth_username.as_ref().or(global.smtp_auth_username.as_ref());
     if let Some(user) = user {
-        let password = match secret(fields.auth_password.as_ref(), fields.auth_password_file.as_ref())? {
-            Some(password) => Some(password),
-            None => secret(global.smtp_auth_password.as_ref(), global.smtp_auth_password_file.as_ref())?,
-        };
+        let password = secret_or(
+            (fields.auth_password.as_ref(), fields.auth_password_file.as_ref()),
+            (global.smtp_auth_password.as_ref(), global.smtp_auth_password_file.as_ref()),
+        )?;
         builder = builder.credentials(Credentials::new(user.clone(), password.unwrap_or_default()));
     }
     Ok(builder.build())

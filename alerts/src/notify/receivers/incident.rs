@@ -3,10 +3,11 @@
 
 use super::fields::{Forward, Opsgenie, PagerDuty};
 use super::http::Request;
-use super::secret;
 use super::words::{Told, clipped};
+use super::{secret, secret_or};
 use crate::notify::config::Global;
-use crate::notify::silence::rfc3339;
+use crate::notify::dispatch::Notice;
+use crate::rfc3339;
 use serde_json::{Map, Value as Json, json};
 
 type Made = Result<Request, String>;
@@ -66,26 +67,28 @@ pub(super) fn pagerduty(fields: &PagerDuty, global: &Global, told: &Told<'_>) ->
     Ok(Request::json(url.to_owned(), &body, fields.http_config.as_ref()))
 }
 
+/// The pieces of evidence, each in a line.
+fn evidence(notice: &Notice) -> Vec<String> {
+    notice.evidence.iter().map(|one| format!("{}: {}", one.service, one.text)).collect()
+}
+
 /// The alerts that fire, or those that were resolved, as lines of text.
 fn list(told: &Told<'_>, fires: bool) -> Json {
     let alerts = told.decision.alerts.iter().filter(|alert| alert.ends_ms.is_none() == fires);
-    let line = |alert: &crate::notify::dispatch::Notice| {
+    let line = |alert: &Notice| {
         let labels: Vec<String> = alert.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let evidence: Vec<String> = alert.evidence.iter().map(|one| format!("{}: {}", one.service, one.text)).collect();
-        json!({ "labels": labels.join(" "), "value": alert.value, "evidence": evidence, "link": alert.url })
+        json!({ "labels": labels.join(" "), "value": alert.value, "evidence": evidence(alert), "link": alert.url })
     };
     alerts.take(50).map(line).collect()
 }
 
 /// An alert of Opsgenie's API v2, or the closing of one.
 pub(super) fn opsgenie(fields: &Opsgenie, global: &Global, told: &Told<'_>) -> Made {
-    let key = match secret(fields.api_key.as_ref(), fields.api_key_file.as_ref())? {
-        Some(key) => key,
-        None => {
-            let shared = secret(global.opsgenie_api_key.as_ref(), global.opsgenie_api_key_file.as_ref())?;
-            shared.ok_or("api_key is missing")?
-        }
-    };
+    let key = secret_or(
+        (fields.api_key.as_ref(), fields.api_key_file.as_ref()),
+        (global.opsgenie_api_key.as_ref(), global.opsgenie_api_key_file.as_ref()),
+    )?;
+    let key = key.ok_or("api_key is missing")?;
     let base = fields.api_url.as_deref().or(global.opsgenie_api_url.as_deref()).unwrap_or("https://api.opsgenie.com/");
     let base = base.trim_end_matches('/');
     let alias = group_id(told);
@@ -136,12 +139,13 @@ pub(super) fn opsgenie(fields: &Opsgenie, global: &Global, told: &Told<'_>) -> M
 /// Alerts as another Alertmanager's API v2 takes them.
 pub(super) fn forward(fields: &Forward, told: &Told<'_>) -> Made {
     let url = fields.url.as_deref().ok_or("url is missing")?;
-    let alert = |alert: &crate::notify::dispatch::Notice| {
+    let alert = |alert: &Notice| {
         let mut annotations = alert.annotations.clone();
-        annotations.entry("value".to_owned()).or_insert_with(|| alert.value.clone());
-        let evidence: Vec<String> = alert.evidence.iter().map(|one| format!("{}: {}", one.service, one.text)).collect();
-        if !evidence.is_empty() {
-            annotations.entry("evidence".to_owned()).or_insert_with(|| evidence.join("\n"));
+        // Alerts from outside have no value.
+        for (name, text) in [("value", alert.value.clone()), ("evidence", evidence(alert).join("\n"))] {
+            if !text.is_empty() {
+                annotations.entry(name.to_owned()).or_insert(text);
+            }
         }
         json!({
             "labels": alert.labels,

@@ -2,11 +2,11 @@
 
 use super::fields::{Slack, Teams, Telegram, Webhook, Words};
 use super::http::Request;
-use super::secret;
 use super::words::{Told, clipped};
+use super::{secret, secret_or};
 use crate::notify::config::Global;
 use crate::notify::dispatch::Notice;
-use crate::notify::silence::rfc3339;
+use crate::rfc3339;
 use serde_json::{Value as Json, json};
 use std::time::Duration;
 
@@ -14,6 +14,11 @@ use std::time::Duration;
 const NEVER: &str = "0001-01-01T00:00:00Z";
 
 type Made = Result<Request, String>;
+
+/// Whether an answer does not say that it failed: Slack and Telegram do so with status 200 and `"ok":false`.
+fn says_ok(body: &str) -> bool {
+    serde_json::from_str::<Json>(body).ok().and_then(|body| body["ok"].as_bool()).unwrap_or(true)
+}
 
 fn alert(notice: &Notice) -> Json {
     json!({
@@ -58,12 +63,11 @@ pub(super) fn webhook(fields: &Webhook, told: &Told<'_>) -> Made {
 
 /// A message with one attachment, as Slack and those who speak like it take it.
 pub(super) fn slack(fields: &Slack, global: &Global, told: &Told<'_>) -> Made {
-    let url = match secret(fields.api_url.as_ref(), fields.api_url_file.as_ref())? {
-        Some(url) => url,
-        None => {
-            secret(global.slack_api_url.as_ref(), global.slack_api_url_file.as_ref())?.ok_or("api_url is missing")?
-        }
-    };
+    let url = secret_or(
+        (fields.api_url.as_ref(), fields.api_url_file.as_ref()),
+        (global.slack_api_url.as_ref(), global.slack_api_url_file.as_ref()),
+    )?;
+    let url = url.ok_or("api_url is missing")?;
     let say = |words: Option<&Words>, default: &str| told.say(words, default);
     let mut extra = Vec::new();
     for field in &fields.fields {
@@ -100,9 +104,7 @@ pub(super) fn slack(fields: &Slack, global: &Global, told: &Told<'_>) -> Made {
         }
     }
     let mut request = Request::json(url, &body, fields.http_config.as_ref());
-    // Slack's API answers failures with status 200 and `"ok":false`.
-    request.is_accepted =
-        |body| serde_json::from_str::<Json>(body).ok().and_then(|body| body["ok"].as_bool()).unwrap_or(true);
+    request.is_accepted = says_ok;
     Ok(request)
 }
 
@@ -169,7 +171,6 @@ pub(super) fn telegram(fields: &Telegram, global: &Global, told: &Told<'_>) -> M
     }
     let url = format!("{}/bot{token}/sendMessage", base.trim_end_matches('/'));
     let mut request = Request::json(url, &body, fields.http_config.as_ref());
-    request.is_accepted =
-        |body| serde_json::from_str::<Json>(body).ok().and_then(|body| body["ok"].as_bool()).unwrap_or(true);
+    request.is_accepted = says_ok;
     Ok(request)
 }

@@ -7,12 +7,13 @@ use crate::params::Params;
 use crate::parts;
 use crate::request::PageRequest;
 use crate::shell::{Screen, page};
+use crate::text::{tr, trf};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use leptos::prelude::*;
 use mangru_alerts::rules::{Fault, RuleSet, read};
-use mangru_alerts::trial::{Backtest, TrialSettings, backtest};
+use mangru_alerts::trial::Backtest;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -24,6 +25,7 @@ struct Form {
     measure: String,
     test: String,
     window: String,
+    min_count: String,
     by: String,
     severity: String,
 }
@@ -38,6 +40,7 @@ impl Form {
             measure: text("measure", "count"),
             test: text("test", "> 10"),
             window: text("window", "5m"),
+            min_count: text("min_count", "20"),
             by: text("by", "service.name"),
             severity: text("severity", "ticket"),
         }
@@ -68,6 +71,9 @@ impl Form {
                 let measure = ["count", "rate", "error_rate", "latency"].into_iter().find(|known| *known == measure);
                 let _ = writeln!(out, "        {}: {}", measure.unwrap_or("count"), quoted(&self.test));
                 let _ = writeln!(out, "        window: {}", quoted(&self.window));
+                if matches!(measure, Some("error_rate" | "latency")) && !self.min_count.is_empty() {
+                    let _ = writeln!(out, "        min_count: {}", quoted(&self.min_count));
+                }
             }
         }
         let by: Vec<String> = self.by.split(',').map(str::trim).filter(|by| !by.is_empty()).map(quoted).collect();
@@ -92,14 +98,12 @@ pub(crate) async fn handle(State(context): State<Arc<UiContext>>, request: PageR
     let rules = read("rule", &yaml, settings.interval_ms);
     let dry = match &rules {
         Ok(groups) if request.params.get("dry").is_some() => {
-            let trial = TrialSettings { offset_ms: settings.offset_ms, external_url: settings.external_url.clone() };
-            let rules = RuleSet::of(groups.clone());
-            Some(backtest(Arc::clone(&context.query), &rules, range_ms(&request), &trial).await)
+            Some(context.alerts.backtest(&RuleSet::of(groups.clone()), range_ms(&request)).await)
         }
         _ => None,
     };
     let faults = rules.err().unwrap_or_default();
-    let folder = settings.folder.join("rules").display().to_string();
+    let folder = settings.rules_folder().display().to_string();
     page(&request, || screen(&request, &form, &yaml, &faults, dry.as_ref(), &folder))
 }
 
@@ -122,43 +126,44 @@ fn screen(
     let wrong = (!wrong.is_empty()).then(|| view! { <div class="error" role="alert"><ul>{wrong}</ul></div> });
     let dry_link = request.here(&request.params.with("dry", "1"));
     let measures = [
-        ("count", "how many match"),
-        ("rate", "how many match a second"),
-        ("error_rate", "which share are errors"),
-        ("latency", "a percentile of durations (traces)"),
-        ("each", "each match"),
-        ("absent", "that none comes any more"),
+        ("count", tr("how many match")),
+        ("rate", tr("how many match a second")),
+        ("error_rate", tr("which share are errors")),
+        ("latency", tr("a percentile of durations (traces)")),
+        ("each", tr("each match")),
+        ("absent", tr("that none comes any more")),
     ];
     let content = view! {
-        <p class="quiet"><a href=request.there("/alerts")>"Alerts"</a>" / new rule"</p>
-        <h1>"New rule"</h1>
+        <p class="quiet"><a href=request.there("/alerts")>{tr("Alerts")}</a>" / "{tr("new rule")}</p>
+        <h1>{tr("New rule")}</h1>
         <form class="form-grid" action="/alerts/new" method="get">
             {parts::hidden_inputs(&request.time.params())}
-            <label>"Name"<input name="name" value=form.name.clone() required /></label>
-            {choice("signal", "Search", &form.signal, &[("logs", "logs"), ("traces", "spans")])}
-            <label class="wide">"Query"<input name="q" class="mono" value=form.query.clone() spellcheck="false" maxlength="8192" /></label>
-            {choice("measure", "Tell me of", &form.measure, &measures)}
-            <label>"When it is"<input name="test" class="mono" value=form.test.clone() placeholder="> 10, > 5%, p95 > 500ms" /></label>
-            <label>"Within"<input name="window" value=form.window.clone() /></label>
-            <label>"For each"<input name="by" class="mono" value=form.by.clone() placeholder="service.name" /></label>
-            {choice("severity", "Severity", &form.severity, &[("page", "page"), ("ticket", "ticket"), ("info", "info")])}
-            <button class="primary">"Show the rule"</button>
+            <label>{tr("Name")}<input name="name" value=form.name.clone() required /></label>
+            {choice("signal", tr("Search"), &form.signal, &[("logs", tr("logs")), ("traces", tr("spans"))])}
+            <label class="wide">{tr("Query")}<input name="q" class="mono" value=form.query.clone() spellcheck="false" maxlength="8192" /></label>
+            {choice("measure", tr("Tell me of"), &form.measure, &measures)}
+            <label>{tr("When it is")}<input name="test" class="mono" value=form.test.clone() placeholder="> 10, > 5%, p95 > 500ms" /></label>
+            <label>{tr("Within")}<input name="window" value=form.window.clone() /></label>
+            <label title=tr("A share or a percentile of fewer does not fire; empty: of any number")>{tr("Of at least")}<input name="min_count" value=form.min_count.clone() /></label>
+            <label>{tr("For each")}<input name="by" class="mono" value=form.by.clone() placeholder="service.name" /></label>
+            {choice("severity", tr("Severity"), &form.severity, &[("page", "page"), ("ticket", "ticket"), ("info", "info")])}
+            <button class="primary">{tr("Show the rule")}</button>
         </form>
         {wrong}
         <section aria-labelledby="yaml-head">
-            <h2 id="yaml-head">"The rule, as a file"</h2>
+            <h2 id="yaml-head">{tr("The rule, as a file")}</h2>
             {parts::copyable(yaml)}
             <form class="inline" action="/alerts/new" method="post">
                 <input type="hidden" name="yaml" value=yaml.to_owned() />
-                <label>"File name "<input name="file" value=file_name(&form.name) required pattern="[A-Za-z0-9_\\-]+" /></label>
-                <button>"Write it"</button>
-                <span class="quiet">{format!("into {folder}, where it is in force at once")}</span>
+                <label>{tr("File name")}" "<input name="file" value=file_name(&form.name) required pattern="[A-Za-z0-9_\\-]+" /></label>
+                <button>{tr("Write it")}</button>
+                <span class="quiet">{trf("into {0}, where it is in force at once", &[folder])}</span>
             </form>
         </section>
         {dry_run(&dry_link, dry)}
     }
     .into_any();
-    Screen { title: "New rule".to_owned(), has_time: true, status: StatusCode::OK, content }
+    Screen { title: tr("New rule").to_owned(), has_time: true, status: StatusCode::OK, content }
 }
 
 fn file_name(name: &str) -> String {
@@ -174,14 +179,14 @@ pub(crate) async fn write(State(context): State<Arc<UiContext>>, request: PageRe
         Err(faults) => page(&request, || {
             let wrong: Vec<_> = faults.iter().map(|fault| view! { <li>{fault.to_string()}</li> }).collect();
             Screen {
-                title: "New rule".to_owned(),
+                title: tr("New rule").to_owned(),
                 has_time: false,
                 status: StatusCode::BAD_REQUEST,
                 content: view! {
-                    <h1>"The rule was not written"</h1>
+                    <h1>{tr("The rule was not written")}</h1>
                     <div class="error" role="alert"><ul>{wrong}</ul></div>
                     {parts::copyable(yaml)}
-                    <p><a href="/alerts">"Alerts"</a></p>
+                    <p><a href="/alerts">{tr("Alerts")}</a></p>
                 }
                 .into_any(),
             }

@@ -7,6 +7,7 @@ use crate::pages::not_found;
 use crate::params::Params;
 use crate::request::PageRequest;
 use crate::shell::{Screen, page};
+use crate::text::{tr, trf};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
@@ -21,6 +22,11 @@ fn matchers_text(silence: &Silence) -> String {
     silence.matchers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
+/// The state of a silence that has not ended.
+fn state_words(state: &'static str) -> &'static str {
+    if state == "pending" { tr("not yet in force") } else { tr("in force") }
+}
+
 /// A form that silences just these labels for an hour.
 pub(super) fn quick_form(_request: &PageRequest, labels: &Labels) -> AnyView {
     let matchers = labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect::<Vec<_>>().join(", ");
@@ -28,8 +34,8 @@ pub(super) fn quick_form(_request: &PageRequest, labels: &Labels) -> AnyView {
         <form class="inline silence" action="/alerts/silences" method="post">
             <input type="hidden" name="matchers" value=matchers />
             <input type="hidden" name="duration" value="1h" />
-            <input type="hidden" name="comment" value="from the alerts screen" />
-            <button title="Nobody is told of this alert for an hour">"Silence 1 h"</button>
+            <input type="hidden" name="comment" value=tr("from the alerts screen") />
+            <button title=tr("Nobody is told of this alert for an hour")>{tr("Silence 1 h")}</button>
         </form>
     }
     .into_any()
@@ -46,24 +52,24 @@ pub(super) fn section(request: &PageRequest, silences: &[Silence]) -> AnyView {
             view! {
                 <tr>
                     <th scope="row" class="mono">{format::clipped(&matchers_text(silence), 200)}</th>
-                    <td>{silence.state(now_ms)}</td>
+                    <td>{state_words(silence.state(now_ms))}</td>
                     <td>{time_view(silence.starts_ms * 1_000_000, Show::Minute)}</td>
                     <td>{time_view(silence.ends_ms * 1_000_000, Show::Minute)}</td>
                     <td>{silence.created_by.clone()}</td>
                     <td>{silence.comment.clone()}</td>
-                    <td><form class="inline" action=end method="post"><button>"End now"</button></form></td>
+                    <td><form class="inline" action=end method="post"><button>{tr("End now")}</button></form></td>
                 </tr>
             }
         })
         .collect();
     let table = if rows.is_empty() {
-        view! { <p class="quiet">"No silence is in force."</p> }.into_any()
+        view! { <p class="quiet">{tr("No silence is in force.")}</p> }.into_any()
     } else {
         view! {
             <div class="table-wrap"><table class="dense">
                 <thead><tr>
-                    <th scope="col">"Alerts"</th><th scope="col">"State"</th><th scope="col">"From"</th><th scope="col">"Until"</th>
-                    <th scope="col">"By"</th><th scope="col">"Why"</th><th scope="col">"Do"</th>
+                    <th scope="col">{tr("Alerts")}</th><th scope="col">{tr("State")}</th><th scope="col">{tr("From")}</th><th scope="col">{tr("Until")}</th>
+                    <th scope="col">{tr("By")}</th><th scope="col">{tr("Why")}</th><th scope="col">{tr("Do")}</th>
                 </tr></thead>
                 <tbody>{rows}</tbody>
             </table></div>
@@ -72,16 +78,16 @@ pub(super) fn section(request: &PageRequest, silences: &[Silence]) -> AnyView {
     };
     view! {
         <section aria-labelledby="silences-head">
-            <h2 id="silences-head">"Silences"</h2>
+            <h2 id="silences-head">{tr("Silences")}</h2>
             {table}
             <details>
-                <summary>"New silence"</summary>
+                <summary>{tr("New silence")}</summary>
                 <form class="form-grid" action="/alerts/silences" method="post">
-                    <label>"Alerts, by their labels"<input name="matchers" class="mono" required placeholder="alertname=\"HighErrorRate\", service_name=~\"pay.*\"" /></label>
-                    <label>"For how long"<input name="duration" value="2h" required /></label>
-                    <label>"Who"<input name="created_by" /></label>
-                    <label>"Why"<input name="comment" /></label>
-                    <button class="primary">"Silence"</button>
+                    <label>{tr("Alerts, by their labels")}<input name="matchers" class="mono" required placeholder="alertname=\"HighErrorRate\", service_name=~\"pay.*\"" /></label>
+                    <label>{tr("For how long")}<input name="duration" value="2h" required /></label>
+                    <label>{tr("Who")}<input name="created_by" /></label>
+                    <label>{tr("Why")}<input name="comment" /></label>
+                    <button class="primary">{tr("Silence")}</button>
                 </form>
             </details>
         </section>
@@ -91,13 +97,13 @@ pub(super) fn section(request: &PageRequest, silences: &[Silence]) -> AnyView {
 
 fn failed(request: &PageRequest, message: String) -> Response {
     page(request, || Screen {
-        title: "Silence".to_owned(),
+        title: tr("Silence").to_owned(),
         has_time: false,
         status: StatusCode::BAD_REQUEST,
         content: view! {
-            <h1>"The silence was not made"</h1>
+            <h1>{tr("The silence was not made")}</h1>
             <p class="error" role="alert">{message}</p>
-            <p><a href="/alerts">"Alerts"</a></p>
+            <p><a href="/alerts">{tr("Alerts")}</a></p>
         }
         .into_any(),
     })
@@ -140,8 +146,8 @@ pub(crate) async fn end(
     request: PageRequest,
 ) -> Response {
     match context.alerts.end_silence(&id, request.now.div_euclid(1_000_000)).await {
-        Ok(()) => Redirect::to("/alerts#silences-head").into_response(),
-        Err(message) if message.starts_with("there is no") => page(&request, || not_found(&message)),
+        Ok(true) => Redirect::to("/alerts#silences-head").into_response(),
+        Ok(false) => page(&request, || not_found(&trf("There is no silence {0}.", &[&id]))),
         Err(message) => failed(&request, message),
     }
 }

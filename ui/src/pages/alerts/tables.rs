@@ -2,11 +2,14 @@
 
 use crate::clock::{Show, time_view};
 use crate::format;
+use crate::nouns::counted;
 use crate::parts;
 use crate::request::PageRequest;
+use crate::text::{tr, trf, trv};
 use leptos::prelude::*;
 use mangru_alerts::machine::{State, Transition};
 use mangru_alerts::notify::deliver::Breaker;
+use mangru_alerts::notify::outside::OUTSIDE;
 use mangru_alerts::rules::{Fault, Kind};
 use mangru_alerts::{GroupView, Parcel, RuleView, duration};
 use std::collections::BTreeMap;
@@ -20,7 +23,7 @@ pub(super) fn faults(faults: &[Fault]) -> Option<AnyView> {
     Some(
         view! {
             <div class="error" role="alert">
-                <p><strong>"✖ "</strong>"Changed files are not in force, the ones before them are:"</p>
+                <p><strong>"✖ "</strong>{tr("Changed files are not in force, the ones before them are:")}</p>
                 <ul>{rows}</ul>
             </div>
         }
@@ -32,10 +35,10 @@ pub(super) fn faults(faults: &[Fault]) -> Option<AnyView> {
 pub(super) fn no_rules() -> AnyView {
     view! {
         <section class="empty" aria-labelledby="no-rules">
-            <h2 id="no-rules">"There are no rules yet"</h2>
-            <p>"Name files of rules in the configuration; those of Prometheus work unchanged:"</p>
+            <h2 id="no-rules">{tr("There are no rules yet")}</h2>
+            <p>{tr("Name files of rules in the configuration; those of Prometheus work unchanged:")}</p>
             {parts::copyable("alerts:\n  rules: [/etc/mangru/rules]\n  notify: /etc/mangru/alertmanager.yml")}
-            <p>"Or make one here: "<a href="/alerts/new">"new rule"</a>"."</p>
+            <p>{trv("Or make one here: {0}.", [view! { <a href="/alerts/new">{tr("new rule")}</a> }.into_any()])}</p>
         </section>
     }
     .into_any()
@@ -43,9 +46,9 @@ pub(super) fn no_rules() -> AnyView {
 
 pub(super) fn state_view(state: State) -> AnyView {
     let (class, words) = match state {
-        State::Firing => ("mark sev-error", "● firing"),
-        State::Pending => ("mark sev-warn", "◐ pending"),
-        State::Inactive => ("quiet", "○ quiet"),
+        State::Firing => ("mark sev-error", tr("● firing")),
+        State::Pending => ("mark sev-warn", tr("◐ pending")),
+        State::Inactive => ("quiet", tr("○ quiet")),
     };
     view! { <span class=class>{words}</span> }.into_any()
 }
@@ -61,25 +64,25 @@ pub(super) fn rules(request: &PageRequest, groups: &[GroupView]) -> Option<AnyVi
     let missed: u64 = groups.iter().map(|group| group.health.missed).sum();
     let evaluations: u64 = groups.iter().map(|group| group.health.evaluations).sum();
     let warning = (missed > 0).then(|| {
-        view! { " "<strong class="warning">{format!("⚠ {} missed", format::counted(missed, "evaluation"))}</strong> }
+        view! { " "<strong class="warning">{trf("⚠ {0} missed", &[&counted(missed, "evaluation")])}</strong> }
     });
     let total = rows.len();
     let shown: Vec<_> = rows.into_iter().take(500).map(|(group, rule)| rule_row(request, group, rule)).collect();
-    let cut =
-        (total > shown.len()).then(|| view! { <p class="covers">{format!("500 of {total} rules are shown")}</p> });
+    let cut = (total > shown.len())
+        .then(|| view! { <p class="covers">{trf("500 of {0} rules are shown", &[&format::count(total as u64)])}</p> });
     Some(
         view! {
             <section aria-labelledby="rules-head">
-                <h2 id="rules-head">"Rules"</h2>
+                <h2 id="rules-head">{tr("Rules")}</h2>
                 <p class="covers">
-                    {format!("{} in {}, {} of groups since the start", format::counted(total as u64, "rule"),
-                        format::counted(groups.len() as u64, "group"), format::counted(evaluations, "evaluation"))}
+                    {trf("{0} in {1}, {2} of groups since the start",
+                        &[&counted(total as u64, "rule"), &counted(groups.len() as u64, "group"), &counted(evaluations, "evaluation")])}
                     {warning}
                 </p>
                 <div class="table-wrap"><table class="dense">
                     <thead><tr>
-                        <th scope="col">"State"</th><th scope="col">"Rule"</th><th scope="col">"Condition"</th>
-                        <th scope="col" class="num">"Every"</th><th scope="col">"Evaluated"</th><th scope="col">"Group"</th>
+                        <th scope="col">{tr("State")}</th><th scope="col">{tr("Rule")}</th><th scope="col">{tr("Condition")}</th>
+                        <th scope="col" class="num">{tr("Every")}</th><th scope="col">{tr("Evaluated")}</th><th scope="col">{tr("Group")}</th>
                     </tr></thead>
                     <tbody>{shown}</tbody>
                 </table></div>
@@ -94,15 +97,15 @@ fn rule_row(request: &PageRequest, group: &GroupView, view: &RuleView) -> AnyVie
     let rule = &view.rule;
     let address = request.there(&format!("/alerts/{}", rule.id));
     let state = if rule.kind == Kind::Record {
-        view! { <span class="quiet">"records"</span> }.into_any()
+        view! { <span class="quiet">{tr("records")}</span> }.into_any()
     } else {
         state_view(view.state())
     };
-    let held = (rule.for_ms > 0).then(|| format!(" for {}", duration::text(rule.for_ms)));
+    let held = (rule.for_ms > 0).then(|| format!(" {}", trf("for {0}", &[&duration::text(rule.for_ms)])));
     let error =
         view.health.error.clone().map(|error| view! { <br /><strong class="warning">{format!("⚠ {error}")}</strong> });
     let evaluated = if view.health.evaluated_ms == 0 {
-        view! { <span class="quiet">"not yet"</span> }.into_any()
+        view! { <span class="quiet">{tr("not yet")}</span> }.into_any()
     } else {
         time_view(view.health.evaluated_ms * 1_000_000, Show::Clock)
     };
@@ -124,20 +127,28 @@ pub(super) fn history(request: &PageRequest, history: &Result<Vec<Transition>, S
     let content = match history {
         Err(error) => view! { <p class="error" role="alert">{error.clone()}</p> }.into_any(),
         Ok(all) if all.is_empty() => {
-            view! { <p class="quiet">"Nothing changed its state in this range."</p> }.into_any()
+            view! { <p class="quiet">{tr("Nothing changed its state in this range.")}</p> }.into_any()
         }
         Ok(all) => {
             let rows: Vec<_> = all
                 .iter()
                 .map(|one| {
-                    let address = request.there(&format!("/alerts/{}", one.rule));
+                    let is_outside = one.rule == OUTSIDE;
+                    let name = if is_outside {
+                        view! { <span>{one.name.clone()}" "<span class="quiet">{tr("from outside")}</span></span> }
+                            .into_any()
+                    } else {
+                        let address = request.there(&format!("/alerts/{}", one.rule));
+                        view! { <a href=address>{one.name.clone()}</a> }.into_any()
+                    };
+                    let value = if is_outside { "–".to_owned() } else { format::short(one.value) };
                     view! {
                         <tr>
                             <td>{time_view(one.time_ms * 1_000_000, Show::Row)}</td>
                             <td>{state_view(one.from)}" → "{state_view(one.to)}</td>
-                            <th scope="row"><a href=address>{one.name.clone()}</a></th>
+                            <th scope="row">{name}</th>
                             <td>{super::firing::labels(&one.labels, &["alertname"])}</td>
-                            <td class="num">{format::short(one.value)}</td>
+                            <td class="num">{value}</td>
                         </tr>
                     }
                 })
@@ -145,8 +156,8 @@ pub(super) fn history(request: &PageRequest, history: &Result<Vec<Transition>, S
             view! {
                 <div class="table-wrap"><table class="dense">
                     <thead><tr>
-                        <th scope="col">"Time"</th><th scope="col">"Change"</th><th scope="col">"Alert"</th>
-                        <th scope="col">"Labels"</th><th scope="col" class="num">"Value"</th>
+                        <th scope="col">{tr("Time")}</th><th scope="col">{tr("Change")}</th><th scope="col">{tr("Alert")}</th>
+                        <th scope="col">{tr("Labels")}</th><th scope="col" class="num">{tr("Value")}</th>
                     </tr></thead>
                     <tbody>{rows}</tbody>
                 </table></div>
@@ -154,7 +165,8 @@ pub(super) fn history(request: &PageRequest, history: &Result<Vec<Transition>, S
             .into_any()
         }
     };
-    view! { <section aria-labelledby="history-head"><h2 id="history-head">"History"</h2>{content}</section> }.into_any()
+    view! { <section aria-labelledby="history-head"><h2 id="history-head">{tr("History")}</h2>{content}</section> }
+        .into_any()
 }
 
 /// Notifications, the newest first, and how receivers are.
@@ -165,24 +177,25 @@ pub(super) fn notifications(all: &Result<Vec<Parcel>, String>, breakers: &BTreeM
         .map(|(name, breaker)| {
             let error = breaker.last_error.clone().unwrap_or_default();
             let until = (breaker.open_until_ms > 0).then(|| {
-                view! { ", nothing is tried until "{time_view(breaker.open_until_ms * 1_000_000, Show::Clock)} }
+                view! { ", "{trv("nothing is tried until {0}", [time_view(breaker.open_until_ms * 1_000_000, Show::Clock)])} }
             });
-            view! { <li>{format!("{name} failed {} times in a row: {error}", breaker.failures)}{until}</li> }
+            let words = trf("{0} failed {1} times in a row: {2}", &[name, &breaker.failures.to_string(), &error]);
+            view! { <li>{words}{until}</li> }
         })
         .collect();
-    let broken = (!broken.is_empty()).then(|| view! { <div class="error" role="alert"><p><strong>"✖ "</strong>"Receivers that cannot be reached:"</p><ul>{broken}</ul></div> });
+    let broken = (!broken.is_empty()).then(|| view! { <div class="error" role="alert"><p><strong>"✖ "</strong>{tr("Receivers that cannot be reached:")}</p><ul>{broken}</ul></div> });
     let content = match all {
         Err(error) => view! { <p class="error" role="alert">{error.clone()}</p> }.into_any(),
         Ok(all) if all.is_empty() => {
-            view! { <p class="quiet">"Nobody was told anything in this range."</p> }.into_any()
+            view! { <p class="quiet">{tr("Nobody was told anything in this range.")}</p> }.into_any()
         }
         Ok(all) => {
             let rows: Vec<_> = all.iter().map(parcel_row).collect();
             view! {
                 <div class="table-wrap"><table class="dense">
                     <thead><tr>
-                        <th scope="col">"Decided"</th><th scope="col">"Receiver"</th><th scope="col">"What"</th><th scope="col">"Became"</th>
-                        <th scope="col" class="num">"Attempts"</th>
+                        <th scope="col">{tr("Decided")}</th><th scope="col">{tr("Receiver")}</th><th scope="col">{tr("What")}</th><th scope="col">{tr("Became")}</th>
+                        <th scope="col" class="num">{tr("Attempts")}</th>
                     </tr></thead>
                     <tbody>{rows}</tbody>
                 </table></div>
@@ -191,7 +204,7 @@ pub(super) fn notifications(all: &Result<Vec<Parcel>, String>, breakers: &BTreeM
         }
     };
     view! {
-        <section aria-labelledby="told-head"><h2 id="told-head">"Notifications"</h2>{broken}{content}</section>
+        <section aria-labelledby="told-head"><h2 id="told-head">{tr("Notifications")}</h2>{broken}{content}</section>
     }
     .into_any()
 }
@@ -201,11 +214,16 @@ fn parcel_row(parcel: &Parcel) -> AnyView {
     let mut names: Vec<&str> =
         decision.alerts.iter().filter_map(|alert| alert.labels.get("alertname").map(String::as_str)).collect();
     names.dedup();
-    let what = format!("{} {}: {}", decision.alerts.len(), decision.status(), format::clipped(&names.join(", "), 100));
+    let names = format::clipped(&names.join(", "), 100);
+    let alerts = counted(decision.alerts.len() as u64, "alert");
+    let what = match decision.status() {
+        "resolved" => trf("{0} resolved: {1}", &[&alerts, &names]),
+        _ => trf("{0} firing: {1}", &[&alerts, &names]),
+    };
     let became = match (parcel.state.as_str(), parcel.ended_ms) {
-        ("delivered", Some(ended)) => view! { "✔ delivered "{time_view(ended * 1_000_000, Show::Clock)} }.into_any(),
-        ("failed", _) => view! { <strong class="warning">"✖ given up"</strong> }.into_any(),
-        _ => view! { <span class="mark sev-warn">"◐ waiting, next at "{time_view(parcel.next_ms * 1_000_000, Show::Clock)}</span> }.into_any(),
+        ("delivered", Some(ended)) => trv("✔ delivered {0}", [time_view(ended * 1_000_000, Show::Clock)]),
+        ("failed", _) => view! { <strong class="warning">{tr("✖ given up")}</strong> }.into_any(),
+        _ => view! { <span class="mark sev-warn">{trv("◐ waiting, next at {0}", [time_view(parcel.next_ms * 1_000_000, Show::Clock)])}</span> }.into_any(),
     };
     let error = parcel.last_error.clone().map(|error| view! { <br /><span class="quiet">{error}</span> });
     view! {

@@ -35,7 +35,7 @@ pub(crate) async fn handle(State(context): State<Arc<UiContext>>, request: PageR
         Some(_) => return (StatusCode::BAD_REQUEST, "format is ndjson or csv\n").into_response(),
     };
     if let Some(error) = request.time.error {
-        return (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response();
+        return (StatusCode::BAD_REQUEST, format!("{}\n", error.words())).into_response();
     }
     let first = RowsRequest {
         query: request.query().to_owned(),

@@ -3,8 +3,10 @@
 use super::{Part, links};
 use crate::format;
 use crate::graph::draw::{DrawnEdge, DrawnNode, Sign, graph};
+use crate::nouns::counted;
 use crate::palette::service_class;
 use crate::request::PageRequest;
+use crate::text::trf;
 use leptos::prelude::*;
 use mangru_query::{CallFigures, MapEdge, MapNode, NodeKind};
 use std::collections::BTreeMap;
@@ -25,16 +27,17 @@ fn p95(figures: &CallFigures) -> String {
 }
 
 fn spoken(figures: &CallFigures) -> String {
-    format!(
-        "{} at {}/s, {} ({}), p50 {}, p95 {}, p99 {}",
-        format::counted(figures.calls, "call"),
-        format::short(figures.calls_per_second),
-        format::counted(figures.errors, "error"),
-        format::percent(figures.error_ratio),
-        figures.p50_ns.map_or_else(|| "–".to_owned(), format::duration),
-        p95(figures),
-        figures.p99_ns.map_or_else(|| "–".to_owned(), format::duration),
-    )
+    let duration = |ns: Option<i64>| ns.map_or_else(|| "–".to_owned(), format::duration);
+    let calls = trf(
+        "{0} at {1}/s, {2} ({3})",
+        &[
+            &counted(figures.calls, "call"),
+            &format::short(figures.calls_per_second),
+            &counted(figures.errors, "error"),
+            &format::percent(figures.error_ratio),
+        ],
+    );
+    format!("{calls}, p50 {}, p95 {}, p99 {}", duration(figures.p50_ns), p95(figures), duration(figures.p99_ns))
 }
 
 /// Rate, errors when there are any, and the 95th percentile.
@@ -47,7 +50,7 @@ fn in_short(figures: &CallFigures) -> String {
 fn drawn_node(request: &PageRequest, node: &MapNode, focus: Option<&str>) -> DrawnNode {
     let sign = sign(node.kind);
     let named = match (&node.namespace, &node.system) {
-        (Some(namespace), _) => format!("{} in {namespace}", node.name),
+        (Some(namespace), _) => trf("{0} of the namespace {1}", &[&node.name, namespace]),
         (None, Some(system)) if *system != node.name => format!("{} ({system})", node.name),
         _ => node.name.clone(),
     };
@@ -88,7 +91,7 @@ fn drawn_edge(
         weight: (figures.calls as f64).ln_1p() / (most as f64).ln_1p().max(0.1),
         error_ratio: figures.error_ratio,
         label: (format!("{}/s · {}", format::short(figures.calls_per_second), p95(figures)), errors),
-        title: format!("{} to {}, {kind}: {}", part.nodes[from].name, part.nodes[to].name, spoken(figures)),
+        title: trf("{0} to {1}, {2}: {3}", &[&part.nodes[from].name, &part.nodes[to].name, kind, &spoken(figures)]),
         href: links::edge(request, &part.nodes, edge, &links::own_search(request)),
     })
 }
@@ -102,11 +105,13 @@ pub(super) fn picture(request: &PageRequest, part: &Part<'_>) -> AnyView {
     let edges: Vec<DrawnEdge> =
         part.edges.iter().filter_map(|edge| drawn_edge(request, part, &places, edge, most)).collect();
     let failing = part.edges.iter().filter(|edge| edge.figures.errors > 0).count();
-    let summary = format!(
-        "{} and {} between them, {} with errors; the tables below say the same",
-        format::counted(nodes.len() as u64, "node"),
-        format::counted(edges.len() as u64, "kind of call").replace("kind of calls", "kinds of calls"),
-        format::count(failing as u64)
+    let summary = trf(
+        "{0} and {1} between them, {2} with errors; the tables below say the same",
+        &[
+            &counted(nodes.len() as u64, "node"),
+            &counted(edges.len() as u64, "kind of call"),
+            &format::count(failing as u64),
+        ],
     );
     graph(&nodes, &edges, summary)
 }

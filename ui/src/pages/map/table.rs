@@ -9,13 +9,13 @@ use leptos::prelude::*;
 use mangru_query::{CallFigures, CallKind, MapEdge, MapNode, NodeKind, ServiceMap};
 
 /// The kind of a call in words.
-pub(crate) const fn kind_words(kind: CallKind) -> &'static str {
+pub(crate) fn kind_words(kind: CallKind) -> &'static str {
     match kind {
-        CallKind::Internal => "internal",
+        CallKind::Internal => tr("internal"),
         CallKind::Http => "HTTP",
         CallKind::Rpc => "RPC",
-        CallKind::Db => "database",
-        CallKind::Messaging => "messaging",
+        CallKind::Db => tr("database"),
+        CallKind::Messaging => tr("messaging"),
     }
 }
 

@@ -11,15 +11,34 @@ use crate::unit::Unit;
 use leptos::prelude::*;
 use mangru_store::Signal;
 
-const EXAMPLES: [(&str, &str); 4] = [
-    ("Requests a second by service", "sum by (service_name) (rate(http_server_request_duration_seconds_count[5m]))"),
-    (
-        "95th percentile by service",
-        "histogram_quantile(0.95, sum by (le, service_name) (rate(http_server_request_duration_seconds_bucket[5m])))",
-    ),
-    ("How full queues are", "messaging_queue_depth"),
-    ("Series by metric", "topk(10, count by (__name__) ({__name__=~\".+\"}))"),
-];
+/// Queries to begin with: what they show, and the query.
+fn examples() -> [(&'static str, &'static str); 4] {
+    [
+        (
+            tr("Requests a second by service"),
+            "sum by (service_name) (rate(http_server_request_duration_seconds_count[5m]))",
+        ),
+        (
+            tr("95th percentile by service"),
+            "histogram_quantile(0.95, sum by (le, service_name) (rate(http_server_request_duration_seconds_bucket[5m])))",
+        ),
+        (tr("How full queues are"), "messaging_queue_depth"),
+        (tr("Series by metric"), "topk(10, count by (__name__) ({__name__=~\".+\"}))"),
+    ]
+}
+
+/// A unit by its name in dashboards; the short ones are the same in all languages.
+fn unit_words(name: &'static str) -> &'static str {
+    match name {
+        "none" => tr("none"),
+        "bytes" => tr("bytes"),
+        "bytes_per_second" => tr("bytes per second"),
+        "percent" => tr("percent"),
+        "ratio" => tr("ratio"),
+        "per_second" => tr("per second"),
+        other => other,
+    }
+}
 
 /// How the result can be seen, by the name in the address.
 pub(super) fn views() -> Vec<(&'static str, &'static str)> {
@@ -71,12 +90,12 @@ pub(super) fn editor(request: &PageRequest, asked: &[Asked]) -> AnyView {
     let chosen = request.params.get("unit").unwrap_or("");
     let units: Vec<_> = Unit::ALL
         .into_iter()
-        .map(|(name, _)| view! { <option value=name selected=name == chosen>{name.replace('_', " ")}</option> })
+        .map(|(name, _)| view! { <option value=name selected=name == chosen>{unit_words(name)}</option> })
         .collect();
     let examples = (count == 0).then(|| {
-        let links: Vec<_> = EXAMPLES
-            .iter()
-            .map(|(name, query)| view! { <li><a href=request.here(&request.params.with("q", query))>{*name}</a></li> })
+        let links: Vec<_> = examples()
+            .into_iter()
+            .map(|(name, query)| view! { <li><a href=request.here(&request.params.with("q", query))>{name}</a></li> })
             .collect();
         view! { <ul class="choices">{links}</ul> }
     });

@@ -4,6 +4,7 @@
 //! between) and `state`, whose value is 0 for closed, 1 for half open and 2 for open; or, as Resilience4j writes it, a series
 //! for each state with the label `state` and the value 1 for the one that holds.
 
+use crate::text::tr;
 use mangru_query::{PromQlRequest, PromQlValue, QueryService};
 use mangru_store::TimeRange;
 use serde_json::Value;
@@ -37,11 +38,11 @@ pub(crate) enum BreakerState {
 
 impl BreakerState {
     /// The state in words with its sign.
-    pub(crate) const fn words(self) -> &'static str {
+    pub(crate) fn words(self) -> &'static str {
         match self {
-            Self::Closed => "closed",
-            Self::HalfOpen => "◐ half open",
-            Self::Open => "✖ open",
+            Self::Closed => tr("closed"),
+            Self::HalfOpen => tr("◐ half open"),
+            Self::Open => tr("✖ open"),
         }
     }
 

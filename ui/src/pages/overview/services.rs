@@ -18,7 +18,7 @@ pub(super) fn section(request: &PageRequest, overview: &Overview, live: Option<A
         Err(error) => parts::error("", error),
         Ok((services, _)) if services.is_empty() => {
             let wider = request.here(&request.params.without("end").with("start", "-24h"));
-            view! { <p class="quiet">"No service sent anything in this range. "<a href=wider>{tr("Look at the last 24 hours")}</a></p> }.into_any()
+            view! { <p class="quiet">{tr("No service sent anything in this range.")}" "<a href=wider>{tr("Look at the last 24 hours")}</a></p> }.into_any()
         }
         Ok((services, coverage)) => {
             let mut shown: Vec<&ServiceSummary> = services
@@ -80,13 +80,13 @@ fn sort_services(services: &mut [&ServiceSummary], sort: &str) {
 
 fn table(request: &PageRequest, services: &[&ServiceSummary], breakers: &[Breaker], sort: &str) -> AnyView {
     let heads: Vec<_> = [
-        ("name", "Service", ""),
-        ("rate", "Requests/s", "num"),
-        ("errors", "Errors", "num"),
+        ("name", tr("Service"), ""),
+        ("rate", tr("Requests/s"), "num"),
+        ("errors", tr("Errors"), "num"),
         ("p50", "p50", "num"),
         ("p95", "p95", "num"),
         ("p99", "p99", "num"),
-        ("logs", "Error logs/min", "num"),
+        ("logs", tr("Error logs/min"), "num"),
     ]
     .into_iter()
     .map(|(key, words, class)| {
@@ -119,9 +119,7 @@ fn table(request: &PageRequest, services: &[&ServiceSummary], breakers: &[Breake
 
 /// A figure's move against the window before; where more is worse, more is marked.
 fn moved(now: f64, before: Option<f64>, is_bad_up: bool) -> AnyView {
-    let text = before.map(|before| format::change(now, before)).unwrap_or_default();
-    let is_up = text.starts_with('+') || text.starts_with('×') || text == "new";
-    let class = if is_bad_up && is_up { "change worse" } else { "change" };
+    let (text, class) = before.map_or((String::new(), "change"), |before| parts::moved(now, before, is_bad_up));
     view! { <span class=class>{text}</span> }.into_any()
 }
 

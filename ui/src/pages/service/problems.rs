@@ -3,10 +3,11 @@
 use super::{Service, trend};
 use crate::clock::{Show, row_time};
 use crate::format;
+use crate::nouns::counted;
 use crate::palette::Severity;
-use crate::parts::{self, field_term, plain};
+use crate::parts::{self, code, field_term, plain};
 use crate::request::PageRequest;
-use crate::text::tr;
+use crate::text::{tr, trv};
 use leptos::prelude::*;
 use mangru_query::{ExceptionGroup, LogRow};
 
@@ -15,7 +16,7 @@ pub(super) fn exceptions(request: &PageRequest, service: &Service) -> AnyView {
     let content = match &service.exceptions {
         Err(error) => parts::error("", error),
         Ok(found) if found.groups.is_empty() => {
-            view! { <p class="quiet">"None was thrown. They come from span events named "<code>{tr("exception")}</code>" and logs with "<code>"exception.type"</code>"."</p> }.into_any()
+            view! { <p class="quiet">{trv("None was thrown. They come from span events named {0} and logs with {1}.", [code("exception"), code("exception.type")])}</p> }.into_any()
         }
         Ok(found) => {
             let groups: Vec<_> = found.groups.iter().map(|group| exception(request, service, group)).collect();
@@ -35,7 +36,7 @@ fn exception(request: &PageRequest, service: &Service, group: &ExceptionGroup) -
         let address = request.time.params().with("span", &group.span_id).on(&format!("/traces/{}", group.trace_id));
         view! { <a href=address>{tr("newest trace")}</a>" · " }
     });
-    let name = if group.kind.is_empty() { "(no type)".to_owned() } else { group.kind.clone() };
+    let name = if group.kind.is_empty() { tr("(no type)").to_owned() } else { group.kind.clone() };
     view! {
         <li>
             <div class="exception-head">
@@ -45,7 +46,7 @@ fn exception(request: &PageRequest, service: &Service, group: &ExceptionGroup) -
             <p class="exception-message">{format::clipped(&group.message, 240)}</p>
             <p class="mono quiet exception-place">{group.place.clone()}</p>
             <p class="quiet">
-                {newest}<a href=spans>{tr("traces")}</a>" · "<a href=logs>{tr("logs")}</a>" · first "{row_time(&group.first_unix_nano, Show::Row)}" · last "{row_time(&group.last_unix_nano, Show::Row)}
+                {newest}<a href=spans>{tr("traces")}</a>" · "<a href=logs>{tr("logs")}</a>" · "{trv("first {0}", [row_time(&group.first_unix_nano, Show::Row)])}" · "{trv("last {0}", [row_time(&group.last_unix_nano, Show::Row)])}
             </p>
             {(!group.stack_trace.is_empty()).then(|| view! { <details><summary>{tr("Stack trace")}</summary><pre class="stack" tabindex="0">{group.stack_trace.clone()}</pre></details> })}
         </li>
@@ -67,7 +68,7 @@ pub(super) fn error_logs(request: &PageRequest, service: &Service) -> AnyView {
             let all = all.clone();
             view! {
                 <ol class="log-lines">{rows}</ol>
-                <p class="covers">{format!("{} of ", logs.rows.len())}<a href=all>{format::counted(logs.coverage.matched, "error log")}</a></p>
+                <p class="covers">{trv("{0} of {1}", [logs.rows.len().to_string().into_any(), view! { <a href=all>{counted(logs.coverage.matched, "error log")}</a> }.into_any()])}</p>
             }
             .into_any()
         }

@@ -6,7 +6,7 @@ use crate::pages::map::{links, table};
 use crate::params::Params;
 use crate::parts::{self, field_term};
 use crate::request::PageRequest;
-use crate::text::tr;
+use crate::text::{tr, trf};
 use leptos::prelude::*;
 use mangru_query::{Figures, MapEdge, NodeKind, Operation, Stats};
 use serde_json::Value;
@@ -39,7 +39,7 @@ pub(super) fn operations(request: &PageRequest, service: &Service) -> AnyView {
                 .map(|operation| operation_row(request, service, operation, seconds))
                 .collect();
             let heads: Vec<_> =
-                [("requests", "Spans/s"), ("errors", "Errors"), ("p50", "p50"), ("p95", "p95"), ("p99", "p99")]
+                [("requests", tr("Spans/s")), ("errors", tr("Errors")), ("p50", "p50"), ("p95", "p95"), ("p99", "p99")]
                     .into_iter()
                     .map(|(key, words)| {
                         let order = (sort == key).then_some("descending");
@@ -49,7 +49,7 @@ pub(super) fn operations(request: &PageRequest, service: &Service) -> AnyView {
                     .collect();
             let all = (!is_whole).then(|| {
                 let address = format!("{}#operations", request.here(&request.params.with("all", "operations")));
-                view! { <p><a href=address>{format!("All {total} operations")}</a></p> }
+                view! { <p><a href=address>{trf("All {0} operations", &[&total.to_string()])}</a></p> }
             });
             view! {
                 <div class="table-wrap"><table class="dense">
@@ -218,8 +218,8 @@ pub(super) fn places(request: &PageRequest, service: &Service) -> AnyView {
     view! {
         <section aria-labelledby="places-head">
             <h2 id="places-head">{tr("Versions and instances")}</h2>
-            {one("Version", "resource.service.version", &service.versions, "Its spans name no service.version: set it in OTEL_RESOURCE_ATTRIBUTES to compare versions here.")}
-            {one("Instance", service.instances.0, &service.instances.1, "Its spans name no service.instance.id, pod or host.")}
+            {one(tr("Version"), "resource.service.version", &service.versions, tr("Its spans name no service.version: set it in OTEL_RESOURCE_ATTRIBUTES to compare versions here."))}
+            {one(tr("Instance"), service.instances.0, &service.instances.1, tr("Its spans name no service.instance.id, pod or host."))}
         </section>
     }
     .into_any()
@@ -259,7 +259,7 @@ pub(super) fn metrics(request: &PageRequest, service: &Service) -> AnyView {
                     view! {
                         <tr>
                             <th scope="row"><a href=address data-row="" class="mono">{name}</a></th>
-                            <td>{text("metric_type")}{(!unit.is_empty()).then(|| format!(" in {unit}"))}</td>
+                            <td>{text("metric_type")}{(!unit.is_empty()).then(|| format!(" {}", trf("in {0}", &[&unit])))}</td>
                             <td class="num">{cell("series").as_u64().map_or_else(|| text("series"), format::count)}</td>
                             <td class="quiet">{format::clipped(&text("metric_description"), 80)}</td>
                         </tr>

@@ -5,37 +5,42 @@ use crate::text::tr;
 use leptos::prelude::*;
 use mangru_store::Signal;
 
-const EXAMPLES: [(&str, &str); 6] = [
-    (
-        "Calls and errors over time",
-        "SELECT date_bin(INTERVAL '1 minute', time) AS minute, service_name,\n  count(*) AS calls,\n  sum(CASE WHEN status_code = 2 THEN 1 ELSE 0 END) AS errors\nFROM spans\nWHERE kind = 2\nGROUP BY 1, 2\nORDER BY 1",
-    ),
-    (
-        "Slowest operations",
-        "SELECT service_name, name, count(*) AS spans, max(duration_ns) / 1e6 AS max_ms\nFROM spans\nGROUP BY service_name, name\nORDER BY max_ms DESC\nLIMIT 20",
-    ),
-    (
-        "Errors by service",
-        "SELECT service_name, count(*) AS errors\nFROM logs\nWHERE severity_number >= 17\nGROUP BY service_name\nORDER BY errors DESC",
-    ),
-    (
-        "Search words",
-        "SELECT time, service_name, body\nFROM logs\nWHERE matches(body, 'timeout')\nORDER BY time DESC\nLIMIT 50",
-    ),
-    (
-        "Rows of a search",
-        "SELECT service_name, count(*) AS lines\nFROM search('logs', 'level>=warn -heartbeat')\nGROUP BY 1\nORDER BY 2 DESC",
-    ),
-    (
-        "Metrics",
-        "SELECT metric_name, metric_type, metric_unit, count(*) AS points\nFROM metric_points\nGROUP BY 1, 2, 3\nORDER BY points DESC",
-    ),
-];
+/// Statements to begin with: what they show, and the statement.
+fn examples() -> [(&'static str, &'static str); 6] {
+    [
+        (
+            tr("Calls and errors over time"),
+            "SELECT date_bin(INTERVAL '1 minute', time) AS minute, service_name,\n  count(*) AS calls,\n  sum(CASE WHEN status_code = 2 THEN 1 ELSE 0 END) AS errors\nFROM spans\nWHERE kind = 2\nGROUP BY 1, 2\nORDER BY 1",
+        ),
+        (
+            tr("Slowest operations"),
+            "SELECT service_name, name, count(*) AS spans, max(duration_ns) / 1e6 AS max_ms\nFROM spans\nGROUP BY service_name, name\nORDER BY max_ms DESC\nLIMIT 20",
+        ),
+        (
+            tr("Errors by service"),
+            "SELECT service_name, count(*) AS errors\nFROM logs\nWHERE severity_number >= 17\nGROUP BY service_name\nORDER BY errors DESC",
+        ),
+        (
+            tr("Search words"),
+            "SELECT time, service_name, body\nFROM logs\nWHERE matches(body, 'timeout')\nORDER BY time DESC\nLIMIT 50",
+        ),
+        (
+            tr("Rows of a search"),
+            "SELECT service_name, count(*) AS lines\nFROM search('logs', 'level>=warn -heartbeat')\nGROUP BY 1\nORDER BY 2 DESC",
+        ),
+        (
+            tr("Metrics"),
+            "SELECT metric_name, metric_type, metric_unit, count(*) AS points\nFROM metric_points\nGROUP BY 1, 2, 3\nORDER BY points DESC",
+        ),
+    ]
+}
 
 /// What stands beside the statement.
 pub(super) fn aside(request: &PageRequest) -> AnyView {
-    let examples: Vec<_> =
-        EXAMPLES.iter().map(|(name, sql)| view! { <li><a href=request.search("/sql", sql)>{*name}</a></li> }).collect();
+    let examples: Vec<_> = examples()
+        .into_iter()
+        .map(|(name, sql)| view! { <li><a href=request.search("/sql", sql)>{name}</a></li> })
+        .collect();
     let tables: Vec<_> = Signal::ALL
         .into_iter()
         .map(|signal| {
@@ -65,12 +70,13 @@ pub(super) fn aside(request: &PageRequest) -> AnyView {
 fn short(kind: &str) -> String {
     let word = kind.split(['(', '<']).next().unwrap_or(kind);
     match word {
-        "Timestamp" => "time".to_owned(),
-        "Utf8" | "LargeUtf8" | "Utf8View" | "Dictionary" => "text".to_owned(),
-        "Float64" => "number".to_owned(),
-        "Boolean" => "true or false".to_owned(),
+        "Timestamp" => tr("time").to_owned(),
+        "Utf8" | "LargeUtf8" | "Utf8View" | "Dictionary" => tr("text").to_owned(),
+        "Float64" => tr("number").to_owned(),
+        "Boolean" => tr("true or false").to_owned(),
         "FixedSizeBinary" => "id".to_owned(),
-        word if word.starts_with("Int") || word.starts_with("UInt") => "whole number".to_owned(),
+        word if word.starts_with("Int") || word.starts_with("UInt") => tr("whole number").to_owned(),
+        "List" => tr("list").to_owned(),
         word => word.to_lowercase(),
     }
 }

@@ -83,6 +83,17 @@ fn screen(request: &PageRequest, signal: Signal, found: &Result<(Vec<Counted>, u
     Screen { title: tr("Cardinality").to_owned(), has_time: true, status: StatusCode::OK, content }
 }
 
+/// What kind of field it is.
+fn kind_words(kind: &str) -> String {
+    let known = match kind {
+        "column" => tr("column"),
+        "attribute" => tr("attribute"),
+        "resource" => tr("resource"),
+        other => other,
+    };
+    known.to_owned()
+}
+
 fn table(request: &PageRequest, signal: Signal, counted: &[Counted], left_out: usize) -> AnyView {
     let path = if signal == Signal::Spans { "/traces" } else { "/logs" };
     let rows: Vec<_> = counted
@@ -105,7 +116,7 @@ fn table(request: &PageRequest, signal: Signal, counted: &[Counted], left_out: u
                 }
             };
             view! {
-                <tr><th scope="row" class="mono">{name}</th><td>{one.field.kind.clone()}</td><td class="num">{distinct}</td>
+                <tr><th scope="row" class="mono">{name}</th><td>{kind_words(&one.field.kind)}</td><td class="num">{distinct}</td>
                     <td class="num">{format::count(one.field.rows)}</td><td>{most}</td></tr>
             }
         })

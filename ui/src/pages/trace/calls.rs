@@ -4,11 +4,12 @@ use super::layout::Layout;
 use crate::format;
 use crate::graph::draw::{DrawnEdge, DrawnNode, Sign, graph};
 use crate::islands::waterfall::flags;
+use crate::nouns::counted;
 use crate::pages::map::links::service_page;
 use crate::palette::service_class;
 use crate::parts;
 use crate::request::PageRequest;
-use crate::text::tr;
+use crate::text::{tr, trf};
 use leptos::prelude::*;
 use mangru_query::{SpanRow, Trace};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -108,7 +109,7 @@ pub(super) fn calls(request: &PageRequest, trace: &Trace, layout: &Layout) -> An
         .map(|((name, sign), sum)| {
             let is_service = *sign == Sign::Service;
             let own = if is_service {
-                format!(" · {} own", format::duration(sum.self_ns))
+                format!(" · {}", trf("{0} own", &[&format::duration(sum.self_ns)]))
             } else {
                 format!(" · {}", format::duration(sum.longest.0))
             };
@@ -118,17 +119,20 @@ pub(super) fn calls(request: &PageRequest, trace: &Trace, layout: &Layout) -> An
                 class: if is_service { service_class(name) } else { String::new() },
                 figures: format!(
                     "{}{}{own}",
-                    format::counted(sum.spans, if is_service { "span" } else { "call" }),
+                    if is_service { counted(sum.spans, "span") } else { counted(sum.spans, "call") },
                     errors(sum)
                 ),
                 error_ratio: sum.error_ratio(),
-                title: format!(
-                    "{} {name}: {}, {}, {} of its own, the longest {}",
-                    sign.words(),
-                    format::counted(sum.spans, "span"),
-                    format::counted(sum.errors, "error"),
-                    format::duration(sum.self_ns),
-                    format::duration(sum.longest.0)
+                title: trf(
+                    "{0} {1}: {2}, {3}, {4} of its own, the longest {5}",
+                    &[
+                        sign.words(),
+                        name,
+                        &counted(sum.spans, "span"),
+                        &counted(sum.errors, "error"),
+                        &format::duration(sum.self_ns),
+                        &format::duration(sum.longest.0),
+                    ],
                 ),
                 href: if is_service { service_page(request, name) } else { to_span(sum) },
                 focus_href: None,
@@ -148,21 +152,22 @@ pub(super) fn calls(request: &PageRequest, trace: &Trace, layout: &Layout) -> An
                 format!("{}× · {}", format::count(sum.spans), format::duration(sum.longest.0)),
                 if sum.errors > 0 { format!("✖ {}", format::count(sum.errors)) } else { String::new() },
             ),
-            title: format!(
-                "{} to {}: {}, {}, the longest {}",
-                from.0,
-                to.0,
-                format::counted(sum.spans, "call"),
-                format::counted(sum.errors, "error"),
-                format::duration(sum.longest.0)
+            title: trf(
+                "{0} to {1}: {2}, {3}, the longest {4}",
+                &[
+                    &from.0,
+                    &to.0,
+                    &counted(sum.spans, "call"),
+                    &counted(sum.errors, "error"),
+                    &format::duration(sum.longest.0),
+                ],
             ),
             href: to_span(sum),
         })
         .collect();
-    let summary = format!(
-        "{} and {} of the trace",
-        format::counted(drawn.len() as u64, "node"),
-        format::counted(lines.len() as u64, "connection")
+    let summary = trf(
+        "{0} and {1} of the trace",
+        &[&counted(drawn.len() as u64, "node"), &counted(lines.len() as u64, "connection")],
     );
     let rows: Vec<_> = edges
         .iter()

@@ -2,10 +2,11 @@
 
 use super::layout::Layout;
 use crate::format;
+use crate::nouns::counted;
 use crate::palette::service_class;
 use crate::parts;
 use crate::request::PageRequest;
-use crate::text::tr;
+use crate::text::{tr, trf};
 use leptos::prelude::*;
 use mangru_query::Trace;
 use std::collections::BTreeMap;
@@ -111,15 +112,15 @@ pub(super) fn flame(request: &PageRequest, trace: &Trace, layout: &Layout) -> An
     let whole: i64 = flame.roots.iter().map(|root| flame.frames[*root].total_ns).sum::<i64>().max(1);
     let shapes: Vec<_> = places.iter().map(|place| shape(request, &flame, place, chosen, whole)).collect();
     let height = format!("{:.0}", rows as f64 * ROW);
-    let summary =
-        format!("{} of work in {}", format::duration(whole), format::counted(flame.frames.len() as u64, "frame"));
+    let summary = trf("{0} of work in {1}", &[&format::duration(whole), &counted(flame.frames.len() as u64, "frame")]);
     let back = chosen.map(
         |_| view! { <a href=request.here(&request.params.without("frame")) data-close="">{tr("× whole trace")}</a>" · " },
     );
-    let small = (left_out > 0).then(|| format!(" {} too narrow to draw.", format::counted(left_out as u64, "frame")));
+    let small =
+        (left_out > 0).then(|| format!(" {}", trf("{0} too narrow to draw.", &[&counted(left_out as u64, "frame")])));
     view! {
         <section aria-label=tr("Flame graph")>
-            <p class="quiet">{back}"Each frame is one operation called one way, as wide as the time spent in it and below; work that ran at the same time is added up. A click looks closer."{small}</p>
+            <p class="quiet">{back}{tr("Each frame is one operation called one way, as wide as the time spent in it and below; work that ran at the same time is added up. A click looks closer.")}{small}</p>
             <svg class="flame" height=height role="group" aria-label=summary>{shapes}</svg>
             {operations(request, &flame, whole)}
         </section>
@@ -166,17 +167,17 @@ fn shape(request: &PageRequest, flame: &Flame<'_>, place: &Place, chosen: Option
         service_class(frame.service),
         if chosen == Some(place.frame) { " is-chosen" } else { "" }
     );
-    let errors =
-        if frame.errors > 0 { format!(", ✖ {}", format::counted(frame.errors, "error")) } else { String::new() };
-    let title = format!(
-        "{}: {}, {}, {} in all ({}), {} of its own{errors}",
-        frame.service,
-        frame.name,
-        format::counted(frame.spans, "span"),
-        format::duration(frame.total_ns),
-        format::percent(frame.total_ns as f64 / whole as f64),
-        format::duration(frame.self_ns)
+    let errors = if frame.errors > 0 { format!(", ✖ {}", counted(frame.errors, "error")) } else { String::new() };
+    let figures = trf(
+        "{0}, {1} in all ({2}), {3} of its own",
+        &[
+            &counted(frame.spans, "span"),
+            &format::duration(frame.total_ns),
+            &format::percent(frame.total_ns as f64 / whole as f64),
+            &format::duration(frame.self_ns),
+        ],
     );
+    let title = format!("{}: {}, {figures}{errors}", frame.service, frame.name);
     let href = request.here(&request.params.with("frame", &place.frame.to_string()));
     let words =
         format!("{}{} {}", if frame.errors > 0 { "✖ " } else { "" }, frame.name, format::duration(frame.total_ns));
@@ -238,9 +239,8 @@ fn operations(request: &PageRequest, flame: &Flame<'_>, whole: i64) -> AnyView {
         })
         .collect();
     let more = total.saturating_sub(OPERATIONS);
-    let more = (more > 0).then(
-        || view! { <p class="quiet">{format!("and {} with less", format::counted(more as u64, "operation"))}</p> },
-    );
+    let more = (more > 0)
+        .then(|| view! { <p class="quiet">{trf("and {0} with less", &[&counted(more as u64, "operation")])}</p> });
     view! {
         <h2>{tr("Operations by their own time")}</h2>
         <div class="table-wrap"><table class="dense">

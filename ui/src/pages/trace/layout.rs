@@ -1,6 +1,8 @@
 //! The order and shape of a trace: who is whose child, what was on the critical path, what does not fit together.
 
 use crate::islands::waterfall::flags;
+use crate::nouns::counted;
+use crate::text::trf;
 use mangru_query::{SpanRow, Trace};
 use std::collections::{HashMap, HashSet};
 
@@ -99,23 +101,24 @@ impl Layout {
         let mut warnings = Vec::new();
         let missing = count(flags::PARENT_MISSING);
         if missing > 0 {
-            let spans = crate::format::counted(missing as u64, "span");
-            warnings.push(format!("⁇ the parent of {spans} is not here: not sent, sampled away, or still to come"));
+            let spans = counted(missing as u64, "span");
+            warnings.push(trf("⁇ the parent of {0} is not here: not sent, sampled away, or still to come", &[&spans]));
         }
         let skewed = count(flags::CLOCK_SKEW);
         if skewed > 0 {
-            let spans = crate::format::counted(skewed as u64, "span");
-            let starts = if skewed == 1 { "starts" } else { "start" };
-            warnings.push(format!("⇄ {spans} {starts} before the parent: the clocks of their hosts differ, so places in time are not exact"));
+            let spans = counted(skewed as u64, "span");
+            warnings.push(trf(
+                "⇄ before their parents: {0}; the clocks of the hosts differ, so places in time are not exact",
+                &[&spans],
+            ));
         }
         let late = count(flags::LATE);
         if late > 0 {
-            let spans = crate::format::counted(late as u64, "span");
-            let ends = if late == 1 { "ends" } else { "end" };
-            warnings.push(format!("↦ {spans} {ends} after the parent: work that ran on, or clocks that differ"));
+            let spans = counted(late as u64, "span");
+            warnings.push(trf("↦ ending after their parents: {0}; work that ran on, or clocks that differ", &[&spans]));
         }
         if self.roots > missing + 1 {
-            warnings.push(format!("{} spans are roots, without any parent", self.roots - missing));
+            warnings.push(trf("{0} are roots, without any parent", &[&counted((self.roots - missing) as u64, "span")]));
         }
         warnings
     }

@@ -7,7 +7,7 @@ use crate::palette::Severity;
 use crate::params::Params;
 use crate::parts::{self, field_term, plain};
 use crate::request::PageRequest;
-use crate::text::{tr, trf};
+use crate::text::{tr, trf, trv};
 use leptos::prelude::*;
 use mangru_query::{LogRow, SpanRow, Trace};
 use serde_json::{Map, Value};
@@ -17,10 +17,10 @@ const LOGS_SHOWN: usize = 200;
 /// The status of a span, with its mark and message.
 pub(super) fn status_text(span: &SpanRow) -> String {
     let status = match span.status_code {
-        0 => "unset",
-        1 => "ok",
-        2 => "✖ error",
-        _ => "unknown",
+        0 => tr("unset"),
+        1 => tr("ok"),
+        2 => tr("✖ error"),
+        _ => tr("unknown"),
     };
     if span.status_message.is_empty() { status.to_owned() } else { format!("{status}: {}", span.status_message) }
 }
@@ -40,19 +40,19 @@ pub(super) fn panel(request: &PageRequest, trace: &Trace, layout: &Layout, index
                 <a href=close data-close="" aria-label=tr("Close")>{tr("× close")}</a>
             </div>
             <p>
-                <strong>{format::duration(span.duration_ns)}</strong>" · starts at "{format::duration(after)}" ("{row_time(&span.time_unix_nano, Show::Full)}") · "
+                <strong>{format::duration(span.duration_ns)}</strong>" · "{trv("starts at {0} ({1})", [format::duration(after).into_any(), row_time(&span.time_unix_nano, Show::Full)])}" · "
                 {span.kind_text.clone()}" · "<span class=status_class>{status_text(span)}</span>
             </p>
             {relatives(request, trace, span)}
             <p class="hand-overs">
                 <a class="button" href=alike>{tr("Traces with this operation")}</a>" "
-                {(!span.correlation_id.is_empty()).then(|| view! { <a class="button" href=parts::story_link(&span.correlation_id)>{format!("Story of {}", span.correlation_id)}</a> })}
+                {(!span.correlation_id.is_empty()).then(|| view! { <a class="button" href=parts::story_link(&span.correlation_id)>{trf("Story of {0}", &[&span.correlation_id])}</a> })}
             </p>
             {events(span)}
             {logs(trace, span)}
             <div class="columns">
-                {attributes("Attributes", "", &span.attributes, request)}
-                {attributes("Resource", "resource.", &span.resource_attributes, request)}
+                {attributes(tr("Attributes"), "", &span.attributes, request)}
+                {attributes(tr("Resource"), "resource.", &span.resource_attributes, request)}
             </div>
             {links(span)}
             <dl class="facts">
@@ -75,15 +75,16 @@ fn relatives(request: &PageRequest, trace: &Trace, span: &SpanRow) -> AnyView {
     let parent =
         trace.spans.iter().find(|other| !span.parent_span_id.is_empty() && other.span_id == span.parent_span_id);
     let parent = match parent {
-        Some(parent) => view! { <span>"Parent: "{to(parent)}</span> }.into_any(),
+        Some(parent) => view! { <span>{trv("Parent: {0}", [to(parent).into_any()])}</span> }.into_any(),
         None if span.parent_span_id.is_empty() => view! { <span>{tr("A root: no parent")}</span> }.into_any(),
         None => view! { <span class="warning">{tr("⁇ Its parent is not here")}</span> }.into_any(),
     };
     let children: Vec<_> = trace.spans.iter().filter(|other| other.parent_span_id == span.span_id).collect();
     let total = children.len();
     let shown: Vec<_> = children.into_iter().take(8).map(|child| view! { " "{to(child)} }).collect();
-    let more = (total > 8).then(|| format!(" and {} more", total - 8));
-    view! { <p class="quiet">{parent}{(total > 0).then(|| view! { " · Children:"{shown}{more} })}</p> }.into_any()
+    let more = (total > 8).then(|| format!(" {}", trf("and {0} more", &[&(total - 8).to_string()])));
+    view! { <p class="quiet">{parent}{(total > 0).then(|| view! { " · "{tr("Children")}":"{shown}{more} })}</p> }
+        .into_any()
 }
 
 fn attributes(title: &'static str, prefix: &str, attributes: &Map<String, Value>, request: &PageRequest) -> AnyView {
@@ -132,7 +133,7 @@ fn events(span: &SpanRow) -> AnyView {
             let name = member(event, &["name"]).map(plain).unwrap_or_default();
             let after = member(event, &["time_unix_nano", "timeUnixNano", "time"])
                 .and_then(|time| plain(time).parse::<i64>().ok())
-                .map(|time| format!("at {}", format::duration(time.saturating_sub(start_of(span)))));
+                .map(|time| trf("at {0}", &[&format::duration(time.saturating_sub(start_of(span)))]));
             let attributes = member(event, &["attributes"]).and_then(Value::as_object);
             let stack = attributes.and_then(|map| map.get("exception.stacktrace")).map(plain);
             let rest: Vec<_> = attributes
@@ -194,8 +195,8 @@ fn logs(trace: &Trace, span: &SpanRow) -> AnyView {
             ),
         )
         .on("/logs");
-    let head = format!("Logs ({})", format::count(total as u64));
-    let cut = (total > LOGS_SHOWN).then(|| format!("the first {LOGS_SHOWN} · "));
+    let head = format!("{} ({})", tr("Logs"), format::count(total as u64));
+    let cut = (total > LOGS_SHOWN).then(|| format!("{} · ", trf("the first {0}", &[&LOGS_SHOWN.to_string()])));
     view! { <h3>{head}</h3><p class="quiet">{cut}<a href=all>{tr("in Logs")}</a></p><ol class="log-lines">{lines}</ol> }
         .into_any()
 }

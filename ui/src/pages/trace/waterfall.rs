@@ -5,10 +5,11 @@ use super::layout::{Layout, Placed, start_of};
 use crate::clock::{Show, row_time};
 use crate::format;
 use crate::islands::waterfall::{Row, TraceWaterfall, flags, time_labels};
+use crate::nouns::counted;
 use crate::palette::service_class;
 use crate::parts;
 use crate::request::PageRequest;
-use crate::text::tr;
+use crate::text::{tr, trf};
 use leptos::prelude::*;
 use mangru_query::{SpanRow, Trace};
 use std::collections::HashMap;
@@ -32,7 +33,8 @@ fn paging(request: &PageRequest, window: &Window, count: usize) -> AnyView {
     let before = (window.first > 0)
         .then(|| view! { <a href=to(window.first.saturating_sub(ROWS_PER_PAGE))>{tr("⟨ Spans before")}</a> });
     let after = (window.last < count).then(|| view! { <a href=to(window.last)>{tr("Spans after ⟩")}</a> });
-    let text = format!("{}–{} of {}", window.first + 1, window.last, format::counted(count as u64, "span"));
+    let shown = format!("{}–{}", window.first + 1, window.last);
+    let text = trf("{0} of {1}", &[&shown, &counted(count as u64, "span")]);
     view! { <nav class="paging" aria-label=tr("Pages of spans")>{before}<span>{text}</span>{after}</nav> }.into_any()
 }
 

@@ -2,9 +2,10 @@
 
 use super::{Asked, ComparedPart};
 use crate::format;
+use crate::nouns::counted;
 use crate::parts::{self, field_term, narrowed};
 use crate::request::PageRequest;
-use crate::text::tr;
+use crate::text::{tr, trf};
 use leptos::prelude::*;
 use mangru_query::{ComparedField, ComparedKind, ComparedValue, Comparison, QueryError};
 
@@ -19,13 +20,14 @@ pub(super) fn panel(
         Err(error) => parts::error("", error),
         Ok(comparison) => answer(request, asked, comparison),
     };
-    let what = match (part, asked.region) {
-        (ComparedPart::Errors, _) => "the spans with errors".to_owned(),
-        (ComparedPart::Slow, _) => "the slowest 5 %".to_owned(),
-        (ComparedPart::Region, Some(region)) => {
-            format!("spans of {} to {} in the region", format::duration(region.min_ns), format::duration(region.max_ns))
-        }
-        (ComparedPart::Region, None) => "the region".to_owned(),
+    let head = match (part, asked.region) {
+        (ComparedPart::Errors, _) => tr("What is different about the spans with errors").to_owned(),
+        (ComparedPart::Slow, _) => tr("What is different about the slowest 5 %").to_owned(),
+        (ComparedPart::Region, Some(region)) => trf(
+            "What is different about spans of {0} to {1} in the region",
+            &[&format::duration(region.min_ns), &format::duration(region.max_ns)],
+        ),
+        (ComparedPart::Region, None) => tr("What is different about the region").to_owned(),
     };
     let zoom = asked.region.map(|region| {
         let query = narrowed(request.query(), &format!("duration>={}ns duration<={}ns", region.min_ns, region.max_ns));
@@ -40,7 +42,7 @@ pub(super) fn panel(
     Some(
         view! {
             <section class="different" id="different" aria-labelledby="different-head">
-                <div class="section-head"><h2 id="different-head">"What is different about "{what}</h2>{zoom}</div>
+                <div class="section-head"><h2 id="different-head">{head}</h2>{zoom}</div>
                 {content}
             </section>
         }
@@ -49,19 +51,22 @@ pub(super) fn panel(
 }
 
 fn answer(request: &PageRequest, asked: &Asked, comparison: &Comparison) -> AnyView {
-    let says = format!(
-        "{} against {}; {} tested, {:.0} ms",
-        format::counted(comparison.selection_rows, "span"),
-        format::count(comparison.baseline_rows),
-        format::counted(comparison.values_tested, "value"),
-        comparison.coverage.elapsed_ms
+    let says = trf(
+        "{0} against {1}; {2} tested, {3} ms",
+        &[
+            &counted(comparison.selection_rows, "span"),
+            &format::count(comparison.baseline_rows),
+            &counted(comparison.values_tested, "value"),
+            &format!("{:.0}", comparison.coverage.elapsed_ms),
+        ],
     );
     // Ids differ on every span: that they are not compared is no loss.
     let cut =
         comparison.coverage.limit_hit.as_ref().is_some_and(|limit| !limit.starts_with("too many different values"));
     let left_out = (!comparison.left_out.is_empty()).then(|| {
         let title = comparison.left_out.join(", ");
-        let words = format!("; left out, as nearly every span has its own: {}", format::clipped(&title, 120));
+        let words =
+            format!("; {}", trf("left out, as nearly every span has its own: {0}", &[&format::clipped(&title, 120)]));
         view! { <span title=title>{words}</span> }
     });
     let covers = view! { <p class="covers">{says}{left_out}{cut.then(|| parts::incomplete(&comparison.coverage))}</p> };
@@ -78,7 +83,7 @@ fn answer(request: &PageRequest, asked: &Asked, comparison: &Comparison) -> AnyV
     let fields: Vec<_> = told.iter().chain(&asked_for).map(|field| view_of(request, field)).collect();
     view! {
         {covers}
-        <p class="two-bars quiet"><span class="key-bar part"></span>" this part  "<span class="key-bar rest"></span>{tr(" the rest")}</p>
+        <p class="two-bars quiet"><span class="key-bar part"></span>" "{tr("this part")}"  "<span class="key-bar rest"></span>" "{tr("the rest")}</p>
         <div class="different-fields">{fields}</div>
     }
     .into_any()
@@ -92,11 +97,11 @@ fn view_of(request: &PageRequest, field: &ComparedField) -> AnyView {
     let rows: Vec<_> = field.values.iter().map(|value| line(request, field, value)).collect();
     let more = field.values_found.saturating_sub(field.values.len() as u64);
     let more =
-        (more > 0).then(|| view! { <li class="quiet">{format!("and {} more", format::counted(more, "value"))}</li> });
+        (more > 0).then(|| view! { <li class="quiet">{trf("and {0} not shown", &[&counted(more, "value")])}</li> });
     let kind = match field.kind {
         ComparedKind::Column => "",
-        ComparedKind::Attribute => "attribute",
-        ComparedKind::Resource => "resource",
+        ComparedKind::Attribute => tr("attribute"),
+        ComparedKind::Resource => tr("resource"),
     };
     let name = field.name.strip_prefix("resource.").unwrap_or(&field.name).to_owned();
     view! {
@@ -112,12 +117,11 @@ fn line(request: &PageRequest, field: &ComparedField, value: &ComparedValue) -> 
     let term = field_term(&field.name, &value.value);
     let address = super::carried(request).with("q", &narrowed(request.query(), &term)).on("/traces");
     let percent = |share: f64| format!("{:.1}%", share.clamp(0.0, 1.0) * 100.0);
-    let summary = format!(
-        "{} of this part, {} of the rest",
-        format::percent(value.selection_share),
-        format::percent(value.baseline_share)
+    let summary = trf(
+        "{0} of this part, {1} of the rest",
+        &[&format::percent(value.selection_share), &format::percent(value.baseline_share)],
     );
-    let shown = if value.value.is_empty() { "(empty)".to_owned() } else { value.value.clone() };
+    let shown = if value.value.is_empty() { tr("(empty)").to_owned() } else { value.value.clone() };
     let shown = if value.is_cut { format!("{shown}…") } else { shown };
     view! {
         <li>

@@ -1,14 +1,15 @@
 //! The list of traces that were found, page by page.
 
-use super::{Asked, ORDERS, TRACES_PER_PAGE};
+use super::{Asked, TRACES_PER_PAGE, orders};
 use crate::clock::{Show, row_time};
 use crate::format;
+use crate::nouns::counted;
 use crate::palette::service_class;
 use crate::parts;
 use crate::request::PageRequest;
-use crate::text::tr;
+use crate::text::{tr, trf};
 use leptos::prelude::*;
-use mangru_query::{Page, TraceSummary};
+use mangru_query::{Page, ServiceShare, TraceSummary};
 
 /// The list with its order and its pages.
 pub(super) fn results(request: &PageRequest, asked: &Asked, found: &Page<TraceSummary>) -> AnyView {
@@ -16,12 +17,12 @@ pub(super) fn results(request: &PageRequest, asked: &Asked, found: &Page<TraceSu
         return nothing(request, asked, found);
     }
     let chosen = request.params.get("order").unwrap_or("newest");
-    let orders: Vec<_> = ORDERS
-        .iter()
+    let orders: Vec<_> = orders()
+        .into_iter()
         .map(|(order, words)| {
-            let current = (*order == chosen).then_some("true");
+            let current = (order == chosen).then_some("true");
             let address = request.here(&request.params.without("cursor").without("page").with("order", order));
-            view! { <li><a href=address aria-current=current>{*words}</a></li> }
+            view! { <li><a href=address aria-current=current>{words}</a></li> }
         })
         .collect();
     let number = request
@@ -31,21 +32,17 @@ pub(super) fn results(request: &PageRequest, asked: &Asked, found: &Page<TraceSu
         .filter(|_| request.params.get("cursor").is_some())
         .unwrap_or(1);
     let first = number.saturating_sub(1).saturating_mul(TRACES_PER_PAGE) + 1;
-    let total = if number > 1 {
-        String::new()
+    let shown = format!("{}–{}", format::count(first as u64), format::count((first + found.rows.len() - 1) as u64));
+    let of = if number > 1 {
+        shown
     } else {
-        format!(
-            " of {}{}",
-            if found.coverage.matched_is_exact { "" } else { "at least " },
-            format::counted(found.coverage.matched, "matching trace")
-        )
+        let matched = counted(found.coverage.matched, "matching trace");
+        let matched = if found.coverage.matched_is_exact { matched } else { trf("at least {0}", &[&matched]) };
+        trf("{0} of {1}", &[&shown, &matched])
     };
-    let says = format!(
-        "{}–{}{total}, {} in range, {:.0} ms",
-        format::count(first as u64),
-        format::count((first + found.rows.len() - 1) as u64),
-        format::counted(found.coverage.rows_in_range, "span"),
-        found.coverage.elapsed_ms
+    let says = trf(
+        "{0}, {1} in range, {2} ms",
+        &[&of, &counted(found.coverage.rows_in_range, "span"), &format!("{:.0}", found.coverage.elapsed_ms)],
     );
     // That there are further pages is no limit that cuts.
     let cut = found
@@ -95,7 +92,7 @@ fn nothing(request: &PageRequest, asked: &Asked, found: &Page<TraceSummary>) -> 
     view! {
         {parts::coverage(0, "matching trace", &found.coverage)}
         <div class="empty">
-            <p>"No trace matches in this range. "<a href=wider>{tr("Search the last 24 hours")}</a>{any}</p>
+            <p>{tr("No trace matches in this range.")}" "<a href=wider>{tr("Search the last 24 hours")}</a>{any}</p>
             {one}
         </div>
     }
@@ -122,6 +119,11 @@ fn line(request: &PageRequest, asked: &Asked, trace: &TraceSummary, longest: i64
     .into_any()
 }
 
+/// What a service took of a trace.
+fn share_words(share: &ServiceShare) -> String {
+    trf("{0} {1} in {2}", &[&share.name, &format::duration(share.duration_ns), &counted(share.spans, "span")])
+}
+
 /// How the trace's time divides among its services, as one bar with the names as its text.
 fn mix(trace: &TraceSummary) -> AnyView {
     let total = trace.services.iter().map(|share| share.duration_ns.max(0) as f64).sum::<f64>().max(1.0);
@@ -134,22 +136,11 @@ fn mix(trace: &TraceSummary) -> AnyView {
             let class = format!("piece {}", service_class(&share.name));
             let at = format!("{x:.1}");
             x += width;
-            let title = format!("{} {} in {}", share.name, format::duration(share.duration_ns), format::counted(share.spans, "span"));
+            let title = share_words(share);
             view! { <rect class=class x=at y="0" width=format!("{:.1}", width.max(0.5)) height="10"><title>{title}</title></rect> }
         })
         .collect();
-    let names: Vec<String> = trace
-        .services
-        .iter()
-        .map(|share| {
-            format!(
-                "{} {} in {}",
-                share.name,
-                format::duration(share.duration_ns),
-                format::counted(share.spans, "span")
-            )
-        })
-        .collect();
+    let names: Vec<String> = trace.services.iter().map(share_words).collect();
     let shown = trace.services.iter().take(2).map(|share| share.name.as_str()).collect::<Vec<_>>().join(", ");
     let more = trace.services.len().saturating_sub(2);
     let shown = if more > 0 { format!("{} +{more}", format::clipped(&shown, 40)) } else { shown };
