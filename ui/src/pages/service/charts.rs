@@ -1,6 +1,6 @@
 //! Rate, errors and durations over time with examples as dots, and the durations as a heat map.
 
-use super::{Service, error_ratio, total};
+use super::{Service, total};
 use crate::chart::dot::Dot;
 use crate::chart::latency::heat_map;
 use crate::chart::plot::{Event, EventKind, Plot, Series, Size, Style, plot};
@@ -39,12 +39,10 @@ fn examples(request: &PageRequest, heat: &Heat) -> Vec<Dot> {
             value: point.duration_ns as f64,
             is_error: point.is_error,
             href: span_address(request, point),
-            label: format!(
-                "{} took {}{}",
-                point.name,
-                format::duration(point.duration_ns),
-                if point.is_error { ", error" } else { "" }
-            ),
+            label: {
+                let error = if point.is_error { format!(", {}", tr("error")) } else { String::new() };
+                format!("{}: {}{error}", point.name, format::duration(point.duration_ns))
+            },
         })
         .collect()
 }
@@ -76,7 +74,8 @@ pub(super) fn charts(request: &PageRequest, service: &Service) -> AnyView {
         Ok(stats) => stats,
     };
     let sum = total(&service.stats);
-    let events = service.versions.as_ref().map(new_versions).unwrap_or_default();
+    let mut events = service.versions.as_ref().map(new_versions).unwrap_or_default();
+    events.extend(service.alerts.of_service(request, &service.name));
     let chart = |title: &'static str, figure: String, unit: Unit, style: Style, series: Vec<Series>, dots: Vec<Dot>| {
         plot(Plot {
             figure: Some(view! { <b>{figure}</b> }.into_any()),
@@ -93,27 +92,29 @@ pub(super) fn charts(request: &PageRequest, service: &Service) -> AnyView {
     };
     let seconds = stats.step_ns as f64 / 1e9;
     let rate = chart(
-        "Requests",
+        tr("Requests"),
         Unit::PerSecond.text(sum.rows_per_second),
         Unit::PerSecond,
         Style::Stack,
         vec![
-            over_time("ok", "tone-calm", stats, |figures| Some((figures.rows - figures.errors) as f64 / seconds)),
-            over_time("errors", "tone-bad", stats, |figures| Some(figures.errors as f64 / seconds)),
+            over_time(tr("ok"), "tone-calm", stats, |figures| Some((figures.rows - figures.errors) as f64 / seconds)),
+            over_time(tr("errors"), "tone-bad", stats, |figures| Some(figures.errors as f64 / seconds)),
         ],
         Vec::new(),
     );
     let errors = chart(
-        "Errors",
-        format::percent(error_ratio(&sum)),
+        tr("Errors"),
+        format::percent(parts::error_ratio(&sum)),
         Unit::Ratio,
         Style::Line,
-        vec![over_time("errors", "tone-bad", stats, |figures| (figures.rows > 0).then(|| error_ratio(figures)))],
+        vec![over_time(tr("errors"), "tone-bad", stats, |figures| {
+            (figures.rows > 0).then(|| parts::error_ratio(figures))
+        })],
         Vec::new(),
     );
     let durations = chart(
-        "Duration",
-        sum.p95.map_or_else(|| "–".to_owned(), |ns| format!("p95 {}", format::duration(ns as i64))),
+        tr("Duration"),
+        format!("p95 {}", format::duration_or_dash(sum.p95.map(|ns| ns as i64))),
         Unit::Nanoseconds,
         Style::Line,
         percentiles(stats),
@@ -135,7 +136,7 @@ pub(super) fn heat(request: &PageRequest, service: &Service) -> AnyView {
         Err(error) => parts::error("", error),
         Ok(heat) => {
             let href = |cell: &HeatCell| cell_address(request, heat, &service.requests, cell);
-            heat_map("Latency of requests", heat, request.time.range, &href)
+            heat_map(tr("Latency of requests"), heat, request.time.range, &href)
         }
     }
 }
