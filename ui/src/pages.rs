@@ -60,5 +60,5 @@ pub(crate) fn specimen() -> Screen {
         <TraceWaterfall rows=Vec::new() names=Vec::new() services=Vec::new() total_ns=1 base=String::new() selected=String::new()>"x"</TraceWaterfall>
     }
     .into_any();
-    Screen { title: "specimen".to_owned(), has_time: false, status: StatusCode::OK, content }
+    Screen { title: String::new(), has_time: false, status: StatusCode::OK, content }
 }
