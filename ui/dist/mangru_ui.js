@@ -155,8 +155,8 @@ wasm.PageKeys_8032677972384770730(el);
 /**
  * @param {HTMLElement} el
  */
-export function PlotHover_14713253474799344870(el) {
-wasm.PlotHover_14713253474799344870(el);
+export function PlotHover_10284435394263304060(el) {
+wasm.PlotHover_10284435394263304060(el);
 }
 
 /**
@@ -999,52 +999,52 @@ const ret = arg0.writeText(getStringFromWasm0(arg1, arg2));
 return ret;
 },
 __wbindgen_generic_0000000000000001: function(arg0, arg1) {
-// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [Externref], shim_idx: 811, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [Externref], shim_idx: 826, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
 const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___wasm_bindgen_4ce9bc3e3a6b8b3e___JsValue______true_);
 return ret;
 },
 __wbindgen_generic_0000000000000002: function(arg0, arg1) {
-// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [Externref], shim_idx: 872, ret: Result(Unit), inner_ret: Some(Result(Unit)) }, mutable: true }) -> Externref`.
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [Externref], shim_idx: 887, ret: Result(Unit), inner_ret: Some(Result(Unit)) }, mutable: true }) -> Externref`.
 const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___wasm_bindgen_4ce9bc3e3a6b8b3e___JsValue__core_e86eb2b61472f55c___result__Result_____wasm_bindgen_4ce9bc3e3a6b8b3e___JsError___true_);
 return ret;
 },
 __wbindgen_generic_0000000000000003: function(arg0, arg1) {
-// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("Event")], shim_idx: 783, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("Event")], shim_idx: 798, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
 const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_bfe5d30f0cee41aa___features__gen_CloseEvent__CloseEvent______true_);
 return ret;
 },
 __wbindgen_generic_0000000000000004: function(arg0, arg1) {
-// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("Event")], shim_idx: 811, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("Event")], shim_idx: 826, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
 const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___wasm_bindgen_4ce9bc3e3a6b8b3e___JsValue______true__24);
 return ret;
 },
 __wbindgen_generic_0000000000000005: function(arg0, arg1) {
-// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("KeyboardEvent")], shim_idx: 86, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("KeyboardEvent")], shim_idx: 108, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
 const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_bfe5d30f0cee41aa___features__gen_MouseEvent__MouseEvent______true_);
 return ret;
 },
 __wbindgen_generic_0000000000000006: function(arg0, arg1) {
-// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("MessageEvent")], shim_idx: 783, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("MessageEvent")], shim_idx: 798, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
 const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_bfe5d30f0cee41aa___features__gen_CloseEvent__CloseEvent______true__26);
 return ret;
 },
 __wbindgen_generic_0000000000000007: function(arg0, arg1) {
-// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("MouseEvent")], shim_idx: 86, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("MouseEvent")], shim_idx: 108, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
 const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_bfe5d30f0cee41aa___features__gen_MouseEvent__MouseEvent______true__27);
 return ret;
 },
 __wbindgen_generic_0000000000000008: function(arg0, arg1) {
-// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [], shim_idx: 782, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [], shim_idx: 797, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
 const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke_______true_);
 return ret;
 },
 __wbindgen_generic_0000000000000009: function(arg0, arg1) {
-// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [], shim_idx: 803, ret: Unit, inner_ret: Some(Unit) }, mutable: false }) -> Externref`.
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [], shim_idx: 818, ret: Unit, inner_ret: Some(Unit) }, mutable: false }) -> Externref`.
 const ret = makeClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke_______true__1_);
 return ret;
 },
 __wbindgen_generic_000000000000000a: function(arg0, arg1) {
-// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [], shim_idx: 810, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [], shim_idx: 825, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
 const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke_______true__2_);
 return ret;
 },

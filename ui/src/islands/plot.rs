@@ -50,13 +50,14 @@ pub(crate) fn PlotHover(
     let hidden = RwSignal::new(Vec::<usize>::new());
     let length = (end_ns - start_ns).max(1) as f64;
     let count = labels.len();
+    let at = move |share: f64| start_ns + (share * length) as i64;
 
     let on_move = {
         let shared = shared.clone();
         move |event: PointerEvent| {
             let share = share_of(area, &event);
             is_here.set(share.is_some());
-            shared.set(share.map(|share| start_ns + (share * length) as i64));
+            shared.set(share.map(at));
             if let (Some((from, _)), Some(share)) = (dragged.get_untracked(), share) {
                 dragged.set(Some((from, share)));
             }
@@ -76,7 +77,6 @@ pub(crate) fn PlotHover(
         dragged.set(None);
         let (from, to) = (from.min(to), from.max(to));
         if to - from > 0.005 {
-            let at = |share: f64| start_ns + (share * length) as i64;
             browser::go_to_range(&base, at(from), at(to));
         }
     };
@@ -117,30 +117,14 @@ pub(crate) fn PlotHover(
         }
     };
     let brush = move || dragged.get().map(|(from, to)| (from.min(to), (from - to).abs()));
-    let chosen = move || {
-        let (from, width) = brush().filter(|(_, width)| *width > 0.0)?;
-        let at = |share: f64| start_ns + (share * length) as i64;
-        let class = if from + width / 2.0 > 0.5 { "plot-read-out left" } else { "plot-read-out" };
-        Some(view! { <div class=class><strong>{browser::stretch(at(from), at(from + width))}</strong></div> })
-    };
+    let chosen = move || brush().filter(|(_, width)| *width > 0.0).map(|brush| stretch_view(brush, at));
     let read_out = move || {
         let place = nearest.get().filter(|_| is_here.get() && brush().is_none_or(|(_, width)| width == 0.0))?;
-        let moment = start_ns + (offsets[place] * length) as i64;
         let found = hidden.with(|hidden| values_at(&values, place, hidden));
         let more = found.len().saturating_sub(SHOWN);
-        let row = |(series, value): (usize, f64)| {
-            let class = format!("swatch {}", classes[series]);
-            view! { <tr><td><span class=class></span>{labels[series].clone()}</td><td class="num">{unit.text(value)}</td></tr> }
-        };
-        let rows: Vec<_> = found.into_iter().take(SHOWN).map(row).collect();
-        let class = if offsets[place] > 0.5 { "plot-read-out left" } else { "plot-read-out" };
-        Some(view! {
-            <div class=class>
-                <strong>{browser::moment(moment, "full", browser::wants_utc())}</strong>
-                <table><tbody>{rows}</tbody></table>
-                {(more > 0).then(|| format!("+ {more}"))}
-            </div>
-        })
+        let row = |(series, value): (usize, f64)| (classes[series].clone(), labels[series].clone(), unit.text(value));
+        let rows = found.into_iter().take(SHOWN).map(row).collect();
+        Some(values_view(offsets[place], at(offsets[place]), rows, more))
     };
 
     view! {
@@ -148,15 +132,47 @@ pub(crate) fn PlotHover(
             {children()}
             <div class="plot-over" aria-hidden="true">
                 <svg>
-                    {move || brush().map(|(x, width)| view! {
-                        <rect class="marked" x=format!("{:.2}%", x * 100.0) y="0" width=format!("{:.2}%", width * 100.0) height="100%"></rect>
-                    })}
+                    {move || brush().map(marked_view)}
                     {move || cross().map(|x| view! { <line class="cross" x1=x.clone() x2=x y1="0" y2="100%"></line> })}
                 </svg>
                 {chosen}{read_out}
             </div>
         </div>
     }
+}
+
+/// The class of a box beside a share of the width: on the side where there is room.
+fn box_class(share: f64) -> &'static str {
+    if share > 0.5 { "plot-read-out left" } else { "plot-read-out" }
+}
+
+/// The stretch that is being chosen, by where it begins and how wide it is.
+fn marked_view((from, width): (f64, f64)) -> AnyView {
+    let percent = |share: f64| format!("{:.2}%", share * 100.0);
+    view! { <rect class="marked" x=percent(from) y="0" width=percent(width) height="100%"></rect> }.into_any()
+}
+
+/// The same in words.
+fn stretch_view((from, width): (f64, f64), at: impl Fn(f64) -> i64) -> AnyView {
+    let class = box_class(from + width / 2.0);
+    view! { <div class=class><strong>{browser::stretch(at(from), at(from + width))}</strong></div> }.into_any()
+}
+
+/// The values at a moment: the class, the name and the value of each series, and how many more there are.
+fn values_view(share: f64, moment: i64, rows: Vec<(String, String, String)>, more: usize) -> AnyView {
+    let row = |(class, label, value): (String, String, String)| {
+        let class = format!("swatch {class}");
+        view! { <tr><td><span class=class></span>{label}</td><td class="num">{value}</td></tr> }
+    };
+    let rows: Vec<_> = rows.into_iter().map(row).collect();
+    view! {
+        <div class=box_class(share)>
+            <strong>{browser::moment(moment, "full", browser::wants_utc())}</strong>
+            <table><tbody>{rows}</tbody></table>
+            {(more > 0).then(|| format!("+ {more}"))}
+        </div>
+    }
+    .into_any()
 }
 
 /// Where the pointer is over the picture, as a share of its width; none beside it.
