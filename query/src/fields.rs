@@ -165,10 +165,19 @@ impl QueryService {
 
     /// The values of a field with the most rows.
     pub async fn field_values(&self, request: &FieldValuesRequest) -> Result<(Vec<FieldValue>, Coverage), QueryError> {
+        let filter = crate::language::parse(&request.query, request.signal)?;
+        self.field_values_of(filter, request).await
+    }
+
+    /// The same among the rows that fit; the request's own query is not read.
+    pub(crate) async fn field_values_of(
+        &self,
+        filter: Expr,
+        request: &FieldValuesRequest,
+    ) -> Result<(Vec<FieldValue>, Coverage), QueryError> {
         let started = Instant::now();
         let limit = self.checked_limit(request.limit)?;
         let signal = request.signal;
-        let filter = crate::language::parse(&request.query, signal)?;
         let field = group_field("name", &request.name, signal)?;
         let columns = field.columns(signal);
         let (control, _guard) = self.control();

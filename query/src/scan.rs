@@ -9,13 +9,13 @@ mod newest;
 mod plan;
 mod rows;
 
-pub(crate) use aggregate::{ScanCoverage, Shortcut, count, for_each, for_each_or};
+pub(crate) use aggregate::{ScanCoverage, Shortcut, count, for_each, for_each_in, for_each_or};
 pub(crate) use control::{Control, Held, blocking, exhausted};
-pub(crate) use cursor::Cursor;
+pub(crate) use cursor::{Cursor, hashes, identity_columns};
 pub use explain::PartExplained;
 pub(crate) use explain::explain;
 pub(crate) use fairness::Fairness;
-pub(crate) use newest::{Counting, Newest, newest};
+pub(crate) use newest::{Counting, newest};
 pub(crate) use plan::PartPlan;
 pub(crate) use rows::{PartRows, hot_rows, matching_rows, open_part};
 

@@ -118,6 +118,7 @@ fn log(now: i64, n: i64) -> Log {
         trace_id: (n < 4).then_some(TRACE),
         span_id: (n < 4).then(|| [n as u8 + 1; 8]),
         attributes: vec![("order.id".to_owned(), format!("O-{n}"))],
+        ..Log::default()
     }
 }
 

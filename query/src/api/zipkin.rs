@@ -175,8 +175,7 @@ async fn traces(State(service): Service, Query(pairs): Pairs) -> Result<Json<Val
 }
 
 async fn spans_of(service: &QueryService, id: &str) -> Result<Vec<Value>, QueryError> {
-    let is_hex = !id.is_empty() && id.len() <= 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let id = is_hex.then(|| TraceId::from_hex(&format!("{id:0>32}"))).flatten();
+    let id = TraceId::from_short_hex(id);
     let id = id.ok_or_else(|| QueryError::invalid("traceId", "it should be 16 or 32 hex digits"))?;
     Ok(service.trace(id).await?.map(|trace| trace.spans.iter().map(span).collect()).unwrap_or_default())
 }
