@@ -9,7 +9,7 @@ use crate::islands::refresh::LiveParts;
 use crate::parts;
 use crate::request::PageRequest;
 use crate::shell::{Screen, page};
-use crate::text::tr;
+use crate::text::{tr, trf};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -54,6 +54,17 @@ pub(crate) fn round_step(length_ns: i64, buckets: i64) -> Duration {
     Duration::from_secs(seconds.unwrap_or(wanted / 1_000_000_000 / 86400 * 86400 + 86400))
 }
 
+/// What refreshing in place says, in the order it expects.
+fn refresh_words() -> Vec<String> {
+    vec![
+        tr("paused").to_owned(),
+        tr("⚠ not reached, trying again").to_owned(),
+        trf("live, every {0} s", &[&REFRESH.to_string()]),
+        tr("go on").to_owned(),
+        tr("pause").to_owned(),
+    ]
+}
+
 /// Answers `/`.
 pub(crate) async fn handle(State(context): State<Arc<UiContext>>, request: PageRequest) -> Response {
     let range = request.time.range;
@@ -90,7 +101,7 @@ pub(crate) fn screen(request: &PageRequest, overview: &Overview) -> Screen {
             <h1 class="unseen">{tr("Overview")}</h1>
             {crate::pages::alerts::strip(request, &overview.firing)}
             {strip::strip(request, &overview.strip)}
-            {services::section(request, overview, is_live.then(|| view! { <LiveParts every=REFRESH /> }.into_any()))}
+            {services::section(request, overview, is_live.then(|| view! { <LiveParts every=REFRESH words=refresh_words() /> }.into_any()))}
         }
         .into_any()
     };

@@ -39,12 +39,10 @@ fn examples(request: &PageRequest, heat: &Heat) -> Vec<Dot> {
             value: point.duration_ns as f64,
             is_error: point.is_error,
             href: span_address(request, point),
-            label: format!(
-                "{} took {}{}",
-                point.name,
-                format::duration(point.duration_ns),
-                if point.is_error { ", error" } else { "" }
-            ),
+            label: {
+                let took = trf("{0} took {1}", &[&point.name, &format::duration(point.duration_ns)]);
+                if point.is_error { trf("{0}, error", &[&took]) } else { took }
+            },
         })
         .collect()
 }
@@ -93,26 +91,26 @@ pub(super) fn charts(request: &PageRequest, service: &Service) -> AnyView {
     };
     let seconds = stats.step_ns as f64 / 1e9;
     let rate = chart(
-        "Requests",
+        tr("Requests"),
         Unit::PerSecond.text(sum.rows_per_second),
         Unit::PerSecond,
         Style::Stack,
         vec![
-            over_time("ok", "tone-calm", stats, |figures| Some((figures.rows - figures.errors) as f64 / seconds)),
-            over_time("errors", "tone-bad", stats, |figures| Some(figures.errors as f64 / seconds)),
+            over_time(tr("ok"), "tone-calm", stats, |figures| Some((figures.rows - figures.errors) as f64 / seconds)),
+            over_time(tr("errors"), "tone-bad", stats, |figures| Some(figures.errors as f64 / seconds)),
         ],
         Vec::new(),
     );
     let errors = chart(
-        "Errors",
+        tr("Errors"),
         format::percent(error_ratio(&sum)),
         Unit::Ratio,
         Style::Line,
-        vec![over_time("errors", "tone-bad", stats, |figures| (figures.rows > 0).then(|| error_ratio(figures)))],
+        vec![over_time(tr("errors"), "tone-bad", stats, |figures| (figures.rows > 0).then(|| error_ratio(figures)))],
         Vec::new(),
     );
     let durations = chart(
-        "Duration",
+        tr("Duration"),
         sum.p95.map_or_else(|| "–".to_owned(), |ns| format!("p95 {}", format::duration(ns as i64))),
         Unit::Nanoseconds,
         Style::Line,
@@ -135,7 +133,7 @@ pub(super) fn heat(request: &PageRequest, service: &Service) -> AnyView {
         Err(error) => parts::error("", error),
         Ok(heat) => {
             let href = |cell: &HeatCell| cell_address(request, heat, &service.requests, cell);
-            heat_map("Latency of requests", heat, request.time.range, &href)
+            heat_map(tr("Latency of requests"), heat, request.time.range, &href)
         }
     }
 }

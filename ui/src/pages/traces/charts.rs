@@ -46,8 +46,9 @@ pub(super) fn charts(request: &PageRequest, asked: &Asked, traces: &Traces) -> A
             let point = |point: &HeatPoint| span_address(request, point);
             let cell = |cell: &HeatCell| cell_address(request, heat, &asked.query, cell);
             let links = ScatterLinks { point: &point, cell: &cell, base };
-            let what = if asked.roots_only { "Root spans" } else { "Matching spans" };
-            view! { <h2 class="chart-title">{what}" by duration"</h2>{scatter(heat, request.time.range, asked.region, &links)} }.into_any()
+            let what = if asked.roots_only { tr("Root spans by duration") } else { tr("Matching spans by duration") };
+            view! { <h2 class="chart-title">{what}</h2>{scatter(heat, request.time.range, asked.region, &links)} }
+                .into_any()
         }
     };
     let right = match stats {
@@ -82,10 +83,10 @@ fn actions(request: &PageRequest, asked: &Asked) -> AnyView {
                 <div class="menu-body">
                     <form method="get" action="/traces" class="region-form">
                         {parts::hidden_inputs(&clean)}
-                        <label>"From (UTC)"<input name="r_start" value=start spellcheck="false" autocomplete="off" /></label>
-                        <label>"To (UTC)"<input name="r_end" value=end spellcheck="false" autocomplete="off" /></label>
-                        <label>"Shortest"<input name="r_min" value=text("r_min") placeholder="250ms" spellcheck="false" autocomplete="off" /></label>
-                        <label>"Longest"<input name="r_max" value=text("r_max") placeholder="2s" spellcheck="false" autocomplete="off" /></label>
+                        <label>{tr("From (UTC)")}<input name="r_start" value=start spellcheck="false" autocomplete="off" /></label>
+                        <label>{tr("To (UTC)")}<input name="r_end" value=end spellcheck="false" autocomplete="off" /></label>
+                        <label>{tr("Shortest")}<input name="r_min" value=text("r_min") placeholder="250ms" spellcheck="false" autocomplete="off" /></label>
+                        <label>{tr("Longest")}<input name="r_max" value=text("r_max") placeholder="2s" spellcheck="false" autocomplete="off" /></label>
                         <button>{tr("Compare")}</button>
                     </form>
                 </div>
@@ -135,7 +136,7 @@ fn figures(request: &PageRequest, stats: &Stats) -> AnyView {
     };
     let p = |value: Option<f64>| format::duration_or_dash(value.map(|ns| ns as i64));
     let durations = chart(
-        "Duration",
+        tr("Duration"),
         view! { <span>"p50 "<b>{p(total.p50)}</b>" p95 "<b>{p(total.p95)}</b>" p99 "<b>{p(total.p99)}</b></span> }
             .into_any(),
         Unit::Nanoseconds,
@@ -145,18 +146,18 @@ fn figures(request: &PageRequest, stats: &Stats) -> AnyView {
     let class = if total.errors > 0 { "bad" } else { "" };
     let words = format!("{}{}", if total.errors > 0 { "✖ " } else { "" }, format::percent(ratio));
     let errors = chart(
-        "Errors",
+        tr("Errors"),
         view! { <span class=class><b>{words}</b></span> }.into_any(),
         Unit::Ratio,
-        vec![over_time("errors", "tone-bad", stats, |figures| {
+        vec![over_time(tr("errors"), "tone-bad", stats, |figures| {
             (figures.rows > 0).then(|| figures.errors as f64 / figures.rows as f64)
         })],
     );
     let rate = chart(
-        "Spans",
+        tr("Spans"),
         view! { <span><b>{Unit::PerSecond.text(total.rows_per_second)}</b></span> }.into_any(),
         Unit::PerSecond,
-        vec![over_time("spans", "tone-calm", stats, |figures| Some(figures.rows_per_second))],
+        vec![over_time(tr("spans"), "tone-calm", stats, |figures| Some(figures.rows_per_second))],
     );
     view! { <div class="small-charts">{durations}{errors}{rate}</div> }.into_any()
 }
