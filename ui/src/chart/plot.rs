@@ -91,7 +91,7 @@ impl Size {
     pub(in crate::chart) const fn class(self) -> &'static str {
         match self {
             Self::Small => "tplot small",
-            Self::Narrow => "tplot narrow",
+            Self::Narrow => "tplot beside",
             Self::Wide => "tplot",
             Self::Tall => "tplot tall",
         }

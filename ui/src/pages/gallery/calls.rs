@@ -207,8 +207,8 @@ fn traces(request: &PageRequest) -> Exhibit {
     };
     Exhibit {
         name: "Trace",
-        about: "One trace from four sides.",
-        states: ["waterfall", "flame", "calls", "table"]
+        about: "One trace from three sides; the fourth is the graph of its calls.",
+        states: ["waterfall", "flame", "table"]
             .into_iter()
             .map(|side| (side, trace::side(request, &trace, side)))
             .collect(),

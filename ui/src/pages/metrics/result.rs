@@ -12,7 +12,6 @@ use crate::request::PageRequest;
 use crate::text::{tr, trf};
 use crate::unit::Unit;
 use leptos::prelude::*;
-use std::collections::BTreeMap;
 
 /// Rows of a table.
 const ROWS: usize = 500;
@@ -119,6 +118,7 @@ fn chart(
         series,
         step_ns: answers.iter().map(|(_, _, answer)| answer.step_ns).max().unwrap_or(0),
         dots: metrics.exemplars.iter().map(|exemplar| dot(exemplar, unit)).collect(),
+        events: metrics.alerts.of_queries(request, answers.iter().map(|(_, text, _)| *text)),
         legend: Legend::Table,
         zoom: Some(("/metrics/explore", &request.params)),
         size: Size::Tall,
@@ -150,7 +150,7 @@ fn dot(exemplar: &Exemplar, unit: Unit) -> Dot {
 fn heats(request: &PageRequest, answers: &[(usize, &str, &Answer)]) -> AnyView {
     let drawn: Vec<_> = answers
         .iter()
-        .map(|(_, text, answer)| match heat_of(answer, Unit::of_promql(&text.replace("_bucket", ""))) {
+        .map(|(_, text, answer)| match answers::rows_of_buckets(answer, Unit::of_promql(&text.replace("_bucket", ""))) {
             Some(rows) => heat(&Heat { what: (*text).to_owned(), range: request.time.range, columns: rows.0, step_ns: answer.step_ns, rows: rows.1, size: Size::Tall, zoom: Some(("/metrics/explore", &request.params)) }),
             None => view! {
                 <div class="empty"><p>{tr("A heat map needs the buckets of a histogram: series with the label le, such as")}</p>
@@ -160,63 +160,6 @@ fn heats(request: &PageRequest, answers: &[(usize, &str, &Answer)]) -> AnyView {
         })
         .collect();
     view! { {drawn} }.into_any()
-}
-
-type Rows = (Vec<i64>, Vec<(String, Vec<f64>)>);
-
-/// Buckets of a histogram, each less than the next, as how many fell into each.
-pub(crate) fn heat_of(answer: &Answer, unit: Unit) -> Option<Rows> {
-    let mut by_bound: Vec<(f64, BTreeMap<i64, f64>)> = Vec::new();
-    for series in &answer.series {
-        let text = series.labels.get("le")?;
-        let bound = if text == "+Inf" { f64::INFINITY } else { text.parse().ok()? };
-        let place = match by_bound.iter().position(|(known, _)| known.total_cmp(&bound).is_eq()) {
-            Some(place) => place,
-            None => {
-                by_bound.push((bound, BTreeMap::new()));
-                by_bound.len() - 1
-            }
-        };
-        for (at, value) in &series.points {
-            *by_bound[place].1.entry(*at).or_default() += value;
-        }
-    }
-    if by_bound.is_empty() {
-        return None;
-    }
-    by_bound.sort_by(|left, right| left.0.total_cmp(&right.0));
-    let columns: Vec<i64> = by_bound
-        .iter()
-        .flat_map(|(_, values)| values.keys().copied())
-        .collect::<std::collections::BTreeSet<_>>()
-        .into_iter()
-        .collect();
-    let mut below = vec![0.0; columns.len()];
-    let mut lowest = String::new();
-    let rows: Vec<(String, Vec<f64>)> = by_bound
-        .iter()
-        .map(|(bound, values)| {
-            let counts = columns
-                .iter()
-                .zip(&mut below)
-                .map(|(at, below)| {
-                    let all = values.get(at).copied().unwrap_or(*below);
-                    let inside = (all - *below).max(0.0);
-                    *below = all.max(*below);
-                    inside
-                })
-                .collect();
-            let name = if bound.is_finite() { format!("≤ {}", unit.tick(*bound)) } else { format!("> {lowest}") };
-            lowest = unit.tick(*bound);
-            (name, counts)
-        })
-        .collect();
-    // Buckets above and below all that was seen say nothing.
-    let is_seen = |counts: &[f64]| counts.iter().any(|count| *count > 0.0);
-    let first = rows.iter().position(|(_, counts)| is_seen(counts)).unwrap_or(0);
-    let last = rows.iter().rposition(|(_, counts)| is_seen(counts)).unwrap_or(rows.len() - 1);
-    let rows = rows.into_iter().skip(first).take(last + 1 - first).collect();
-    Some((columns, rows))
 }
 
 fn table(answers: &[(usize, &str, &Answer)], unit: Unit) -> AnyView {
@@ -253,27 +196,4 @@ fn table(answers: &[(usize, &str, &Answer)], unit: Unit) -> AnyView {
         });
     }
     view! { {tables} }.into_any()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn buckets_that_hold_those_below_become_rows_of_their_own() {
-        let bucket = |le: &str, values: [f64; 2]| Labelled {
-            labels: [("le".to_owned(), le.to_owned())].into(),
-            points: vec![(10, values[0]), (20, values[1])],
-        };
-        let series = vec![
-            bucket("+Inf", [7.0, 2.0]),
-            bucket("0.1", [0.0, 0.0]),
-            bucket("0.5", [3.0, 2.0]),
-            bucket("1", [7.0, 2.0]),
-        ];
-        let (columns, rows) = heat_of(&Answer { series, ..Answer::default() }, Unit::Seconds).expect("buckets");
-        assert_eq!(columns, [10, 20]);
-        assert_eq!(rows, [("≤ 500 ms".to_owned(), vec![3.0, 2.0]), ("≤ 1 s".to_owned(), vec![4.0, 0.0])]);
-        assert!(heat_of(&Answer { series: vec![Labelled::default()], ..Answer::default() }, Unit::None).is_none());
-    }
 }

@@ -1,6 +1,6 @@
 //! Rate, errors and durations over time with examples as dots, and the durations as a heat map.
 
-use super::{Service, error_ratio, total};
+use super::{Service, total};
 use crate::chart::dot::Dot;
 use crate::chart::latency::heat_map;
 use crate::chart::plot::{Event, EventKind, Plot, Series, Size, Style, plot};
@@ -74,7 +74,8 @@ pub(super) fn charts(request: &PageRequest, service: &Service) -> AnyView {
         Ok(stats) => stats,
     };
     let sum = total(&service.stats);
-    let events = service.versions.as_ref().map(new_versions).unwrap_or_default();
+    let mut events = service.versions.as_ref().map(new_versions).unwrap_or_default();
+    events.extend(service.alerts.of_service(request, &service.name));
     let chart = |title: &'static str, figure: String, unit: Unit, style: Style, series: Vec<Series>, dots: Vec<Dot>| {
         plot(Plot {
             figure: Some(view! { <b>{figure}</b> }.into_any()),
@@ -103,15 +104,17 @@ pub(super) fn charts(request: &PageRequest, service: &Service) -> AnyView {
     );
     let errors = chart(
         tr("Errors"),
-        format::percent(error_ratio(&sum)),
+        format::percent(parts::error_ratio(&sum)),
         Unit::Ratio,
         Style::Line,
-        vec![over_time(tr("errors"), "tone-bad", stats, |figures| (figures.rows > 0).then(|| error_ratio(figures)))],
+        vec![over_time(tr("errors"), "tone-bad", stats, |figures| {
+            (figures.rows > 0).then(|| parts::error_ratio(figures))
+        })],
         Vec::new(),
     );
     let durations = chart(
         tr("Duration"),
-        sum.p95.map_or_else(|| "–".to_owned(), |ns| format!("p95 {}", format::duration(ns as i64))),
+        format!("p95 {}", format::duration_or_dash(sum.p95.map(|ns| ns as i64))),
         Unit::Nanoseconds,
         Style::Line,
         percentiles(stats),

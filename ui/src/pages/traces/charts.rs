@@ -142,15 +142,14 @@ fn figures(request: &PageRequest, stats: &Stats) -> AnyView {
         Unit::Nanoseconds,
         percentiles(stats),
     );
-    let ratio = if total.rows == 0 { 0.0 } else { total.errors as f64 / total.rows as f64 };
     let class = if total.errors > 0 { "bad" } else { "" };
-    let words = format!("{}{}", if total.errors > 0 { "✖ " } else { "" }, format::percent(ratio));
+    let words = parts::error_words(total.errors, parts::error_ratio(&total));
     let errors = chart(
         tr("Errors"),
         view! { <span class=class><b>{words}</b></span> }.into_any(),
         Unit::Ratio,
         vec![over_time(tr("errors"), "tone-bad", stats, |figures| {
-            (figures.rows > 0).then(|| figures.errors as f64 / figures.rows as f64)
+            (figures.rows > 0).then(|| parts::error_ratio(figures))
         })],
     );
     let rate = chart(
