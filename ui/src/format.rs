@@ -13,11 +13,6 @@ pub fn count(value: u64) -> String {
     text
 }
 
-/// A count with its noun: `1 span`, `2,000 spans`.
-pub fn counted(value: u64, noun: &str) -> String {
-    format!("{} {noun}{}", count(value), if value == 1 { "" } else { "s" })
-}
-
 /// A number in few digits: `0.42`, `17.3`, `48.2 k`, `3.2 M`.
 pub fn short(value: f64) -> String {
     let size = value.abs();
@@ -157,7 +152,6 @@ mod tests {
         assert_eq!(count(999), "999");
         assert_eq!(count(48_211), "48,211");
         assert_eq!(count(1_000_000), "1,000,000");
-        assert_eq!(counted(1, "row"), "1 row");
     }
 
     #[test]

@@ -14,7 +14,7 @@ const HEIGHT: f64 = 100.0;
 
 /// What is drawn.
 pub(crate) struct StackedBars {
-    /// What is counted: `log records`.
+    /// What is counted, in the reader's language: `log records`.
     pub(crate) what: &'static str,
     /// Where the first bucket starts.
     pub(crate) start_ns: i64,
@@ -89,7 +89,7 @@ pub(crate) fn histogram(bars: &StackedBars, path: &str, params: &Params) -> AnyV
     view! {
         <figure class="chart">
             <div class="chart-top" aria-hidden="true">{format::short(top)}</div>
-            <HistogramZoom start_ns=bars.start_ns step_ns=bars.step_ns buckets=bars.buckets labels counts base>
+            <HistogramZoom start_ns=bars.start_ns step_ns=bars.step_ns buckets=bars.buckets labels counts base nothing=tr("nothing").to_owned()>
                 <svg class="plot" viewBox=view_box preserveAspectRatio="none" role="img" aria-label=summary>
                     <title>{title}</title>
                     {shapes}

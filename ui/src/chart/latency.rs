@@ -6,6 +6,7 @@ use super::frame::place;
 use super::heat::shade;
 use crate::clock::{Show, time_view};
 use crate::format;
+use crate::nouns::counted;
 use crate::text::{tr, trf};
 use crate::unit::Unit;
 use leptos::prelude::*;
@@ -69,13 +70,9 @@ pub(crate) fn cells(heat: &Heat, scale: Scale, href: &dyn Fn(&HeatCell) -> Strin
             let class = format!("heat-cell heat-{}", shade(cell.count as f64, most as f64));
             let (x, y) = (cell.column as f64 * width, f64::from(scale.high - cell.row) * height);
             let (low, high) = Heat::bounds(cell.row);
-            let values = [format::count(cell.count), format::duration(low), format::duration(high), format::count(cell.errors)];
-            let values = values.each_ref().map(String::as_str);
-            let label = if cell.errors > 0 {
-                trf("{0} spans of {1} to {2}, ✖ {3} with errors", &values)
-            } else {
-                trf("{0} spans of {1} to {2}", &values)
-            };
+            let errors = if cell.errors > 0 { trf(", ✖ {0} with errors", &[&format::count(cell.errors)]) } else { String::new() };
+            let spans = counted(cell.count, "span");
+            let label = trf("{0} of {1} to {2}", &[&spans, &format::duration(low), &format::duration(high)]) + &errors;
             let mark = (cell.errors > 0).then(|| {
                 view! { <svg x=place(x + width / 2.0) y=place(y + height / 2.0) class="dot-place"><path class="heat-error" d="M-3.5 0L0 -3.5L3.5 0L0 3.5Z"></path></svg> }
             });
@@ -98,10 +95,8 @@ pub(crate) fn heat_map(title: &str, heat: &Heat, range: TimeRange, href: &dyn Fn
     let labels = scale.labels();
     let total: u64 = heat.cells.iter().map(|cell| cell.count).sum();
     let errors: u64 = heat.cells.iter().map(|cell| cell.errors).sum();
-    let summary = trf(
-        "{0} {1}: {2} spans, {3} with errors",
-        &[title, &spoken(range), &format::count(total), &format::count(errors)],
-    );
+    let summary =
+        trf("{0} {1}: {2}, {3} with errors", &[title, &spoken(range), &counted(total, "span"), &format::count(errors)]);
     let empty = heat.cells.is_empty().then(|| view! { <p class="plot-empty quiet">{tr("Nothing in this range")}</p> });
     let shapes = cells(heat, scale, href);
     let mut rows: Vec<&HeatCell> = heat.cells.iter().collect();

@@ -7,6 +7,7 @@ use super::frame::{grid, place, share_labels, share_of, time_labels};
 use super::latency::{Scale, cells};
 use crate::format;
 use crate::islands::brush::RegionBrush;
+use crate::nouns::counted;
 use crate::text::{tr, trf};
 use leptos::prelude::*;
 use mangru_query::{Heat, HeatCell, HeatPoint};
@@ -46,9 +47,11 @@ pub(crate) fn scatter(heat: &Heat, range: TimeRange, region: Option<Region>, lin
             .iter()
             .map(|point| {
                 let time = point.time_unix_nano.parse().unwrap_or(range.start);
-                let error = if point.is_error { format!(", {}", tr("error")) } else { String::new() };
-                let duration = format::duration(point.duration_ns);
-                let label = format!("{}: {}, {duration}{error}", point.service_name, point.name);
+                let mut label =
+                    format!("{}: {}, {}", point.service_name, point.name, format::duration(point.duration_ns));
+                if point.is_error {
+                    label = trf("{0}, error", &[&label]);
+                }
                 let (x, y) = (share_of(range, time).clamp(0.002, 0.998), scale.y(point.duration_ns).clamp(0.01, 0.99));
                 dot_view(x, y, point.is_error, (links.point)(point), label)
             })
@@ -56,8 +59,8 @@ pub(crate) fn scatter(heat: &Heat, range: TimeRange, region: Option<Region>, lin
         None => cells(heat, scale, links.cell),
     };
     let summary = trf(
-        "Durations of {0} spans {1}, {2} with errors",
-        &[&format::count(total), &spoken(range), &format::count(errors)],
+        "Durations of {0} {1}, {2} with errors",
+        &[&counted(total, "span"), &spoken(range), &format::count(errors)],
     );
     let chosen = region.map(|region| {
         let (left, right) = (share_of(range, region.time.start).clamp(0.0, 1.0), share_of(range, region.time.end).clamp(0.0, 1.0));

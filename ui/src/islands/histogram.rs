@@ -22,6 +22,8 @@ pub(crate) fn HistogramZoom(
     counts: Vec<Vec<u64>>,
     /// The address to zoom on, without a range.
     base: String,
+    /// What is said where there is nothing.
+    nothing: String,
     /// The chart.
     children: Children,
 ) -> impl IntoView {
@@ -85,7 +87,8 @@ pub(crate) fn HistogramZoom(
             }
         }
         if sum == 0 {
-            text.push_str("   nothing");
+            // Writing to a String cannot fail.
+            let _ = write!(text, "   {nothing}");
         }
         text
     };

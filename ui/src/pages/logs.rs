@@ -276,6 +276,7 @@ fn tail_words() -> Vec<String> {
         tr("{0} rows since it started, the newest {1} are kept"),
         tr("; {0} left out because they came too fast"),
         tr("trace"),
+        tr("Live tail"),
     ]
     .map(str::to_owned)
     .to_vec()
@@ -296,7 +297,7 @@ fn severities(request: &PageRequest, logs: &Logs) -> AnyView {
                 BarSeries { label: severity.word().to_owned(), class: severity.class(), counts: sums }
             });
             let bars = StackedBars {
-                what: "log records",
+                what: tr("log records"),
                 start_ns: counts.start,
                 step_ns: counts.step_ns,
                 buckets: counts.buckets,

@@ -10,7 +10,7 @@ use crate::islands::refresh::LiveParts;
 use crate::parts;
 use crate::request::PageRequest;
 use crate::shell::{Screen, page};
-use crate::text::tr;
+use crate::text::{tr, trf};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -39,6 +39,17 @@ pub(crate) struct Overview {
     pub(crate) endpoints: Endpoints,
     /// Alerts that fire, with the addresses of their rules.
     pub(crate) firing: Vec<(String, String, String)>,
+}
+
+/// What refreshing in place says, in the order it expects.
+fn refresh_words() -> Vec<String> {
+    vec![
+        tr("paused").to_owned(),
+        tr("⚠ not reached, trying again").to_owned(),
+        trf("live, every {0} s", &[&REFRESH.to_string()]),
+        tr("go on").to_owned(),
+        tr("pause").to_owned(),
+    ]
 }
 
 /// Answers `/`.
@@ -77,7 +88,7 @@ pub(crate) fn screen(request: &PageRequest, overview: &Overview) -> Screen {
             <h1 class="unseen">{tr("Overview")}</h1>
             {crate::pages::alerts::strip(request, &overview.firing)}
             {strip::strip(request, &overview.strip)}
-            {services::section(request, overview, is_live.then(|| view! { <LiveParts every=REFRESH /> }.into_any()))}
+            {services::section(request, overview, is_live.then(|| view! { <LiveParts every=REFRESH words=refresh_words() /> }.into_any()))}
         }
         .into_any()
     };

@@ -11,6 +11,7 @@ use leptos::prelude::*;
 use mangru_alerts::AlertView;
 use mangru_alerts::incidents::service_of;
 use mangru_alerts::machine::{State, Transition, fingerprint};
+use mangru_alerts::notify::outside::OUTSIDE;
 use mangru_alerts::rules::Condition;
 use mangru_query::PromQl;
 use std::collections::{BTreeMap, BTreeSet};
@@ -96,6 +97,10 @@ fn mark(request: &PageRequest, one: &Transition) -> Option<Event> {
 
 /// The screen of a rule with one of its alerts open.
 fn address(request: &PageRequest, rule: &str, alert: u64) -> String {
+    // An alert from outside has no rule here.
+    if rule == OUTSIDE {
+        return request.there("/alerts");
+    }
     request.time.params().with("alert", &format!("{alert:016x}")).on(&format!("/alerts/{rule}"))
 }
 

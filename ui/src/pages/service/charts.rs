@@ -40,8 +40,8 @@ fn examples(request: &PageRequest, heat: &Heat) -> Vec<Dot> {
             is_error: point.is_error,
             href: span_address(request, point),
             label: {
-                let error = if point.is_error { format!(", {}", tr("error")) } else { String::new() };
-                format!("{}: {}{error}", point.name, format::duration(point.duration_ns))
+                let took = trf("{0} took {1}", &[&point.name, &format::duration(point.duration_ns)]);
+                if point.is_error { trf("{0}, error", &[&took]) } else { took }
             },
         })
         .collect()

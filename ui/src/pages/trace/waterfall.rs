@@ -45,6 +45,20 @@ fn span_base(request: &PageRequest) -> String {
     format!("{address}{}span=", if address.contains('?') { '&' } else { '?' })
 }
 
+/// What the waterfall says, in the order it expects; how many of the spans are shown it puts in itself.
+fn island_words(spans: usize) -> Vec<String> {
+    vec![
+        tr("Spans; arrow keys move, left and right collapse and expand, Enter opens").to_owned(),
+        tr("Search in trace").to_owned(),
+        trf("{0} of {1} shown", &["{0}", &counted(spans as u64, "span")]),
+        tr("Expand all").to_owned(),
+        tr("Collapse all").to_owned(),
+        tr("Whole time").to_owned(),
+        tr("Drag to zoom").to_owned(),
+        tr("Children").to_owned(),
+    ]
+}
+
 /// The waterfall: an island whose children are the rows for those without scripts.
 pub(super) fn waterfall(request: &PageRequest, trace: &Trace, layout: &Layout) -> AnyView {
     let mut names = Words::default();
@@ -79,7 +93,7 @@ pub(super) fn waterfall(request: &PageRequest, trace: &Trace, layout: &Layout) -
     let pages = paging(request, &window, rows.len());
     view! {
         <section aria-label=tr("Waterfall")>
-            <TraceWaterfall rows names=names.list services=services.list total_ns=total base selected>
+            <TraceWaterfall rows names=names.list services=services.list total_ns=total base selected words=island_words(trace.spans.len())>
                 <div class="wf-scale" aria-hidden="true"><span class="wf-name"></span><svg class="wf-axis">{marks}</svg></div>
                 <div class="wf-static">{lines}</div>
                 {pages}
