@@ -56,7 +56,7 @@ pub use explain::Explanation;
 pub use export::{ExportFormat, ExportRequest};
 pub use fields::{Field, FieldValue, FieldValuesRequest};
 pub use heat::{Heat, HeatCell, HeatPoint, HeatRequest};
-pub use language::quoted;
+pub use language::{KINDS as SPAN_KINDS, quoted};
 pub use logs::LogRow;
 pub use map::{CallFigures, CallKind, MapEdge, MapNode, MapRequest, NodeKind, ServiceMap};
 pub use metrics::MetricSummary;

@@ -1,5 +1,6 @@
 //! A graph that is alive: its size, panning by dragging, and the neighbours of what is under the pointer.
 
+use super::browser;
 use leptos::ev::PointerEvent;
 use leptos::html;
 use leptos::prelude::*;
@@ -88,7 +89,7 @@ fn mark(graph: &Element, under: Option<&Element>) {
     let closest = |selector: &str| under.and_then(|element| element.closest(selector).ok().flatten());
     let number =
         |element: &Element, name: &str| element.get_attribute(name).and_then(|number| number.parse::<usize>().ok());
-    let edges = all(graph, "[data-from]");
+    let edges = browser::all_within(graph, "[data-from]");
     let ends = |edge: &Element| Some((number(edge, "data-from")?, number(edge, "data-to")?));
     let chosen: BTreeSet<(usize, usize)> = match (closest("[data-from]"), closest("[data-node]")) {
         (Some(edge), _) => ends(&edge).into_iter().collect(),
@@ -106,13 +107,8 @@ fn mark(graph: &Element, under: Option<&Element>) {
         let is_near = ends(edge).is_some_and(|ends| chosen.contains(&ends));
         let _ = edge.class_list().toggle_with_force("is-near", is_near);
     }
-    for node in all(graph, "[data-node]") {
+    for node in browser::all_within(graph, "[data-node]") {
         let is_near = number(&node, "data-node").is_some_and(|number| near.contains(&number));
         let _ = node.class_list().toggle_with_force("is-near", is_near);
     }
-}
-
-fn all(element: &Element, selector: &str) -> Vec<Element> {
-    let Ok(found) = element.query_selector_all(selector) else { return Vec::new() };
-    (0..found.length()).filter_map(|index| found.item(index)?.dyn_into().ok()).collect()
 }

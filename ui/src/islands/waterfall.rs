@@ -5,7 +5,7 @@ mod ticks;
 
 pub(crate) use rows::{Row, flags};
 #[cfg(feature = "ssr")]
-pub(crate) use ticks::ticks as time_ticks;
+pub(crate) use ticks::labels as time_labels;
 
 use super::browser;
 use crate::format;
@@ -17,7 +17,6 @@ use rows::{end_of_subtree, in_view, shown};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
-use ticks::ticks;
 
 /// The height of a row, as the style sheet has it.
 const ROW_HEIGHT: i32 = 24;
@@ -216,19 +215,7 @@ fn scale(spans: &Arc<Spans>, state: State) -> AnyView {
     let total = spans.total_ns as f64;
     let marks = move || {
         let (from, to) = state.zoom.get();
-        ticks(from * total, to * total)
-            .into_iter()
-            .map(|(share, words)| {
-                let anchor = if share < 0.02 {
-                    "start"
-                } else if share > 0.96 {
-                    "end"
-                } else {
-                    "middle"
-                };
-                view! { <text x=format!("{:.2}%", share * 100.0) y="11" text-anchor=anchor>{words}</text> }
-            })
-            .collect::<Vec<_>>()
+        ticks::labels(from * total, to * total)
     };
     view! { <div class="wf-scale" aria-hidden="true"><span class="wf-name"></span><svg class="wf-axis">{marks}</svg></div> }.into_any()
 }

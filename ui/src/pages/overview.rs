@@ -4,6 +4,7 @@ pub(crate) mod breakers;
 mod services;
 mod strip;
 
+use crate::answers::round_step;
 use crate::context::{Endpoints, UiContext};
 use crate::islands::refresh::LiveParts;
 use crate::parts;
@@ -18,7 +19,6 @@ use leptos::prelude::*;
 use mangru_query::{CountRequest, Counts, Coverage, QueryError, ServiceSummary};
 use mangru_store::Signal;
 use std::sync::Arc;
-use std::time::Duration;
 
 const SPARK_BUCKETS: usize = 30;
 const STRIP_BUCKETS: i64 = 60;
@@ -39,19 +39,6 @@ pub(crate) struct Overview {
     pub(crate) endpoints: Endpoints,
     /// Alerts that fire, with the addresses of their rules.
     pub(crate) firing: Vec<(String, String, String)>,
-}
-
-/// A bucket width that cuts the range in about `buckets` pieces of a round length.
-pub(crate) fn round_step(length_ns: i64, buckets: i64) -> Duration {
-    const ROUND: [u64; 17] = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 43200, 86400];
-    let wanted = (length_ns / buckets.max(1)).max(0) as u64;
-    if wanted < 1_000_000_000 {
-        let milliseconds = [1_u64, 2, 5, 10, 20, 50, 100, 200, 500, 1000];
-        let fit = milliseconds.into_iter().find(|ms| ms * 1_000_000 >= wanted).unwrap_or(1000);
-        return Duration::from_millis(fit);
-    }
-    let seconds = ROUND.into_iter().find(|s| s * 1_000_000_000 >= wanted);
-    Duration::from_secs(seconds.unwrap_or(wanted / 1_000_000_000 / 86400 * 86400 + 86400))
 }
 
 /// Answers `/`.
@@ -95,18 +82,4 @@ pub(crate) fn screen(request: &PageRequest, overview: &Overview) -> Screen {
         .into_any()
     };
     Screen { title: tr("Overview").to_owned(), has_time: true, status: StatusCode::OK, content }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn steps_are_round_and_cut_about_as_asked() {
-        assert_eq!(round_step(15 * 60 * 1_000_000_000, 60), Duration::from_secs(15));
-        assert_eq!(round_step(3_600 * 1_000_000_000, 60), Duration::from_mins(1));
-        assert_eq!(round_step(1_000_000_000, 60), Duration::from_millis(20));
-        assert!(round_step(i64::MAX, 60) > Duration::from_hours(24));
-        assert_eq!(round_step(0, 60), Duration::from_millis(1));
-    }
 }

@@ -4,7 +4,7 @@ use super::ROWS_PER_PAGE;
 use super::layout::{Layout, Placed, start_of};
 use crate::clock::{Show, row_time};
 use crate::format;
-use crate::islands::waterfall::{Row, TraceWaterfall, flags, time_ticks};
+use crate::islands::waterfall::{Row, TraceWaterfall, flags, time_labels};
 use crate::nouns::counted;
 use crate::palette::service_class;
 use crate::parts;
@@ -75,19 +75,7 @@ pub(super) fn waterfall(request: &PageRequest, trace: &Trace, layout: &Layout) -
             line(row, &names.list[row.name as usize], &services.list[row.service as usize], total, &base, &selected)
         })
         .collect();
-    let marks: Vec<_> = time_ticks(0.0, total as f64)
-        .into_iter()
-        .map(|(share, words)| {
-            let anchor = if share < 0.02 {
-                "start"
-            } else if share > 0.96 {
-                "end"
-            } else {
-                "middle"
-            };
-            view! { <text x=format!("{:.2}%", share * 100.0) y="11" text-anchor=anchor>{words}</text> }
-        })
-        .collect();
+    let marks = time_labels(0.0, total as f64);
     let pages = paging(request, &window, rows.len());
     view! {
         <section aria-label=tr("Waterfall")>
