@@ -132,7 +132,7 @@ impl Blocks {
         let most = (queries.max_bytes() / SHARE).min(MOST_BYTES);
         // What gives way to a new block is there for a moment beside it.
         let all = moka::sync::Cache::builder()
-            .max_capacity(most as u64 / 2)
+            .max_capacity(most as u64 / 5 * 4)
             .eviction_policy(moka::policy::EvictionPolicy::lru())
             .weigher(|_, block: &Arc<Block>| u32::try_from(block.bytes).unwrap_or(u32::MAX))
             .time_to_idle(IDLE)
@@ -161,10 +161,16 @@ impl Blocks {
 
     /// Remembers a block, in the place of that of the first of its parts; `None` when there is no room for it.
     pub(super) fn remember(&self, parts: &[PartId], first: usize, name: &str, mut block: Block) -> Option<Arc<Block>> {
-        if block.bytes > self.memory.max_bytes() / 2 {
+        if block.bytes > self.memory.max_bytes() / 5 * 4 {
             return None;
         }
-        block.permit = Some(self.memory.try_reserve(block.bytes)?);
+        block.permit = self.memory.try_reserve(block.bytes);
+        if block.permit.is_none() {
+            // Those that are asked for will be read again.
+            self.all.invalidate_all();
+            self.all.run_pending_tasks();
+            block.permit = Some(self.memory.try_reserve(block.bytes)?);
+        }
         let block = Arc::new(block);
         if first > 0 {
             self.all.invalidate(&(Arc::from(&parts[..first]), Arc::from(name)));

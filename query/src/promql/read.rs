@@ -120,7 +120,9 @@ impl Column {
     pub(super) fn ordered(self) -> Samples {
         let Self { labels, times, values, mut histograms, is_delta } = self;
         let is_in_order = times.windows(2).all(|pair| pair[0] < pair[1]);
-        let (times, mut values) = if is_in_order { (times, values) } else { by_time(times, values) };
+        let (mut times, mut values) = if is_in_order { (times, values) } else { by_time(times, values) };
+        times.shrink_to_fit();
+        values.shrink_to_fit();
         if !histograms.is_sorted_by(|left, right| left.0 < right.0) {
             histograms.sort_by_key(|(time, _)| *time);
             histograms.reverse();
