@@ -104,10 +104,17 @@ fn address(request: &PageRequest, rule: &str, alert: u64) -> String {
     request.time.params().with("alert", &format!("{alert:016x}")).on(&format!("/alerts/{rule}"))
 }
 
-/// The alerts of a service that fire now.
+/// What an alert says in one line.
+fn summary(view: &AlertView) -> Option<&String> {
+    ["summary", "message", "title"].iter().find_map(|name| view.alert.annotations.get(*name))
+}
+
+/// The alerts of a service that fire now; of those that say the same, as the windows of one objective do, the first.
 pub(crate) async fn firing_in(context: &UiContext, request: &PageRequest, service: &str) -> Vec<AlertView> {
     let mut firing = context.alerts.firing(request.now.div_euclid(1_000_000)).await;
     firing.retain(|view| service_of(&view.alert.labels) == Some(service));
+    let mut said = BTreeSet::new();
+    firing.retain(|view| said.insert((view.alert.labels.get("alertname").cloned(), summary(view).cloned())));
     firing
 }
 
@@ -122,8 +129,7 @@ pub(crate) fn of_service(request: &PageRequest, firing: &[AlertView]) -> Option<
         .map(|view| {
             let alert = &view.alert;
             let name = alert.labels.get("alertname").cloned().unwrap_or_default();
-            let summary = ["summary", "message", "title"].iter().find_map(|name| alert.annotations.get(*name));
-            let summary = summary.map(|text| view! { <span>{format::clipped(text, 160)}</span>" " });
+            let summary = summary(view).map(|text| view! { <span>{format::clipped(text, 160)}</span>" " });
             let since_ms = alert.fired_at_ms.unwrap_or(alert.active_at_ms);
             let since = time_view(since_ms.saturating_mul(1_000_000), Show::Row);
             let href = match view.posted {
