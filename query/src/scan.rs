@@ -11,7 +11,7 @@ mod rows;
 
 pub(crate) use aggregate::{ScanCoverage, Shortcut, count, for_each, for_each_or};
 pub(crate) use control::{Control, Held, blocking, exhausted};
-pub(crate) use cursor::Cursor;
+pub(crate) use cursor::{Cursor, hashes, identity_columns};
 pub use explain::PartExplained;
 pub(crate) use explain::explain;
 pub(crate) use fairness::Fairness;

@@ -242,3 +242,48 @@ async fn the_lines_around_a_row_are_those_next_to_it() {
     let wrong = ContextRequest { row: "here".to_owned(), ..gone };
     assert_eq!(service.context(&wrong).await.expect_err("no place").field, Some("row"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_is_found_among_more_of_its_moment_than_an_answer_holds() {
+    let folder = tempfile::tempdir().expect("folder");
+    let store = store(folder.path()).await;
+    // Three rows of each text at the same nanosecond, sealed and hot.
+    let row = |number: usize| Log {
+        time: START,
+        service: "s".to_owned(),
+        body: format!("line {}", number % 20),
+        ..Log::default()
+    };
+    let all: Vec<Log> = (0..60).map(row).collect();
+    for (place, chunk) in all.chunks(25).enumerate() {
+        store.append(logs(chunk)).await.expect("append");
+        if place < 2 {
+            store.flush().await.expect("flush");
+        }
+    }
+    let service = QueryService::new(store, QuerySettings { max_limit: 7, ..QuerySettings::default() });
+    let (mut rows, mut cursor) = (Vec::new(), None);
+    loop {
+        let request = RowsRequest { query: String::new(), range: TimeRange::ALL, limit: 7, cursor };
+        let page = service.logs(&request).await.expect("a page");
+        rows.extend(page.rows);
+        cursor = page.cursor;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    rows.reverse();
+    assert_eq!(rows.len(), 60);
+    let bodies =
+        |rows: &[mangru_query::LogRow]| -> Vec<String> { rows.iter().map(|row| row.body.to_string()).collect() };
+    for (place, row) in rows.iter().enumerate() {
+        let request = ContextRequest { row: row.row.clone(), before: 3, after: 3, same: SameSource::All };
+        let context = service.context(&request).await.unwrap_or_else(|error| panic!("{place}: {error}"));
+        assert_eq!((&context.row.row, &context.row.body), (&row.row, &row.body));
+        assert_eq!(bodies(&context.before), bodies(&rows[place.saturating_sub(3)..place]), "before {place}");
+        assert_eq!(bodies(&context.after), bodies(&rows[place + 1..(place + 4).min(60)]), "after {place}");
+    }
+    let place = rows[0].row.rsplit_once('-').expect("a place").0;
+    let beyond = ContextRequest { row: format!("{place}-3"), before: 1, after: 1, same: SameSource::All };
+    assert_eq!(service.context(&beyond).await.expect_err("there are three").code, mangru_query::ErrorCode::NotFound);
+}

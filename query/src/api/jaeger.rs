@@ -4,9 +4,10 @@
 
 mod three;
 
+use super::covered::covered;
 use super::error::status;
 use crate::language::quoted;
-use crate::{MapRequest, NodeKind, QueryError, QueryService, SpanRow, TraceOrder, TracesRequest, now_ns};
+use crate::{Coverage, MapRequest, NodeKind, QueryError, QueryService, SpanRow, TraceOrder, TracesRequest, now_ns};
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -212,12 +213,14 @@ async fn traces(
         return one_trace(&service, id).await;
     }
     let mut data = Vec::new();
+    let mut coverage = Coverage { complete: true, ..Coverage::default() };
     for id in found(&service, &parameters).await? {
         if let Some(trace) = service.trace(id).await? {
+            coverage.add(&trace.coverage);
             data.push(jaeger_trace(&trace.trace_id, &trace.spans));
         }
     }
-    Ok(answer(&data))
+    Ok(covered(answer(&data), &coverage))
 }
 
 #[derive(Deserialize)]
@@ -280,7 +283,7 @@ async fn one_trace(service: &Arc<QueryService>, id: &str) -> Result<Response, Ja
         return Err(QueryError::invalid("id", format!("`{id}` is not a trace id")).into());
     };
     match service.trace(trace_id).await?.filter(|trace| !trace.spans.is_empty()) {
-        Some(trace) => Ok(answer(&[jaeger_trace(&trace.trace_id, &trace.spans)])),
+        Some(trace) => Ok(covered(answer(&[jaeger_trace(&trace.trace_id, &trace.spans)]), &trace.coverage)),
         None => Err(QueryError::new(crate::ErrorCode::NotFound, "trace not found").into()),
     }
 }
