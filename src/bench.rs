@@ -4,6 +4,7 @@ mod ingest;
 mod load;
 mod overload;
 mod process;
+mod promql;
 mod queries;
 mod rules;
 
@@ -18,6 +19,9 @@ pub(crate) enum BenchCommand {
     Overload(overload::OverloadFlags),
     /// How long queries take on logs and spans of the same load: a server of its own is started and filled.
     Query(queries::QueryFlags),
+    /// How long PromQL takes over thousands of series: a server of its own is started and filled.
+    #[command(name = "promql")]
+    PromQl(promql::PromQlFlags),
     /// What evaluating many rules of alerts costs, and whether it is on time: a server of its own is started and fed.
     Rules(rules::RulesFlags),
 }
@@ -28,6 +32,7 @@ pub(crate) async fn run(command: BenchCommand) -> anyhow::Result<()> {
         BenchCommand::Ingest(flags) => ingest::run(flags).await,
         BenchCommand::Overload(flags) => overload::run(flags).await,
         BenchCommand::Query(flags) => queries::run(flags).await,
+        BenchCommand::PromQl(flags) => promql::run(flags).await,
         BenchCommand::Rules(flags) => rules::run(flags).await,
     }
 }

@@ -115,14 +115,20 @@ pub(crate) async fn query(flags: QueryFlags) -> anyhow::Result<()> {
         }
     }
     eprintln!(
-        "{} of {}{} matches, {} rows in range, {} ms",
+        "{} of {}{} matches{}, {} rows in range, {} ms",
         page["rows"].as_array().map_or(0, Vec::len),
         if page["matched_is_exact"].as_bool() == Some(true) { "" } else { "at least " },
         page["matched"],
+        not_all(&page),
         page["rows_in_range"],
         page["elapsed_ms"]
     );
     Ok(())
+}
+
+/// What an answer says of what it lacks.
+fn not_all(answer: &Json) -> String {
+    answer["limit_hit"].as_str().map(|limit| format!(" (not all: {limit})")).unwrap_or_default()
 }
 
 /// A log or span in one line.
@@ -209,8 +215,8 @@ fn print_sql(result: &Json, format: Format) {
             return; // the reader went away
         }
     }
-    let limit = result["limit_hit"].as_str().map(|limit| format!(" (not all: {limit})")).unwrap_or_default();
-    eprintln!("{} rows{limit}, {} rows in range, {} ms", rows.len(), result["rows_in_range"], result["elapsed_ms"]);
+    let not_all = not_all(result);
+    eprintln!("{} rows{not_all}, {} rows in range, {} ms", rows.len(), result["rows_in_range"], result["elapsed_ms"]);
 }
 
 /// A text in one line of so many characters.

@@ -6,6 +6,7 @@ mod load;
 use load::Given;
 pub(crate) use load::load;
 
+use crate::machine;
 use anyhow::{Context as _, bail};
 use mangru_alerts::AlertSettings;
 use mangru_collector::{CollectorConfig, CorrelationConfig};
@@ -84,7 +85,7 @@ pub(crate) struct StoreSettings {
     pub(crate) seal_seconds: u64,
     /// Mebibytes of unsealed journal beyond which senders are told to wait, 16 to 1,048,576.
     pub(crate) journal_mib: u64,
-    /// Mebibytes for requests, hot rows, sealing, merging and queries together, 64 to 1,048,576.
+    /// Mebibytes for requests, hot rows, sealing, merging and queries together, to 1,048,576; 0: a quarter of what the machine has, 256 at least.
     pub(crate) memory_mib: usize,
     /// Mebibytes of requests and hot rows beyond which senders are told to wait, 16 to 1,048,576.
     pub(crate) ingest_mib: usize,
@@ -135,7 +136,7 @@ pub(crate) struct RetentionSettings {
 pub(crate) struct Query {
     /// Seconds after which a query ends with an error, 1 to 3,600.
     pub(crate) deadline_seconds: u64,
-    /// Mebibytes that one query may take, within what `store.memory_mib` leaves queries, 16 to 65,536.
+    /// Mebibytes that one query may take, within what `store.memory_mib` leaves queries, 16 to 65,536; 0: half of `store.memory_mib`.
     pub(crate) memory_mib: usize,
     /// Queries at the same time, 1 to 1,000.
     pub(crate) concurrency: usize,
@@ -228,7 +229,7 @@ impl Default for StoreSettings {
             seal_mib: defaults.seal_bytes >> 20,
             seal_seconds: defaults.seal_age.as_secs(),
             journal_mib: defaults.journal_max_bytes >> 20,
-            memory_mib: defaults.memory_max_bytes >> 20,
+            memory_mib: 0,
             ingest_mib: defaults.ingest_max_bytes >> 20,
             disk_reserve_mib: defaults.disk_reserve_bytes >> 20,
         }
@@ -262,7 +263,7 @@ impl Default for Query {
         let defaults = QuerySettings::default();
         Self {
             deadline_seconds: defaults.deadline.as_secs(),
-            memory_mib: defaults.memory_max_bytes >> 20,
+            memory_mib: 0,
             concurrency: defaults.concurrency,
             max_limit: defaults.max_limit,
             slow_ms: defaults.slow.as_millis() as u64,
@@ -324,7 +325,7 @@ impl Settings {
             seal_bytes: self.store.seal_mib << 20,
             seal_age: Duration::from_secs(self.store.seal_seconds),
             journal_max_bytes: self.store.journal_mib << 20,
-            memory_max_bytes: self.store.memory_mib << 20,
+            memory_max_bytes: self.memory_mib() << 20,
             ingest_max_bytes: self.store.ingest_mib << 20,
             disk_reserve_bytes: self.store.disk_reserve_mib << 20,
             retention: self.retention.by_signal(),
@@ -367,11 +368,22 @@ impl Settings {
         }
     }
 
+    /// Mebibytes for all that takes memory by what comes in or is asked. Only queries take more where there is more: the rest has bounds of its own.
+    fn memory_mib(&self) -> usize {
+        match self.store.memory_mib {
+            0 => machine::memory_mib().map_or(0, |all| all / 4).max(StoreConfig::default().memory_max_bytes >> 20),
+            mib => mib,
+        }
+    }
+
     /// The query service's part.
     pub(crate) fn query(&self) -> QuerySettings {
         QuerySettings {
             deadline: Duration::from_secs(self.query.deadline_seconds),
-            memory_max_bytes: self.query.memory_mib << 20,
+            memory_max_bytes: match self.query.memory_mib {
+                0 => self.memory_mib() / 2,
+                mib => mib,
+            } << 20,
             concurrency: self.query.concurrency,
             max_limit: self.query.max_limit,
             slow: Duration::from_millis(self.query.slow_ms),

@@ -10,6 +10,7 @@ mod figures;
 mod health;
 mod http;
 mod itself;
+mod machine;
 mod repair;
 mod stages;
 

@@ -135,7 +135,8 @@ async fn grafana_searches_logs_and_histograms() {
         (json!({ "query": { "bool": { "musst": [] } } }), "musst"),
         (json!({ "aggs": { "a": { "significant_terms": { "field": "x" } } } }), "significant_terms"),
         (json!({ "query": { "query_string": { "query": "a AND (" } } }), "Failed to parse"),
-        (json!({ "sort": [{ "user.id": "asc" }] }), "user.id"),
+        (json!({ "sort": [{ "_geo_distance": "asc" }] }), "_geo_distance"),
+        (json!({ "sort": [{ "user.id": "up" }] }), "[up]"),
         (json!({ "suggest": {} }), "suggest"),
     ] {
         let answer =
@@ -144,6 +145,79 @@ async fn grafana_searches_logs_and_histograms() {
         let answer: Json = answer.json().await.expect("JSON");
         let reason = answer["error"]["reason"].as_str().unwrap_or_default();
         assert!(reason.contains(named), "{body}: {answer}");
+    }
+}
+
+/// The numbers of the documents on each page of a search, page by page until there are none.
+async fn pages(server: &Server, mut search: Json) -> Vec<i64> {
+    let mut all = Vec::new();
+    for _ in 0..100 {
+        let url = format!("{}/elastic/logs-ties/_search", server.ui);
+        let answer = client().post(url).json(&search).send().await.expect("an answer");
+        let answer: Json = answer.json().await.expect("JSON");
+        let hits = answer["hits"]["hits"].as_array().unwrap_or_else(|| panic!("{answer}"));
+        assert_eq!(answer["hits"]["total"], json!({ "value": 60, "relation": "eq" }));
+        let Some(last) = hits.last() else { return all };
+        assert!(hits.len() as i64 <= search["size"].as_i64().expect("a size"));
+        all.extend(hits.iter().map(|hit| hit["_source"]["n"].as_i64().expect("a number")));
+        search["search_after"] = last["sort"].clone();
+    }
+    panic!("the pages have no end: {all:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_document_is_on_one_page_whatever_the_order() {
+    let folder = tempfile::tempdir().expect("folder");
+    let server = Server::start(folder.path(), &[]);
+    // Twenty documents at each of three moments; every third has no user.
+    let time = |n: i64| 1_700_000_000_000_i64 + n / 20;
+    let user = |n: i64| (n % 3 != 0).then(|| format!("u{}", n % 7));
+    let lines: Vec<String> = (0..60)
+        .map(|n| {
+            let mut document = json!({ "@timestamp": time(n), "message": "same", "n": n, "took": (n * 37) % 60 });
+            if let Some(user) = user(n) {
+                document["user"] = json!({ "id": user });
+            }
+            format!("{{\"create\":{{}}}}\n{document}\n")
+        })
+        .collect();
+    let url = format!("{}/elastic/logs-ties/_bulk", server.ui);
+    let answer = client().post(url).header("content-type", "application/x-ndjson").body(lines.concat()).send().await;
+    assert_eq!(answer.expect("an answer").json::<Json>().await.expect("JSON")["errors"], false);
+    for _ in 0..2 {
+        for size in [7, 20, 59] {
+            let asked = |sort: Json| json!({ "size": size, "sort": sort });
+            let oldest = pages(&server, asked(json!([{ "@timestamp": "asc" }, { "_doc": "asc" }]))).await;
+            assert!(oldest.is_sorted_by_key(|n| time(*n)), "{oldest:?}");
+            let newest = pages(&server, asked(json!([{ "@timestamp": "desc" }]))).await;
+            assert!(newest.is_sorted_by_key(|n| -time(*n)), "{newest:?}");
+            let slowest = pages(&server, asked(json!([{ "took": { "order": "desc" } }]))).await;
+            assert!(slowest.is_sorted_by_key(|n| -((n * 37) % 60)), "numbers are put in order as such: {slowest:?}");
+            let users = pages(
+                &server,
+                asked(json!([{ "user.id": { "order": "asc", "missing": "_first" } }, { "@timestamp": "desc" }])),
+            )
+            .await;
+            assert!(users.is_sorted_by_key(|n| (user(*n), -time(*n))), "{users:?}");
+            let last = pages(&server, asked(json!([{ "user.id": "desc" }]))).await;
+            assert!(last.is_sorted_by_key(|n| (user(*n).is_none(), std::cmp::Reverse(user(*n)))), "{last:?}");
+            for mut all in [oldest, newest, slowest, users, last] {
+                all.sort_unstable();
+                assert_eq!(all, (0..60).collect::<Vec<_>>(), "each document once, in pages of {size}");
+            }
+        }
+        // What hard bounds cut is not counted; buckets that are empty are shown within them.
+        let bounds = json!({ "min": 1_700_000_000_001_i64, "max": 1_700_000_000_003_i64 });
+        let histogram = json!({ "field": "@timestamp", "fixed_interval": "1ms", "min_doc_count": 0, "hard_bounds": bounds, "extended_bounds": bounds });
+        let body = json!({ "size": 0, "aggs": { "over": { "date_histogram": histogram } } });
+        let answer = client().post(format!("{}/elastic/logs-ties/_search", server.ui)).json(&body).send().await;
+        let answer: Json = answer.expect("an answer").json().await.expect("JSON");
+        let buckets = answer["aggregations"]["over"]["buckets"].as_array().expect("buckets").iter();
+        let counts: Vec<(i64, i64)> = buckets
+            .map(|bucket| (bucket["key"].as_i64().expect("a time"), bucket["doc_count"].as_i64().expect("a number")))
+            .collect();
+        assert_eq!(counts, [(1_700_000_000_001, 20), (1_700_000_000_002, 20), (1_700_000_000_003, 0)]);
+        server.flush().await;
     }
 }
 

@@ -259,7 +259,7 @@ async fn what_is_not_logql_is_told_with_its_place() {
         ("{app=~\"(\"}", "error parsing regexp"),
         ("{app=\"web\"} | nothing", "a comparison"),
         ("{app=\"web\"} | json |", "unexpected end"),
-        ("{app=\"web\"} | line_format \"{{ range .a }}{{ end }}\"", "not supported"),
+        ("{app=\"web\"} | line_format \"{{ define `a` }}{{ end }}\"", "not supported"),
         ("{app=\"web\"} | distinct level", "not supported"),
         ("{app=\"web\"} | pattern \"<a><b>\"", "consecutive capture"),
         ("rate({app=\"web\"})", "needs a range"),
@@ -319,6 +319,13 @@ async fn labels_series_and_tenants_are_told_apart() {
         assert_eq!((&stats["streams"], &stats["entries"]), (&json!(2), &json!(5)));
         let volume = of("/loki/api/v1/index/volume", &[("query", "{env=~\".+\"}"), ("targetLabels", "app")], "").await;
         assert_eq!(volume["data"]["result"][0]["metric"], json!({ "app": "web" }), "{volume}");
+        // By labels, each label's name has the bytes of all streams that have it.
+        let asked = [("query", "{env=~\".+\"}"), ("targetLabels", "app,env"), ("aggregateBy", "labels")];
+        let volume = of("/loki/api/v1/index/volume", &asked, "").await;
+        let result = volume["data"]["result"].as_array().expect("volumes");
+        let names: Vec<&Json> = result.iter().map(|series| &series["metric"]).collect();
+        assert_eq!(names, [&json!({ "app": "" }), &json!({ "env": "" })], "{volume}");
+        assert_eq!(result[0]["value"][1], result[1]["value"][1]);
         let fields = of("/loki/api/v1/detected_fields", &[("query", "{app=\"db\"}")], "").await;
         let dur = fields["fields"].as_array().expect("fields").iter().find(|field| field["label"] == "dur");
         assert_eq!(
@@ -440,5 +447,48 @@ async fn no_text_is_more_than_a_bad_request() {
             let status = request.send().await.expect("an answer").status();
             assert!(status.is_client_error(), "{path} {}: {status}", &query[..20]);
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interval_thins_lines_before_they_are_counted() {
+    let folder = tempfile::tempdir().expect("folder");
+    let server = Server::start(folder.path(), &[]);
+    // A line each second of ten minutes, in two streams.
+    for (app, odd) in [("a", 0), ("b", 1)] {
+        let lines: Vec<(i64, String)> = (0..300).map(|n| (2 * n + odd, format!("line {}", 2 * n + odd))).collect();
+        let lines: Vec<(i64, &str, Json)> =
+            lines.iter().map(|(time, line)| (*time, line.as_str(), json!({}))).collect();
+        push(&server, None, &[(json!({ "app": app }), &lines)]).await;
+    }
+    for _ in 0..2 {
+        for (direction, expected) in [
+            ("forward", (0..10).map(|n| n * 60).collect()),
+            ("backward", (0..10).map(|n| 599 - n * 60).collect::<Vec<i64>>()),
+        ] {
+            for query in ["{app=~\"a|b\"}", "{app=~\"a|b\"} | detected_level != \"error\""] {
+                let parameters = [
+                    ("query", query),
+                    ("start", "1699999990"),
+                    ("end", "1700000900"),
+                    ("direction", direction),
+                    ("limit", "10"),
+                    ("interval", "60s"),
+                ];
+                let (status, body) = get(&server, "/loki/api/v1/query_range", &parameters, "").await;
+                assert_eq!(status, 200, "{body}");
+                let body: Json = serde_json::from_str(&body).expect("JSON");
+                let streams = body["data"]["result"].as_array().expect("streams").iter();
+                let values = streams.flat_map(|stream| stream["values"].as_array().expect("values"));
+                let mut times: Vec<i64> = values
+                    .map(|value| value[0].as_str().expect("a time").parse::<i64>().expect("a time") / 1_000_000_000 - T)
+                    .collect();
+                times.sort_unstable();
+                let mut expected: Vec<i64> = expected.clone();
+                expected.sort_unstable();
+                assert_eq!(times, expected, "{direction} {query}");
+            }
+        }
+        server.flush().await;
     }
 }

@@ -2,15 +2,14 @@
 
 mod harness;
 
-use harness::{Server, client, tool};
+use harness::{Prometheus, Server, client, tool};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
 /// The first sample, in milliseconds: no sample falls on the edge of a window of whole seconds, where versions of Prometheus differ.
 const START: i64 = 1_700_000_000_137;
@@ -126,54 +125,16 @@ fn otlp(all: &[Series]) -> Json {
     }] })
 }
 
-/// A running Prometheus; killed when it is dropped.
-struct Prometheus {
-    child: Child,
-    address: String,
-}
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 async fn prometheus(programs: &Path, folder: &Path, all: &[Series]) -> Prometheus {
     let (text, data) = (folder.join("metrics.txt"), folder.join("data"));
     std::fs::write(&text, open_metrics(all)).expect("written");
-    std::fs::write(folder.join("prometheus.yml"), "").expect("written");
     let output = Command::new(programs.join("promtool"))
         .args(["tsdb", "create-blocks-from", "openmetrics"])
         .args([&text, &data])
         .output()
         .expect("promtool runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    // Prometheus does not say which port it took: a free one is looked for first.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address").port();
-    let address = format!("127.0.0.1:{port}");
-    let log = std::fs::File::create(folder.join("log")).expect("a log");
-    let child = Command::new(programs.join("prometheus"))
-        .arg(format!("--config.file={}", folder.join("prometheus.yml").display()))
-        .arg(format!("--storage.tsdb.path={}", data.display()))
-        .arg("--storage.tsdb.retention.time=100y")
-        .arg(format!("--web.listen-address={address}"))
-        .stdout(Stdio::null())
-        .stderr(log)
-        .spawn()
-        .expect("prometheus starts");
-    let running = Prometheus { child, address: format!("http://{address}") };
-    let deadline = Instant::now() + Duration::from_mins(1);
-    while !client()
-        .get(format!("{}/-/ready", running.address))
-        .send()
-        .await
-        .is_ok_and(|ready| ready.status().is_success())
-    {
-        assert!(Instant::now() < deadline, "{}", std::fs::read_to_string(folder.join("log")).unwrap_or_default());
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    running
+    Prometheus::start(programs, folder, "").await
 }
 
 /// A random expression that gives an instant vector.

@@ -2,13 +2,15 @@
 //! asked by the HTTP API.
 //!
 //! Understood: `clear`, `load`, `eval instant`, `eval range`, `eval_fail`, `eval_ordered`, and the lines `expect fail`, `expect ordered`, `expect warn`,
-//! `expect info`, `expect no_warn`, `expect no_info` and `expect string` below an `eval`. Samples are numbers and series of them; anything else ends
-//! the script with an error.
+//! `expect info`, `expect no_warn`, `expect no_info` (with `msg:` and a text that the first of them must hold) and `expect string` below an `eval`. Samples are
+//! numbers, native histograms of exponential buckets, and series of both; anything else ends the script with an error.
 
 mod harness;
+mod histograms;
 mod prompb;
 
 use harness::{Server, client};
+use histograms::Literal;
 use prompb::one;
 use prost::Message as _;
 use serde_json::Value as Json;
@@ -82,12 +84,54 @@ fn number(text: &str) -> f64 {
     }
 }
 
+/// A number or a native histogram.
+#[derive(Clone, Debug)]
+enum Sample {
+    Number(f64),
+    Histogram(Literal),
+}
+
+/// Items separated by spaces; those within braces do not count.
+fn items(text: &str) -> Vec<String> {
+    let mut all = vec![String::new()];
+    let mut depth = 0;
+    for c in text.chars() {
+        depth += i32::from(c == '{') - i32::from(c == '}');
+        if c.is_whitespace() && depth == 0 {
+            all.push(String::new());
+        } else {
+            all.last_mut().expect("one").push(c);
+        }
+    }
+    all.retain(|item| !item.is_empty());
+    all
+}
+
+/// `{{…}}`, `{{…}}x5` or `{{…}}+{{…}}x5`.
+fn histogram_samples(item: &str) -> Vec<Option<Sample>> {
+    let (first, rest) = item.trim_start_matches("{{").split_once("}}").unwrap_or_else(|| panic!("{item}"));
+    let first = Literal::read(first);
+    let (step, times) = match rest.strip_prefix("+{{") {
+        Some(step) => {
+            let (step, times) = step.split_once("}}").unwrap_or_else(|| panic!("{item}"));
+            (Literal::read(step), times)
+        }
+        None => (first.plus(&first, -1.0), rest),
+    };
+    let times: usize = times.strip_prefix('x').map_or(0, |times| times.parse().expect("a number of times"));
+    (0..=times).map(|n| Some(Sample::Histogram(first.plus(&step, n as f64)))).collect()
+}
+
 /// `1 2 _ 0+10x5 3x2 _x4 stale`: a value, or none, for each step.
-fn values(text: &str) -> Vec<Option<f64>> {
+fn values(text: &str) -> Vec<Option<Sample>> {
     let mut all = Vec::new();
-    for item in text.split_whitespace() {
+    for item in items(text) {
+        if item.starts_with("{{") {
+            all.extend(histogram_samples(&item));
+            continue;
+        }
         let Some((what, times)) = item.split_once('x').filter(|(what, _)| !what.is_empty()) else {
-            all.push((item != "_").then(|| number(item)));
+            all.push((item != "_").then(|| Sample::Number(number(&item))));
             continue;
         };
         let times: usize = times.parse().unwrap_or_else(|_| panic!("times of {item}"));
@@ -100,7 +144,7 @@ fn values(text: &str) -> Vec<Option<f64>> {
             what.char_indices().skip(1).find(|(at, c)| matches!(c, '+' | '-') && !what[..*at].ends_with(['e', 'E']));
         let (first, step) = step.map_or((what, "0"), |(at, _)| what.split_at(at));
         let (first, step) = (number(first), number(step));
-        all.extend((0..=times).map(|n| Some(first + step * n as f64)));
+        all.extend((0..=times).map(|n| Some(Sample::Number(first + step * n as f64))));
     }
     all
 }
@@ -114,7 +158,9 @@ struct Expected {
     informs: Option<bool>,
     text: Option<String>,
     scalar: Option<f64>,
-    series: Vec<(Labels, Vec<Option<f64>>)>,
+    series: Vec<(Labels, Vec<Option<Sample>>)>,
+    /// Texts that warnings and infos must hold.
+    told: Vec<(&'static str, String)>,
 }
 
 impl Expected {
@@ -122,6 +168,10 @@ impl Expected {
         let mut expected = Self::default();
         for line in lines.iter().map(|line| line.trim()) {
             if let Some(what) = line.strip_prefix("expect ") {
+                if let Some((kind, text)) = what.split_once(" msg:") {
+                    let list = if kind == "warn" { "warnings" } else { "infos" };
+                    expected.told.push((list, text.trim().to_owned()));
+                }
                 match what.split_whitespace().next().unwrap_or_default() {
                     "fail" => expected.fails = true,
                     "ordered" => expected.is_ordered = true,
@@ -159,6 +209,14 @@ impl Expected {
                 return Err(format!("{name}: {}", answer[name]));
             }
         }
+        for (list, text) in &self.told {
+            let is_told = answer[list]
+                .as_array()
+                .is_some_and(|all| all.iter().any(|one| one.as_str().is_some_and(|one| one.contains(text.as_str()))));
+            if !is_told {
+                return Err(format!("{list} do not say {text}: {}", answer[list]));
+            }
+        }
         let (kind, result) = (answer["data"]["resultType"].as_str().unwrap_or_default(), &answer["data"]["result"]);
         match kind {
             "string" if result[1].as_str() == self.text.as_deref() => return Ok(()),
@@ -166,15 +224,18 @@ impl Expected {
             "vector" | "matrix" => {}
             _ => return Err(format!("{kind} {result}")),
         }
-        let found: Vec<(Labels, Vec<Option<f64>>)> = result
+        let found: Vec<(Labels, Vec<Option<Found>>)> = result
             .as_array()
             .into_iter()
             .flatten()
             .map(|series| {
                 let labels = serde_json::from_value(series["metric"].clone()).expect("labels");
                 let of_steps = match kind {
-                    "vector" => vec![Some(sample(&series["value"]))],
-                    _ => steps.iter().map(|step| at(&series["values"], *step)).collect(),
+                    "vector" if series["histogram"].is_array() => {
+                        vec![Some(Found::Histogram(series["histogram"][1].clone()))]
+                    }
+                    "vector" => vec![Some(Found::Number(sample(&series["value"])))],
+                    _ => steps.iter().map(|step| at(series, *step)).collect(),
                 };
                 (labels, of_steps)
             })
@@ -193,7 +254,7 @@ impl Expected {
             wanted.resize(found[at].1.len().max(wanted.len()), None);
             let is_same = wanted.len() == found[at].1.len()
                 && wanted.iter().zip(&found[at].1).all(|pair| match pair {
-                    (Some(wanted), Some(found)) => almost(*wanted, *found),
+                    (Some(wanted), Some(found)) => found.is(wanted),
                     (None, None) => true,
                     _ => false,
                 });
@@ -205,15 +266,34 @@ impl Expected {
     }
 }
 
+/// What an answer has at a step.
+#[derive(Debug)]
+enum Found {
+    Number(f64),
+    Histogram(Json),
+}
+
+impl Found {
+    fn is(&self, wanted: &Sample) -> bool {
+        match (self, wanted) {
+            (Self::Number(found), Sample::Number(wanted)) => almost(*wanted, *found),
+            (Self::Histogram(found), Sample::Histogram(wanted)) => wanted.is(found),
+            _ => false,
+        }
+    }
+}
+
 fn sample(pair: &Json) -> f64 {
     let text = pair[1].as_str().expect("a value");
     text.replace("Inf", "inf").parse().expect("a number")
 }
 
-/// The value at a time, of pairs of seconds and values.
-fn at(pairs: &Json, milliseconds: i64) -> Option<f64> {
+/// What a series has at a time, of pairs of seconds and values.
+fn at(series: &Json, milliseconds: i64) -> Option<Found> {
     let is_then = |pair: &&Json| (pair[0].as_f64().expect("a time") * 1000.0).round() as i64 == milliseconds;
-    pairs.as_array()?.iter().find(is_then).map(sample)
+    let of = |name: &str| series[name].as_array().into_iter().flatten().find(is_then);
+    let number = of("values").map(|pair| Found::Number(sample(pair)));
+    number.or_else(|| of("histograms").map(|pair| Found::Histogram(pair[1].clone())))
 }
 
 fn almost(wanted: f64, found: f64) -> bool {
@@ -228,12 +308,19 @@ async fn load(server: &Server, step: i64, lines: &[&str]) {
         .iter()
         .map(|line| {
             let (labels, rest) = series(line.trim());
-            let samples = values(rest).into_iter().enumerate();
+            let (mut samples, mut histograms) = (Vec::new(), Vec::new());
+            for (n, value) in values(rest).into_iter().enumerate() {
+                let timestamp = n as i64 * step;
+                match value {
+                    Some(Sample::Number(value)) => samples.push(one::Sample { value, timestamp }),
+                    Some(Sample::Histogram(histogram)) => histograms.push(histogram.sent(timestamp)),
+                    None => {}
+                }
+            }
             one::TimeSeries {
                 labels: labels.into_iter().map(|(name, value)| one::Label { name, value }).collect(),
-                samples: samples
-                    .filter_map(|(n, value)| Some(one::Sample { value: value?, timestamp: n as i64 * step }))
-                    .collect(),
+                samples,
+                histograms,
                 ..one::TimeSeries::default()
             }
         })

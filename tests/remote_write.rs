@@ -4,15 +4,13 @@
 mod harness;
 mod prompb;
 
-use harness::{Server, client, tool};
+use harness::{Prometheus, Server, client, tool};
 use prompb::{Histogram, Span, one, two};
 use prost::Message as _;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 const STALE: u64 = 0x7ff0_0000_0000_0002;
@@ -40,6 +38,7 @@ fn histogram(timestamp: i64) -> Histogram {
         sum: 18.4,
         schema: 1,
         zero_threshold: 0.001,
+        reset_hint: 0,
         zero_count: 2,
         negative_spans: vec![Span { offset: 0, length: 1 }],
         negative_deltas: vec![4],
@@ -270,46 +269,6 @@ async fn what_was_acknowledged_survives_a_kill() {
     assert_eq!(instant(&server, "count(kept)", "6").await[0].1, "20");
 }
 
-/// A running Prometheus that takes remote writes; killed when it is dropped.
-struct Prometheus {
-    child: Child,
-    address: String,
-}
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-async fn prometheus(programs: &Path, folder: &Path, config: &str) -> Prometheus {
-    // Prometheus does not say which port it took: a free one is looked for first.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address").port();
-    let config = config.replace("OWN_ADDRESS", &format!("127.0.0.1:{port}"));
-    std::fs::write(folder.join("prometheus.yml"), config).expect("written");
-    let log = std::fs::File::create(folder.join("log")).expect("a log");
-    let child = Command::new(programs.join("prometheus"))
-        .arg(format!("--config.file={}", folder.join("prometheus.yml").display()))
-        .arg(format!("--storage.tsdb.path={}", folder.join("data").display()))
-        .arg("--storage.tsdb.retention.time=100y")
-        .arg("--web.enable-remote-write-receiver")
-        .arg("--enable-feature=exemplar-storage,native-histograms")
-        .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-        .stdout(Stdio::null())
-        .stderr(log)
-        .spawn()
-        .expect("prometheus starts");
-    let running = Prometheus { child, address: format!("http://127.0.0.1:{port}") };
-    let deadline = Instant::now() + Duration::from_mins(1);
-    let ready = format!("{}/-/ready", running.address);
-    while !client().get(&ready).send().await.is_ok_and(|answer| answer.status().is_success()) {
-        assert!(Instant::now() < deadline, "{}", std::fs::read_to_string(folder.join("log")).unwrap_or_default());
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    running
-}
-
 const SAMPLES: i64 = 120;
 const EVERY: i64 = 15_000;
 
@@ -410,7 +369,7 @@ async fn the_same_writes_are_answered_as_prometheus_answers_them() {
     // In 1970, and in our days; no sample on the edge of a window of whole seconds, where versions of Prometheus differ.
     for first in [137, 1_700_000_000_137] {
         let (folder, data) = (tempfile::tempdir().expect("folder"), tempfile::tempdir().expect("folder"));
-        let theirs = prometheus(&programs, folder.path(), "").await;
+        let theirs = Prometheus::start(&programs, folder.path(), "").await;
         let server = Server::start(data.path(), &[]);
         let mut random = StdRng::seed_from_u64(first as u64);
         let request = random_request(&mut random, first).encode_to_vec();
@@ -451,6 +410,86 @@ async fn the_same_writes_are_answered_as_prometheus_answers_them() {
     }
 }
 
+/// Native histograms that grow, and begin anew now and then.
+fn random_histograms(random: &mut StdRng, first: i64) -> one::WriteRequest {
+    let mut timeseries = Vec::new();
+    for (pod, schema) in [("p0", 0), ("p1", 1), ("p2", 1)] {
+        let mut counts = [1_000_u64; 4];
+        let mut sum = 5_000.0;
+        let mut histograms = Vec::new();
+        for number in 0..SAMPLES {
+            let is_gap = pod == "p2" && (30..70).contains(&number);
+            if random.random_range(0..40) == 0 {
+                (counts, sum) = ([100; 4], 400.0);
+            }
+            for count in &mut counts {
+                *count += random.random_range(0..9_u64);
+            }
+            sum += f64::from(random.random_range(0..50_u32));
+            if is_gap {
+                continue;
+            }
+            let [zero, a, b, c] = counts;
+            let deltas = vec![a as i64, b as i64 - a as i64, c as i64 - b as i64];
+            histograms.push(Histogram {
+                count: counts.iter().sum(),
+                sum,
+                schema,
+                zero_threshold: 0.001,
+                zero_count: zero,
+                positive_spans: vec![Span { offset: 0, length: 2 }, Span { offset: 1, length: 1 }],
+                positive_deltas: deltas,
+                timestamp: first + number * EVERY,
+                ..Histogram::default()
+            });
+        }
+        let labels = labels(&[("__name__", "took"), ("job", "web"), ("pod", pod)]);
+        timeseries.push(one::TimeSeries { labels, histograms, ..one::TimeSeries::default() });
+    }
+    one::WriteRequest { timeseries, metadata: Vec::new() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn native_histograms_are_answered_as_prometheus_answers_them() {
+    let Some(programs) = tool("MANGRU_TEST_PROMETHEUS") else { return };
+    let (folder, data) = (tempfile::tempdir().expect("folder"), tempfile::tempdir().expect("folder"));
+    let theirs = Prometheus::start(&programs, folder.path(), "").await;
+    let server = Server::start(data.path(), &[]);
+    let mut random = StdRng::seed_from_u64(3);
+    let first = 1_700_000_000_137;
+    let request = random_histograms(&mut random, first).encode_to_vec();
+    assert_eq!(write(&theirs.address, ONE, &request).await.status(), 204);
+    assert_eq!(write(&server.ui, ONE, &request).await.status(), 204);
+    let (mut wrong, mut found) = (Vec::new(), 0);
+    for number in 0..120 {
+        if number == 60 {
+            server.flush().await;
+        }
+        let range = ["61s", "2m", "5m"][random.random_range(0..3)];
+        let of = ["rate", "increase"][random.random_range(0..2)];
+        let expression = match random.random_range(0..6) {
+            0 => format!("histogram_count({of}(took[{range}]))"),
+            1 => format!("histogram_sum({of}(took[{range}]))"),
+            2 => format!("histogram_sum(sum({of}(took[{range}])))"),
+            3 => "histogram_count(sum by (job) (took))".to_owned(),
+            4 => format!("histogram_fraction(0, 2, {of}(took[{range}]))"),
+            _ => "histogram_fraction(-Inf, 1, sum(took))".to_owned(),
+        };
+        let start = first / 1000 + random.random_range(200..900);
+        let (start, end) = (start.to_string(), (start + 600).to_string());
+        let asked = [("query", expression.as_str()), ("start", &start), ("end", &end), ("step", "47")];
+        let path = "/api/v1/query_range";
+        let (ours, expected) = tokio::join!(query(&server.ui, path, &asked), query(&theirs.address, path, &asked));
+        let (a, b) = (points(&ours), points(&expected));
+        found += b.len();
+        if a.len() != b.len() || !a.iter().zip(&b).all(|((a, x), (b, y))| a == b && is_same(x, y)) {
+            wrong.push(format!("{expression} from {start}:\nours {ours}\ntheirs {expected}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{} differ, among them\n{}", wrong.len(), wrong[..wrong.len().min(3)].join("\n\n"));
+    assert!(found > 100, "the queries find too little: {found}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_real_prometheus_writes_what_it_scrapes() {
     let Some(programs) = tool("MANGRU_TEST_PROMETHEUS") else { return };
@@ -465,7 +504,7 @@ async fn a_real_prometheus_writes_what_it_scrapes() {
            queue_config: {{ batch_send_deadline: 200ms }}\n",
         server.http
     );
-    let theirs = prometheus(&programs, folder.path(), &config).await;
+    let theirs = Prometheus::start(&programs, folder.path(), &config).await;
     let deadline = Instant::now() + Duration::from_mins(1);
     let wanted =
         "count(count_over_time(prometheus_build_info[1m]) > 3) and on () go_gc_duration_seconds{quantile=\"0.5\"}";

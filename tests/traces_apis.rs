@@ -141,6 +141,13 @@ async fn jaeger_finds_tags_wherever_they_are_and_speaks_version_three() {
         assert_eq!(found(&[("service", "shop"), ("maxDuration", "250ms"), ("minDuration", "250ms")]).await, 1);
         assert_eq!(found(&[("service", "shop"), ("minDuration", "251ms")]).await, 0);
         assert_eq!(server.get_status("/api/traces", &[("tags", "no json")]).await.0, 400);
+        assert_eq!(found(&[("tag", "http.route:/cart"), ("tag", "error:true")]).await, 1);
+        assert_eq!(found(&[("tag", "http.route:/other")]).await, 0);
+        assert_eq!(found(&[("tag", "http.route:/cart"), ("tags", r#"{"why":"batch"}"#)]).await, 0);
+        assert_eq!(server.get_status("/api/traces", &[("tag", "nothing")]).await.0, 400);
+        assert_eq!(found(&[("traceID", TRACE), ("traceID", "48485a3953bb6124")]).await, 2);
+        assert_eq!(found(&[("traceID", TRACE), ("traceID", "1234")]).await, 1);
+        assert_eq!(server.get_status("/api/traces", &[("traceID", "1234")]).await.0, 404);
         let trace = server.get(&format!("/api/traces/{TRACE}"), &[]).await;
         let tags = trace["data"][0]["spans"][0]["tags"].as_array().expect("tags");
         assert!(
@@ -204,6 +211,11 @@ async fn tempo_answers_what_grafana_asks() {
             ("{ nestedSetParent < 0 }", 2),
             ("{ resource.host.name != nil } | count() > 1", 1),
             ("{ resource.host.name != nil } | count() > 2", 0),
+            ("{ rootName = \"GET /cart\" && name = \"reserve\" }", 1),
+            ("{ rootServiceName =~ \"sto.*\" }", 1),
+            ("{ rootServiceName != \"stock\" }", 1),
+            ("{ traceDuration >= 250ms }", 1),
+            ("{ traceDuration > 250ms }", 0),
         ] {
             let found = server.get("/tempo/api/search", &[&range[..], &[("q", query), ("limit", "20")]].concat()).await;
             assert_eq!(found["traces"].as_array().map(Vec::len), Some(expected), "{query}: {found}");
@@ -225,6 +237,23 @@ async fn tempo_answers_what_grafana_asks() {
             .get("/tempo/api/search", &[&range[..], &[("tags", "service.name=shop http.route=/cart")]].concat())
             .await;
         assert_eq!(old["traces"].as_array().map(Vec::len), Some(1));
+        // Tags are logfmt, and the durations are those of the whole trace.
+        for (name, value, expected) in [
+            ("tags", "name=\"GET /cart\"", 1),
+            ("tags", "name=\"GET /other\"", 0),
+            ("tags", "name=sweep", 1),
+            ("minDuration", "240ms", 1),
+            ("maxDuration", "200ms", 1),
+            ("maxDuration", "900us", 0),
+        ] {
+            let found = server.get("/tempo/api/search", &[&range[..], &[(name, value)]].concat()).await;
+            assert_eq!(found["traces"].as_array().map(Vec::len), Some(expected), "{name} {value}: {found}");
+        }
+        let narrowed = [&range[..], &[("q", "{ resource.service.name = \"shop\" }")]].concat();
+        let names = server.get("/tempo/api/search/tag/name/values", &narrowed).await;
+        assert_eq!(names, json!({ "tagValues": ["GET /cart", "call stock"] }));
+        let roots = server.get("/tempo/api/search/tag/rootName/values", &range).await;
+        assert_eq!(roots, json!({ "tagValues": ["GET /cart", "sweep"] }));
         let tags = server.get("/tempo/api/v2/search/tags", &range).await;
         assert!(tags["scopes"][0]["tags"].as_array().expect("tags").contains(&json!("cold")), "{tags}");
         let values = server.get("/tempo/api/v2/search/tag/resource.service.name/values", &range).await;
@@ -255,6 +284,19 @@ async fn tempo_answers_what_grafana_asks() {
         }
         assert_eq!(server.get_status("/tempo/api/v2/traces/abc", &[]).await.0, 404);
 
+        server.flush().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tempo_counts_spans_over_time_and_names_what_it_does_not_know() {
+    let folder = tempfile::tempdir().expect("folder");
+    let server = Server::start(folder.path(), &[]);
+    let start = start();
+    fill(&server, start).await;
+    let (first, last) = ((start - 60).to_string(), (start + 60).to_string());
+    let range = [("start", first.as_str()), ("end", last.as_str())];
+    for _ in 0..2 {
         let query = "{} | rate() by (resource.service.name)";
         let step = [("q", query), ("step", "120s")];
         let metrics = server.get("/tempo/api/metrics/query_range", &[&range[..], &step].concat()).await;
@@ -273,16 +315,79 @@ async fn tempo_answers_what_grafana_asks() {
             .map(|series| (series["labels"][0]["value"]["stringValue"].clone(), sum(series).round()))
             .collect();
         assert_eq!(counts, [(json!("shop"), 2.0), (json!("stock"), 2.0)]);
+        // A rate of nothing is 0 at every step, so that its graph does not jump over them.
+        let step = [("q", "{} | count_over_time()"), ("step", "10s")];
+        let counts = server.get("/tempo/api/metrics/query_range", &[&range[..], &step].concat()).await;
+        let samples = counts["series"][0]["samples"].as_array().expect("samples");
+        assert!(samples.len() >= 12, "{counts}");
+        let sum: f64 = samples.iter().map(|sample| sample["value"].as_f64().expect("a number")).sum();
+        assert_eq!(sum.round() as i64, 4);
         let query = "{ resource.service.name = \"shop\" } | max_over_time(duration)";
         let metrics = server.get("/tempo/api/metrics/query", &[&range[..], &[("q", query)]].concat()).await;
         assert_eq!(metrics["series"][0]["value"], 0.25);
         server.flush().await;
     }
-    for (query, named) in [("{ rootName = \"a\" }", "rootName"), ("{ name = ", "a value"), ("{} | by(name)", "by()")] {
+    for (query, named) in [
+        ("{ childCount > 2 }", "childCount"),
+        ("{ span.a = span.b }", "the field `span.b`"),
+        ("{ name = ", "a value"),
+        ("{} | by(name)", "by()"),
+    ] {
         let answer = client().get(format!("{}/tempo/api/search", server.ui)).query(&[("q", query)]).send().await;
         let answer = answer.expect("an answer");
         assert_eq!(answer.status(), 400, "{query}");
         let said = answer.text().await.expect("text");
         assert!(said.contains(named), "{query}: {said}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tempo_looks_on_until_enough_traces_pass_and_shows_spans_of_each() {
+    let folder = tempfile::tempdir().expect("folder");
+    let server = Server::start(folder.path(), &[]);
+    let start = start();
+    // Three old traces of three spans each, three hundred of one span, and a newest one of 2,500 spans.
+    let traces = (0..3).map(|n| (n, 3)).chain((3..303).map(|n| (n, 1))).chain([(303, 2_500)]);
+    let spans: Vec<Json> = traces
+        .flat_map(|(trace, count)| (0..count).map(move |number| (trace, number)))
+        .map(|(trace, number)| {
+            let time = start * 1_000_000_000 + trace * 1_000_000 + number;
+            json!({
+                "traceId": format!("{:032x}", trace + 1), "spanId": format!("{:016x}", number + 1), "name": format!("n{number}"),
+                "startTimeUnixNano": time.to_string(), "endTimeUnixNano": (time + 1_000).to_string(), "kind": 1,
+            })
+        })
+        .collect();
+    let service = json!({ "attributes": [{ "key": "service.name", "value": { "stringValue": "many" } }] });
+    let body = json!({ "resourceSpans": [{ "resource": service, "scopeSpans": [{ "spans": spans }] }] });
+    assert_eq!(server.export("traces", &body).await.0, 200);
+    let (first, last) = ((start - 60).to_string(), (start + 60).to_string());
+    for _ in 0..2 {
+        let found = async |query: &str, limit: &str| {
+            let asked = [("q", query), ("limit", limit), ("spss", "2"), ("start", &first), ("end", &last)];
+            let answer = server.get("/tempo/api/search", &asked).await;
+            let mut all: Vec<(String, Vec<String>)> = Vec::new();
+            for trace in answer["traces"].as_array().expect("traces") {
+                let spans = trace["spanSets"][0]["spans"].as_array().expect("spans").iter();
+                let names = spans.map(|span| span["name"].as_str().expect("a name").to_owned());
+                let id = trace["traceID"].as_str().expect("an id").trim_start_matches('0').to_owned();
+                all.push((id, names.collect()));
+            }
+            all
+        };
+        let earliest = || vec!["n0".to_owned(), "n1".to_owned()];
+        let expected: Vec<_> = ["130", "3", "2", "1"].map(|id| (id.to_owned(), earliest())).into();
+        assert_eq!(
+            found("{} | count() > 2", "5").await,
+            expected,
+            "old traces are found behind those that do not pass"
+        );
+        assert_eq!(found("{} | count() > 2", "2").await, expected[..2]);
+        let newest = found("{}", "50").await;
+        assert_eq!(newest.len(), 50);
+        assert!(newest.iter().all(|(_, spans)| !spans.is_empty()), "spans of each trace: {newest:?}");
+        assert_eq!(newest[0], ("130".to_owned(), earliest()));
+        server.flush().await;
+    }
+    assert_eq!(server.get_status("/tempo/api/search", &[("q", "{}"), ("spss", "101")]).await.0, 400);
 }

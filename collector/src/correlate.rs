@@ -276,7 +276,7 @@ fn trace(text: &str) -> Option<TraceId> {
         return Some(id);
     }
     if (1..=16).contains(&normal.len()) && normal.bytes().all(|byte| byte.is_ascii_hexdigit()) && normal.len() >= 8 {
-        return TraceId::from_hex(&format!("{normal:0>32}"));
+        return TraceId::from_short_hex(&normal);
     }
     if normal.len() == 24 {
         return base64::engine::general_purpose::STANDARD

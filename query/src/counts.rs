@@ -2,7 +2,7 @@
 
 mod by_index;
 
-use crate::language::{FieldRef, group_keys};
+use crate::language::{FieldRef, group_field, group_keys};
 use crate::scan::{self, Control, Held, ScanRequest, Shortcut};
 use crate::{Coverage, QueryError, QueryService};
 use arrow::array::{AsArray as _, RecordBatch};
@@ -143,7 +143,8 @@ impl QueryService {
             let coverage = Coverage::of_scan(&scan, started);
             return Ok(Counts { start: buckets.start, step_ns: buckets.step, buckets: 1, series, coverage });
         }
-        let field = request.by.as_deref().filter(|by| !by.is_empty()).map(|by| FieldRef::of(by, signal));
+        let by = request.by.as_deref().filter(|by| !by.is_empty());
+        let field = by.map(|by| group_field("by", by, signal)).transpose()?;
         let mut columns = vec!["time"];
         if let Some(field) = &field {
             columns.extend(field.columns(signal).into_iter().filter(|name| *name != "time"));

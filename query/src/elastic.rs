@@ -8,16 +8,18 @@ mod aggregate;
 mod clauses;
 mod documents;
 mod lucene;
+mod sorted;
 mod time;
 
 use crate::language::{Expr, FieldRef};
-use crate::scan::{self, Counting, Cursor, ScanRequest};
+use crate::scan::{self, Counting, ScanRequest};
 use crate::{ErrorCode, QueryError, QueryService, logs, spans};
 use aggregate::{Aggregation, Tree};
 use clauses::Clauses;
 use documents::Source;
 use mangru_store::{ELASTIC_INDEX, Signal, TimeRange};
 use serde_json::{Map, Value as Json, json};
+use sorted::Order;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -64,13 +66,6 @@ impl Indices {
     }
 }
 
-/// How documents are put in order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Order {
-    Newest,
-    Oldest,
-}
-
 /// A search.
 pub(crate) struct Search {
     indices: Indices,
@@ -94,40 +89,6 @@ fn size(body: &Map<String, Json>, name: &'static str, usual: usize) -> Result<us
     let number = value.as_u64().or_else(|| value.as_str().and_then(|text| text.parse().ok()));
     let number = number.and_then(|number| usize::try_from(number).ok());
     number.ok_or_else(|| QueryError::invalid(name, format!("[{name}] is a number that is not negative")))
-}
-
-/// The order that `sort` asks for; ties are always broken the same way.
-fn order(body: &Map<String, Json>) -> Result<Order, QueryError> {
-    let keys = match body.get("sort") {
-        None | Some(Json::Null) => return Ok(Order::Newest),
-        Some(Json::Array(keys)) => keys.clone(),
-        Some(one) => vec![one.clone()],
-    };
-    let mut order = None;
-    for key in keys {
-        let (name, direction) = match &key {
-            Json::String(text) => match text.split_once(':') {
-                Some((name, direction)) => (name.to_owned(), direction.to_owned()),
-                None => (text.clone(), "asc".to_owned()),
-            },
-            Json::Object(members) => {
-                let (name, how) =
-                    members.iter().next().ok_or_else(|| QueryError::invalid("sort", "[sort] is empty"))?;
-                let direction = how.as_str().or_else(|| how["order"].as_str()).unwrap_or("asc");
-                (name.clone(), direction.to_owned())
-            }
-            _ => return Err(QueryError::invalid("sort", "[sort] holds fields")),
-        };
-        match name.as_str() {
-            TIME | "time" if order.is_none() => {
-                order = Some(if direction == "desc" { Order::Newest } else { Order::Oldest });
-            }
-            "_doc" | "_shard_doc" | "_score" | "_id" | TIME | "time" => {}
-            _ if order.is_some() => {}
-            other => return Err(unsupported(format!("sorting by [{other}] before {TIME}"))),
-        }
-    }
-    Ok(order.unwrap_or(Order::Newest))
 }
 
 impl Search {
@@ -185,39 +146,13 @@ impl Search {
             range: clauses.range,
             size: size(body, "size", SIZE)?,
             from: size(body, "from", 0)?,
-            order: order(body)?,
+            order: sorted::order(body, indices.signal)?,
             after,
             counts_all: body.get("track_total_hits") != Some(&Json::Bool(false)),
             aggregations: Aggregation::read_all(&aggregations, indices.signal, 0)?,
             source: Source::read(body)?,
             indices,
         })
-    }
-
-    /// Continues behind the document with these sort values.
-    fn continued(&mut self) -> Result<Option<Cursor>, QueryError> {
-        let Some(after) = self.after.take() else { return Ok(None) };
-        let wrong =
-            || QueryError::invalid("search_after", "[search_after] are not the sort values of an earlier answer");
-        let exact = after.get(1).and_then(Json::as_str);
-        let milliseconds = || after[0].as_i64().or_else(|| after[0].as_f64().map(|time| time as i64)).ok_or_else(wrong);
-        match (self.order, exact) {
-            (Order::Newest, Some(cursor)) => cursor.parse().map(Some).map_err(|_| wrong()),
-            (Order::Newest, None) => {
-                self.range.end = self.range.end.min(milliseconds()?.saturating_mul(1_000_000));
-                Ok(None)
-            }
-            (Order::Oldest, Some(cursor)) => {
-                let cursor: Cursor = cursor.parse().map_err(|_| wrong())?;
-                self.range.start = self.range.start.max(cursor.time.saturating_add(1));
-                Ok(None)
-            }
-            (Order::Oldest, None) => {
-                let next = milliseconds()?.saturating_add(1).saturating_mul(1_000_000);
-                self.range.start = self.range.start.max(next);
-                Ok(None)
-            }
-        }
     }
 }
 
@@ -231,11 +166,11 @@ fn empty() -> Json {
 
 impl QueryService {
     /// Answers a search.
-    pub(crate) async fn elastic_search(&self, mut search: Search) -> Result<Json, QueryError> {
+    pub(crate) async fn elastic_search(&self, search: Search) -> Result<Json, QueryError> {
         let started = Instant::now();
         let mut answer = empty();
         if search.size > 0 {
-            let (hits, total, is_exact) = self.elastic_hits(&mut search).await?;
+            let (hits, total, is_exact) = self.elastic_hits(&search).await?;
             answer["hits"]["hits"] = hits.into();
             answer["hits"]["total"] = json!({ "value": total, "relation": if is_exact { "eq" } else { "gte" } });
         }
@@ -255,64 +190,24 @@ impl QueryService {
         Ok(answer)
     }
 
-    async fn elastic_hits(&self, search: &mut Search) -> Result<(Vec<Json>, u64, bool), QueryError> {
+    async fn elastic_hits(&self, search: &Search) -> Result<(Vec<Json>, u64, bool), QueryError> {
         let limit = self.checked_limit(search.size.saturating_add(search.from).max(1))?;
-        let before = search.continued()?;
         let signal = search.indices.signal;
         let columns = if signal == Signal::Spans { spans::columns() } else { logs::columns() };
         let scan = ScanRequest { signal, filter: search.filter.clone(), range: search.range, columns };
         let (control, _guard) = self.control();
         let _turn = self.turn().await?;
-        let counting = if search.counts_all { Counting::All } else { Counting::Page };
-        let found = match search.order {
-            Order::Newest => scan::newest(self.store(), &scan, limit, before, counting, &control).await?,
-            Order::Oldest => self.elastic_oldest(&scan, limit, &control).await?,
-        };
-        if let Some(part) = found.unreadable_parts.first() {
-            return Err(QueryError::internal(format!("part {part} could not be read")));
-        }
-        let mut rows = documents::documents(signal, &found.rows, &found.cursors);
-        if search.order == Order::Oldest {
-            rows.reverse();
-        }
-        let hits = rows.into_iter().skip(search.from).take(search.size);
-        let hits = hits.map(|document| document.hit(signal, &search.source)).collect();
-        Ok((hits, found.matched, found.matched_is_exact))
-    }
-
-    /// The oldest rows, newest first: the time up to which there are enough is looked for from the counts by time.
-    async fn elastic_oldest(
-        &self,
-        scan: &ScanRequest,
-        limit: usize,
-        control: &scan::Control,
-    ) -> Result<scan::Newest, QueryError> {
-        let init = std::collections::BinaryHeap::<i64>::new;
-        let each = move |oldest: &mut std::collections::BinaryHeap<i64>, batch: &arrow::record_batch::RecordBatch| {
-            let cells = crate::cells::Cells::new(batch);
-            for row in 0..batch.num_rows() {
-                oldest.push(cells.integer("time", row).unwrap_or_default());
-                if oldest.len() > limit {
-                    oldest.pop();
-                }
+        let after = search.after.as_deref();
+        let (page, is_exact) = match &search.order {
+            Order::Newest => {
+                let counting = if search.counts_all { Counting::All } else { Counting::Page };
+                self.elastic_newest(&scan, after, limit, counting, &control).await?
             }
-            Ok(())
+            Order::By(keys) => (self.elastic_sorted(&scan, keys.clone(), after, limit, &control).await?, true),
         };
-        let times = ScanRequest { columns: vec!["time"], ..scan.clone() };
-        let (states, coverage) = scan::for_each(self.store(), &times, control, init, each).await?;
-        let mut oldest: Vec<i64> = states.into_iter().flatten().collect();
-        oldest.sort_unstable();
-        let last = oldest.get(limit.saturating_sub(1)).or(oldest.last()).copied().unwrap_or(scan.range.start);
-        // All rows of the last time come too: they are cut at its end, as they are ordered.
-        let same = oldest.iter().filter(|time| **time <= last).count();
-        let range = TimeRange { start: scan.range.start, end: last.saturating_add(1) };
-        let most = self.settings().max_limit.max(limit);
-        let scan = ScanRequest { range, ..scan.clone() };
-        let mut found = scan::newest(self.store(), &scan, same.clamp(1, most), None, Counting::Page, control).await?;
-        found.matched = coverage.matched;
-        found.matched_is_exact = coverage.unreadable_parts.is_empty();
-        found.unreadable_parts = coverage.unreadable_parts;
-        Ok(found)
+        let hits = page.documents.into_iter().skip(search.from).take(search.size);
+        let hits = hits.map(|(document, sort)| document.hit(&sort, &search.source)).collect();
+        Ok((hits, page.matched, is_exact))
     }
 
     /// The aggregations, and how many documents match.

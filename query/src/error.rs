@@ -73,6 +73,11 @@ impl QueryError {
         Self { code: ErrorCode::InvalidArgument, message: message.into(), field: Some(field), position: None }
     }
 
+    /// An error about what is understood, in a parameter, and not supported.
+    pub fn unsupported(field: &'static str, message: impl Into<String>) -> Self {
+        Self { field: Some(field), ..Self::new(ErrorCode::Unsupported, message) }
+    }
+
     /// An error at a character of the parameter `query`.
     pub fn at(position: usize, message: impl Into<String>) -> Self {
         Self {

@@ -1,6 +1,6 @@
 //! Which fields there are, and which values they have.
 
-use crate::language::{Expr, FieldRef, group_keys};
+use crate::language::{Expr, FieldRef, group_field, group_keys};
 use crate::scan::{self, ScanCoverage, ScanRequest};
 use crate::{Coverage, QueryError, QueryService};
 use arrow::array::{Array as _, AsArray as _, RecordBatch};
@@ -78,9 +78,12 @@ impl QueryService {
     /// parts, from their indexes.
     pub async fn fields(&self, signal: Signal, range: TimeRange) -> Result<(Vec<Field>, Coverage), QueryError> {
         let started = Instant::now();
-        let (found, scan) = match self.indexed_fields(signal, range).await? {
+        let (found, scan, is_exact) = match self.indexed_fields(signal, range).await? {
             Some(found) => found,
-            None => self.scanned_fields(signal, range).await?,
+            None => {
+                let (found, scan) = self.scanned_fields(signal, range).await?;
+                (found, scan, true)
+            }
         };
         let sorted = |map: FieldRows, kind: &str| {
             let mut all: Vec<Field> =
@@ -96,29 +99,38 @@ impl QueryService {
                 .into_iter()
                 .map(|field| Field { name: format!("resource.{}", field.name), ..field }),
         );
-        Ok((fields, Coverage::of_scan(&scan, started)))
+        let mut coverage = Coverage::of_scan(&scan, started);
+        coverage.matched_is_exact &= is_exact;
+        Ok((fields, coverage))
     }
 
-    /// The fields by the indexes of parts; `None` when rows of the range are not indexed by their attributes.
+    /// The fields by the indexes of parts, and whether all these rows are of the range; `None` when rows of the range are not indexed by their attributes.
     async fn indexed_fields(
         &self,
         signal: Signal,
         range: TimeRange,
-    ) -> Result<Option<(Found, ScanCoverage)>, QueryError> {
+    ) -> Result<Option<(Found, ScanCoverage, bool)>, QueryError> {
         if signal == Signal::MetricPoints {
             return Ok(None);
         }
         let snapshot = self.store().snapshot(signal);
         let mut unreadable_parts = Vec::new();
         let hot = snapshot.hot;
+        let (control, _guard) = self.control();
+        let of_hot = control.clone();
+        let mut is_exact = true;
         let mut found = scan::blocking(move || {
             let mut found = Found::default();
-            hot.iter().try_for_each(|batch| found.add(batch, signal))?;
+            for batch in hot.iter() {
+                found
+                    .add(&scan::hot_rows(batch, signal, &Expr::All, range, &read_columns(signal), &of_hot)?, signal)?;
+            }
             Ok(found)
         })
         .await?;
         for part in snapshot.parts.iter().filter(|part| range.touches(part.min_time(), part.max_time())) {
             found.rows += u64::from(part.rows());
+            is_exact &= range.covers(part.min_time(), part.max_time());
             let index = match part.index().await {
                 Ok(Some(index)) => index,
                 Ok(None) => return Ok(None),
@@ -137,18 +149,14 @@ impl QueryService {
             }
         }
         let scan = ScanCoverage { matched: found.rows, rows_in_range: found.rows, unreadable_parts };
-        Ok(Some((found, scan)))
+        Ok(Some((found, scan, is_exact)))
     }
 
     /// The fields by the rows themselves.
     async fn scanned_fields(&self, signal: Signal, range: TimeRange) -> Result<(Found, ScanCoverage), QueryError> {
         let (control, _guard) = self.control();
         let _turn = self.turn().await?;
-        let mut columns = vec!["attributes", "resource_attributes"];
-        if signal != Signal::MetricPoints {
-            columns.extend(PROMOTED.iter().map(|promoted| promoted.column));
-        }
-        let request = ScanRequest { signal, filter: Expr::All, range, columns };
+        let request = ScanRequest { signal, filter: Expr::All, range, columns: read_columns(signal) };
         let each = move |found: &mut Found, batch: &RecordBatch| found.add(batch, signal);
         let (states, scan) = scan::for_each(self.store(), &request, &control, Found::default, each).await?;
         let all = states.into_iter().fold(Found::default(), Found::and);
@@ -157,25 +165,38 @@ impl QueryService {
 
     /// The values of a field with the most rows.
     pub async fn field_values(&self, request: &FieldValuesRequest) -> Result<(Vec<FieldValue>, Coverage), QueryError> {
+        let filter = crate::language::parse(&request.query, request.signal)?;
+        self.field_values_of(filter, request).await
+    }
+
+    /// The same among the rows that fit; the request's own query is not read.
+    pub(crate) async fn field_values_of(
+        &self,
+        filter: Expr,
+        request: &FieldValuesRequest,
+    ) -> Result<(Vec<FieldValue>, Coverage), QueryError> {
         let started = Instant::now();
         let limit = self.checked_limit(request.limit)?;
         let signal = request.signal;
-        let filter = crate::language::parse(&request.query, signal)?;
-        let field = FieldRef::of(&request.name, signal);
+        let field = group_field("name", &request.name, signal)?;
         let columns = field.columns(signal);
         let (control, _guard) = self.control();
         let _turn = self.turn().await?;
         let scan = ScanRequest { signal, filter: with_field(filter, &field), range: request.range, columns };
+        let prefix = request.prefix.clone();
         let (states, scan) =
-            scan::for_each(self.store(), &scan, &control, HashMap::<String, u64>::new, move |counts, batch| {
+            scan::for_each(self.store(), &scan, &control, Values::default, move |Values { counts, is_cut }, batch| {
                 let keys = group_keys(&field, signal, batch)?;
                 let mut rows = vec![0_u64; keys.values.len()];
                 keys.keys.iter().filter_map(|place| usize::try_from(*place).ok()).for_each(|place| rows[place] += 1);
-                for (value, rows) in keys.values.into_iter().zip(rows).filter(|(_, rows)| *rows > 0) {
+                let found = keys.values.into_iter().zip(rows);
+                for (value, rows) in found.filter(|(value, rows)| *rows > 0 && value.starts_with(&prefix)) {
                     if let Some(count) = counts.get_mut(&value) {
                         *count += rows;
                     } else if counts.len() < MAX_VALUES {
                         counts.insert(value, rows);
+                    } else {
+                        *is_cut = true;
                     }
                 }
                 Ok(())
@@ -183,12 +204,11 @@ impl QueryService {
             .await?;
         let mut coverage = Coverage::of_scan(&scan, started);
         let mut counts: HashMap<String, u64> = HashMap::new();
-        for (value, rows) in states.into_iter().flatten() {
-            if value.starts_with(&request.prefix) {
-                *counts.entry(value).or_default() += rows;
-            }
+        let is_cut = states.iter().any(|values| values.is_cut);
+        for (value, rows) in states.into_iter().flat_map(|values| values.counts) {
+            *counts.entry(value).or_default() += rows;
         }
-        if counts.len() >= MAX_VALUES {
+        if is_cut {
             coverage.cut(format!("limit of {MAX_VALUES} distinct values"));
         }
         let mut values: Vec<FieldValue> = counts.into_iter().map(|(value, rows)| FieldValue { value, rows }).collect();
@@ -200,6 +220,23 @@ impl QueryService {
         coverage.elapsed_ms = crate::request::elapsed_ms(started);
         Ok((values, coverage))
     }
+}
+
+/// Values that start as wanted, with their rows.
+#[derive(Default)]
+struct Values {
+    counts: HashMap<String, u64>,
+    /// Whether there were too many.
+    is_cut: bool,
+}
+
+/// The columns that tell which fields a row has.
+fn read_columns(signal: Signal) -> Vec<&'static str> {
+    let mut columns = vec!["attributes", "resource_attributes"];
+    if signal != Signal::MetricPoints {
+        columns.extend(PROMOTED.iter().map(|promoted| promoted.column));
+    }
+    columns
 }
 
 /// Rows without the field need not be read.

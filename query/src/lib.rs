@@ -11,6 +11,7 @@ mod cells;
 mod check;
 mod columns;
 mod compare;
+mod comparison;
 mod context;
 mod counts;
 mod delete;
@@ -55,13 +56,14 @@ pub use explain::Explanation;
 pub use export::{ExportFormat, ExportRequest};
 pub use fields::{Field, FieldValue, FieldValuesRequest};
 pub use heat::{Heat, HeatCell, HeatPoint, HeatRequest};
-pub use language::quoted;
+pub use language::{KINDS as SPAN_KINDS, quoted};
 pub use logs::LogRow;
 pub use map::{CallFigures, CallKind, MapEdge, MapNode, MapRequest, NodeKind, ServiceMap};
 pub use metrics::MetricSummary;
 pub use patterns::{Pattern, Patterns, PatternsRequest};
 pub use promql::{
-    ExtraSeries, PromQl, PromQlAnswer, PromQlRequest, PromQlSample, PromQlSeries, PromQlValue, number_text,
+    ExtraSeries, PromQl, PromQlAnswer, PromQlHistograms, PromQlRequest, PromQlSample, PromQlSeries, PromQlValue,
+    number_text,
 };
 pub use request::{Coverage, Page, RowsRequest, now_ns, parse_duration, parse_range, parse_time};
 pub use scan::PartExplained;

@@ -17,10 +17,11 @@ mod stage;
 mod tail;
 mod template;
 
-use crate::{ErrorCode, QueryError};
+use crate::QueryError;
+pub(crate) use extract::logfmt_pairs;
 pub(crate) use filter::Matcher;
 use filter::{LabelFilter, TextTest};
-pub(crate) use lines::{Entry, LinesRequest};
+pub(crate) use lines::{Entry, LinesRequest, Parser};
 pub(crate) use range::MetricRequest;
 use regex::Regex;
 pub(crate) use select::Streams;
@@ -173,7 +174,7 @@ fn wrong_at(position: usize, message: impl Into<String>) -> QueryError {
 }
 
 fn unsupported(message: impl Into<String>) -> QueryError {
-    QueryError { field: Some("query"), ..QueryError::new(ErrorCode::Unsupported, message.into()) }
+    QueryError::unsupported("query", message)
 }
 
 /// Reads a query.

@@ -48,7 +48,7 @@ pub struct MapRequest {
 
 impl MapRequest {
     /// The usual limit of spans.
-    pub const MAX_SPANS: usize = 5_000_000;
+    pub const MAX_SPANS: usize = 50_000_000;
 }
 
 /// Services and what they call, with figures: all that a picture of them needs.

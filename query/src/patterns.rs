@@ -4,6 +4,7 @@ mod template;
 
 use crate::cells::Cells;
 use crate::counts::Buckets;
+use crate::language::severities;
 use crate::scan::{self, Control, Held, ScanRequest};
 use crate::{Coverage, QueryError, QueryService};
 use arrow::array::RecordBatch;
@@ -157,6 +158,7 @@ impl Found {
 
     fn batch(&mut self, batch: &RecordBatch, buckets: Buckets) -> Result<(), QueryError> {
         let cells = Cells::new(batch);
+        let severity = severities(batch)?;
         for row in 0..batch.num_rows() {
             let body = cells.text("body", row).unwrap_or_default();
             let message = if body.starts_with('{') && said(body, &mut self.message) { &self.message } else { body };
@@ -166,7 +168,7 @@ impl Found {
                     time,
                     buckets.of(time),
                     buckets.count,
-                    cells.integer("severity_number", row).unwrap_or_default() as i32,
+                    severity(row) as i32,
                     cells.text("service_name", row).unwrap_or_default(),
                     message,
                 ),
@@ -218,7 +220,7 @@ impl QueryService {
         let filter = crate::language::parse(&request.query, Signal::Logs)?;
         let (control, _guard) = self.control();
         let _turn = self.turn().await?;
-        let columns = vec!["time", "severity_number", "service_name", "body"];
+        let columns = vec!["time", "severity_number", "severity_text", "service_name", "body"];
         let scan = ScanRequest { signal: Signal::Logs, filter, range: request.range, columns };
         let nothing = control.clone();
         let init = move || Found::new(&nothing);

@@ -10,36 +10,44 @@
 
 mod aggregate;
 mod binary;
+mod blocks;
 mod eval;
+mod exemplars;
 mod functions;
 mod histogram;
 mod labels;
 mod many;
 mod metadata;
 mod names;
+mod native;
+mod notes;
+pub(crate) mod numbers;
 mod over_time;
+mod parallel;
+mod read;
 mod select;
 mod series;
 mod span_metrics;
 
 use crate::scan;
 use crate::{Coverage, QueryError, QueryService};
+pub(crate) use blocks::Blocks;
 use eval::{Evaluation, invalid, unwrapped};
 use hashbrown::HashMap;
 pub(crate) use labels::Labels;
 pub use many::{ExtraSeries, PromQl, PromQlSample};
 pub(crate) use names::metric as metric_name;
+use notes::Notes;
 use promql_parser::label::Matcher;
 use promql_parser::parser::{self, Expr};
-pub(crate) use select::kind;
+pub(crate) use read::kind;
+use select::Source;
 use series::{Grid, Value, is_absent};
 use std::sync::Arc;
 use std::time::Instant;
 
 /// How far back a sample counts that is the newest one, in milliseconds.
 const LOOKBACK: i64 = 300_000;
-/// Steps of an answer, as Prometheus allows them.
-const MAX_STEPS: i64 = 11_000;
 /// The step of subqueries that do not say one: Prometheus' default evaluation interval.
 const DEFAULT_STEP: i64 = 60_000;
 /// Queries longer than this are refused.
@@ -65,12 +73,21 @@ pub struct PromQlRequest {
 pub struct PromQlAnswer {
     /// The values.
     pub value: PromQlValue,
+    /// The native histograms of a vector or matrix, beside its numbers.
+    pub histograms: Vec<PromQlHistograms>,
+    /// What says that the values may be wrong.
+    pub warnings: Vec<String>,
+    /// What says that the question may be.
+    pub infos: Vec<String>,
     /// What was looked at.
     pub coverage: Coverage,
 }
 
 /// Labels with samples: time in milliseconds, and value.
 pub type PromQlSeries = (serde_json::Value, Vec<(i64, f64)>);
+
+/// Labels with native histograms: time in milliseconds, and the histogram as Prometheus' HTTP API writes it.
+pub type PromQlHistograms = (serde_json::Value, Vec<(i64, serde_json::Value)>);
 
 /// The values of an answer.
 #[derive(Clone, Debug)]
@@ -130,21 +147,10 @@ impl QueryService {
         let expr = parse(&request.query)?;
         let grid = match request.step {
             None => Grid { start: request.end, step: 1, count: 1 },
-            Some(step) if step <= 0 => {
-                return Err(QueryError::invalid(
-                    "step",
-                    "zero or negative query resolution step widths are not accepted",
-                ));
+            Some(step) => {
+                let count = crate::request::checked_steps(request.start, request.end, step)?;
+                Grid { start: request.start, step, count }
             }
-            Some(_) if request.end < request.start => {
-                return Err(QueryError::invalid("end", "end timestamp must not be before start time"));
-            }
-            Some(step) if (request.end - request.start) / step > MAX_STEPS => {
-                let message =
-                    format!("exceeded maximum resolution of {MAX_STEPS} points per timeseries: take a longer step");
-                return Err(QueryError::invalid("step", message));
-            }
-            Some(step) => Grid::new(request.start, request.end, step),
         };
         let lookback = request.lookback.filter(|lookback| *lookback > 0).unwrap_or(LOOKBACK);
         let mut needed = HashMap::new();
@@ -155,22 +161,34 @@ impl QueryService {
         let mut data = HashMap::new();
         let mut coverage = Coverage { matched_is_exact: true, complete: true, ..Coverage::default() };
         for (key, (selector, from, to)) in needed {
-            let found = select::select(self.store(), &eval::matchers(&selector)?, from, to, &control).await?;
-            coverage.rows_in_range += found.coverage.rows_in_range;
-            coverage.matched += found.coverage.matched;
-            coverage.unreadable(&found.coverage.unreadable_parts);
+            let found = select::select(self.source(), &eval::matchers(&selector)?, (from, to), &control).await?;
+            coverage.add(&Coverage::of_scan(&found.coverage, started));
             data.insert(key, Arc::new(found));
         }
         let is_range = request.step.is_some();
         let running = control.clone();
-        let value = scan::blocking(move || {
-            let evaluation =
-                Evaluation { data: &data, control: &running, query: ends, lookback, default_step: DEFAULT_STEP };
-            if is_range { over_range(&evaluation, &expr, grid) } else { at_moment(&evaluation, &expr, grid) }
+        let ((value, histograms), notes) = scan::blocking(move || {
+            let evaluation = Evaluation {
+                data: &data,
+                control: &running,
+                query: ends,
+                lookback,
+                default_step: DEFAULT_STEP,
+                notes: Notes::default(),
+            };
+            let found =
+                if is_range { over_range(&evaluation, &expr, grid)? } else { at_moment(&evaluation, &expr, grid)? };
+            Ok((found, evaluation.notes.take()))
         })
         .await?;
         coverage.elapsed_ms = crate::request::elapsed_ms(started);
-        Ok(PromQlAnswer { value, coverage })
+        let (warnings, infos) = notes.lists();
+        Ok(PromQlAnswer { value, histograms, warnings, infos, coverage })
+    }
+
+    /// Where samples are read from.
+    const fn source(&self) -> Source<'_> {
+        Source { store: self.store(), blocks: self.blocks() }
     }
 
     /// The label sets of the series that match any of these selectors, or of all series, within a range in milliseconds.
@@ -186,7 +204,7 @@ impl QueryService {
         let mut all = std::collections::BTreeSet::new();
         let any = [Vec::new()];
         for matchers in if selectors.is_empty() { &any[..] } else { selectors } {
-            let found = select::select(self.store(), matchers, start, end, &control).await?;
+            let found = select::select(self.source(), matchers, (start, end), &control).await?;
             coverage.unreadable(&found.coverage.unreadable_parts);
             all.extend(found.series.into_iter().map(|samples| samples.labels));
         }
@@ -230,53 +248,84 @@ pub(crate) fn over_computed(
         let samples = series.map(|(labels, values)| {
             let found = grid.times().zip(values).filter_map(|(time, value)| Some((time, (*value)?)));
             let (times, values) = found.unzip();
-            series::Samples { labels: labels.clone(), times, values }
+            series::Samples::new(labels.clone(), times, values)
         });
         data.insert(key, Arc::new(select::Selected::computed(samples.collect())));
     }
-    let evaluation = Evaluation { data: &data, control, query: ends, lookback, default_step: DEFAULT_STEP };
-    if computed.step.is_some() { over_range(&evaluation, &expr, grid) } else { at_moment(&evaluation, &expr, grid) }
+    let notes = Notes::default();
+    let evaluation = Evaluation { data: &data, control, query: ends, lookback, default_step: DEFAULT_STEP, notes };
+    let found = if computed.step.is_some() {
+        over_range(&evaluation, &expr, grid)?
+    } else {
+        at_moment(&evaluation, &expr, grid)?
+    };
+    Ok(found.0)
 }
 
 /// The quantile of some values.
 pub(crate) fn quantile_of(quantile: f64, mut values: Vec<f64>) -> f64 {
-    series::quantile(quantile, &mut values)
+    numbers::quantile(quantile, &mut values)
 }
 
-fn at_moment(evaluation: &Evaluation<'_>, expr: &Expr, grid: Grid) -> Result<PromQlValue, QueryError> {
+/// Numbers, and the native histograms beside them.
+type Found = (PromQlValue, Vec<PromQlHistograms>);
+
+fn at_moment(evaluation: &Evaluation<'_>, expr: &Expr, grid: Grid) -> Result<Found, QueryError> {
     if matches!(unwrapped(expr), Expr::MatrixSelector(_) | Expr::Subquery(_)) {
-        let all = evaluation.matrix(expr, grid)?.into_iter();
-        return Ok(PromQlValue::Matrix(
-            all.map(|samples| (samples.labels.json(), samples.times.into_iter().zip(samples.values).collect()))
-                .collect(),
-        ));
+        let (mut numbers, mut histograms) = (Vec::new(), Vec::new());
+        for samples in evaluation.matrix(expr, grid)? {
+            let labels = samples.labels.json();
+            let native: Vec<_> = samples.histograms.iter().map(|(time, found)| (*time, found.json())).collect();
+            if !native.is_empty() {
+                histograms.push((labels.clone(), native));
+            }
+            if !samples.times.is_empty() {
+                let pairs = samples.times.iter().copied().zip(samples.values.iter().copied());
+                numbers.push((labels, pairs.collect()));
+            }
+        }
+        return Ok((PromQlValue::Matrix(numbers), histograms));
     }
     Ok(match evaluation.eval(expr, grid)? {
-        Value::Scalar(values) => PromQlValue::Scalar(grid.start, values.first().copied().unwrap_or(f64::NAN)),
-        Value::Text(text) => PromQlValue::Text(grid.start, text),
-        Value::Vector(series) => PromQlValue::Vector(
-            series
-                .into_iter()
-                .filter(|one| one.values.first().is_some_and(|value| !is_absent(*value)))
-                .map(|one| (one.labels.json(), vec![(grid.start, one.values[0])]))
-                .collect(),
-        ),
+        Value::Scalar(values) => {
+            (PromQlValue::Scalar(grid.start, values.first().copied().unwrap_or(f64::NAN)), Vec::new())
+        }
+        Value::Text(text) => (PromQlValue::Text(grid.start, text), Vec::new()),
+        Value::Vector(series) => {
+            let (numbers, histograms) = separated(series, grid);
+            (PromQlValue::Vector(numbers), histograms)
+        }
     })
 }
 
-fn over_range(evaluation: &Evaluation<'_>, expr: &Expr, grid: Grid) -> Result<PromQlValue, QueryError> {
+fn over_range(evaluation: &Evaluation<'_>, expr: &Expr, grid: Grid) -> Result<Found, QueryError> {
     let mut series = match evaluation.eval(expr, grid)? {
         Value::Vector(series) => series,
-        Value::Scalar(values) => vec![series::Series { labels: Labels::default(), values }],
+        Value::Scalar(values) => vec![series::Series::new(Labels::default(), values)],
         Value::Text(_) => {
             return Err(invalid("a range query is of an instant vector or a scalar, not of a text"));
         }
     };
     series.sort_by(|left, right| left.labels.cmp(&right.labels));
-    let points =
-        |values: Vec<f64>| grid.times().zip(values).filter(|(_, value)| !is_absent(*value)).collect::<Vec<_>>();
-    let all = series.into_iter().map(|one| (one.labels.json(), points(one.values)));
-    Ok(PromQlValue::Matrix(all.filter(|(_, points)| !points.is_empty()).collect()))
+    let (numbers, histograms) = separated(series, grid);
+    Ok((PromQlValue::Matrix(numbers), histograms))
+}
+
+/// The numbers and the histograms of series, each where there are any.
+fn separated(series: Vec<series::Series>, grid: Grid) -> (Vec<PromQlSeries>, Vec<PromQlHistograms>) {
+    let (mut numbers, mut histograms) = (Vec::new(), Vec::new());
+    for one in series {
+        let native = |(step, time): (usize, i64)| Some((time, one.histogram(step)?.json()));
+        let native: Vec<_> = grid.times().enumerate().filter_map(native).collect();
+        if !native.is_empty() {
+            histograms.push((one.labels.json(), native));
+        }
+        let points: Vec<(i64, f64)> = grid.times().zip(one.values).filter(|(_, value)| !is_absent(*value)).collect();
+        if !points.is_empty() {
+            numbers.push((one.labels.json(), points));
+        }
+    }
+    (numbers, histograms)
 }
 
 #[cfg(test)]

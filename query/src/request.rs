@@ -151,16 +151,74 @@ pub fn parse_time(text: &str, now: i64) -> Option<i64> {
     chrono::DateTime::parse_from_rfc3339(text).ok()?.timestamp_nanos_opt()
 }
 
-/// Reads a duration with a unit, such as `250ms`, `15m` or `7d`, in nanoseconds.
+/// Reads a duration with units, such as `250ms`, `15m`, `7d` or `1h30m`, in nanoseconds.
 pub fn parse_duration(text: &str) -> Option<i64> {
-    if let Some(weeks) = text.strip_suffix('w') {
-        return weeks.parse::<i64>().ok()?.checked_mul(7 * 86_400_000_000_000);
+    // A bare number is seconds, as Prometheus reads it.
+    let is_bare = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let length = if is_bare { text.parse::<f64>().ok()? * 1e9 } else { compound_duration_ns(text)? };
+    // What is longer than time itself is no duration.
+    (length.abs() < i64::MAX as f64).then_some(length.round() as i64)
+}
+
+/// A duration as Go and Prometheus write them, `1h30m` or `-1.5s`, in nanoseconds; a number without unit is none, but 0.
+pub(crate) fn compound_duration_ns(text: &str) -> Option<f64> {
+    let (sign, mut rest) = match text.strip_prefix('-') {
+        Some(rest) => (-1.0, rest),
+        None => (1.0, text.strip_prefix('+').unwrap_or(text)),
+    };
+    if rest == "0" {
+        return Some(0.0);
     }
-    if text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
-        // A bare number is seconds, as Prometheus reads it.
-        return text.parse::<f64>().ok().map(|seconds| (seconds * 1e9) as i64);
+    if rest.is_empty() {
+        return None;
     }
-    crate::language::duration_ns(text)
+    let is_of_number = |c: char| c.is_ascii_digit() || c == '.';
+    let mut all = 0.0;
+    while !rest.is_empty() {
+        let unit = rest.find(|c: char| !is_of_number(c))?;
+        let end = rest[unit..].find(is_of_number).map_or(rest.len(), |length| unit + length);
+        let number: f64 = rest[..unit].parse().ok()?;
+        let factor = match &rest[unit..end] {
+            "ns" => 1.0,
+            "us" | "µs" | "μs" => 1e3,
+            "ms" => 1e6,
+            "s" => 1e9,
+            "m" | "min" => 60e9,
+            "h" => 3_600e9,
+            "d" => 86_400e9,
+            "w" => 604_800e9,
+            "y" => 31_536_000e9,
+            _ => return None,
+        };
+        all += number * factor;
+        rest = &rest[end..];
+    }
+    Some(sign * all)
+}
+
+/// Steps of an answer, as Prometheus allows them.
+const MAX_STEPS: i64 = 11_000;
+
+/// How many steps there are from one moment to another, both included, in any unit.
+pub(crate) fn checked_steps(start: i64, end: i64, step: i64) -> Result<usize, QueryError> {
+    if step <= 0 {
+        let message = "zero or negative query resolution step widths are not accepted";
+        return Err(QueryError::invalid("step", message));
+    }
+    if end < start {
+        return Err(QueryError::invalid("end", "end timestamp must not be before start time"));
+    }
+    let steps = end.saturating_sub(start) / step;
+    if steps > MAX_STEPS {
+        let message = format!("exceeded maximum resolution of {MAX_STEPS} points per timeseries: take a longer step");
+        return Err(QueryError::invalid("step", message));
+    }
+    Ok(steps as usize + 1)
+}
+
+/// The step of a range when nothing is said, in nanoseconds: 250 steps, of whole seconds, as Loki and Tempo take it.
+pub(crate) fn usual_step(range: TimeRange) -> i64 {
+    (range.end.saturating_sub(range.start) / 250).div_euclid(1_000_000_000).max(1) * 1_000_000_000
 }
 
 /// Reads `start` and `end`; without them the last hour.
@@ -182,4 +240,32 @@ pub fn parse_range(start: Option<&str>, end: Option<&str>) -> Result<TimeRange, 
         return Err(QueryError::invalid("start", "start lies after end"));
     }
     Ok(TimeRange { start, end })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_duration;
+
+    #[test]
+    fn durations_are_read_with_one_unit_or_several() {
+        const SECOND: i64 = 1_000_000_000;
+        for (text, expected) in [
+            ("15", Some(15 * SECOND)),
+            ("0.5", Some(SECOND / 2)),
+            ("250ms", Some(SECOND / 4)),
+            ("1h30m", Some(5_400 * SECOND)),
+            ("1d2h3m4s5ms", Some(93_784 * SECOND + 5_000_000)),
+            ("2w", Some(1_209_600 * SECOND)),
+            ("-1.5s", Some(-3 * SECOND / 2)),
+            ("5x", None),
+            ("m", None),
+            ("1h30", None),
+            ("5 m", None),
+            ("inf", None),
+            ("", None),
+            ("99999999999y", None),
+        ] {
+            assert_eq!(parse_duration(text), expected, "{text}");
+        }
+    }
 }

@@ -9,7 +9,7 @@ mod newest;
 mod plan;
 mod rows;
 
-pub(crate) use aggregate::{ScanCoverage, Shortcut, count, for_each, for_each_or};
+pub(crate) use aggregate::{ScanCoverage, Shortcut, count, for_each, for_each_in, for_each_or};
 pub(crate) use control::{Control, Held, blocking, exhausted};
 pub(crate) use cursor::{Cursor, hashes, identity_columns};
 pub use explain::PartExplained;

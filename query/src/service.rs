@@ -1,5 +1,6 @@
 //! The service itself: its store, its limits.
 
+use crate::promql::Blocks;
 use crate::scan::{Control, Fairness};
 use crate::slow::SlowQueries;
 use crate::{ErrorCode, QueryError};
@@ -45,6 +46,7 @@ pub struct QueryService {
     old_turns: Arc<Semaphore>,
     fairness: Fairness,
     slow: SlowQueries,
+    blocks: Blocks,
 }
 
 /// A query's turn. When the query goes on for long it moves to the place of an old one, as far as there is any, so that the
@@ -67,6 +69,7 @@ impl QueryService {
     pub fn new(store: Arc<Store>, settings: QuerySettings) -> Arc<Self> {
         let semaphore = || Arc::new(Semaphore::new(settings.concurrency.max(1)));
         let (turns, old_turns) = (semaphore(), semaphore());
+        let blocks = Blocks::new(&store.memory().queries);
         Arc::new(Self {
             store,
             settings,
@@ -74,6 +77,7 @@ impl QueryService {
             old_turns,
             fairness: Fairness::default(),
             slow: SlowQueries::default(),
+            blocks,
         })
     }
 
@@ -95,6 +99,11 @@ impl QueryService {
     /// The queries that run.
     pub(crate) const fn fairness(&self) -> &Fairness {
         &self.fairness
+    }
+
+    /// What is remembered of the metrics of parts.
+    pub(crate) const fn blocks(&self) -> &Blocks {
+        &self.blocks
     }
 
     /// The slow ones among those answered.

@@ -1,8 +1,8 @@
 //! Services and operations: rate, errors and duration, counted from the spans themselves.
 
 use crate::counts::Buckets;
-use crate::language::{Expr, FieldRef, Matcher, group_keys};
-use crate::scan::{self, ScanRequest};
+use crate::language::{Expr, FieldRef, Matcher, group_keys, severities};
+use crate::scan::{self, Control, Held, ScanRequest};
 use crate::{Coverage, QueryError, QueryService};
 use arrow::array::{AsArray as _, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type, TimestampNanosecondType};
@@ -89,8 +89,31 @@ pub struct Operation {
     pub p99_ns: i64,
 }
 
+/// What was found of all services by some thread, and its memory.
+struct Found<T> {
+    services: HashMap<String, T>,
+    bytes: usize,
+    held: Held,
+}
+
+impl<T: Default> Found<T> {
+    fn new(control: &Control) -> Self {
+        Self { services: HashMap::new(), bytes: 0, held: control.held() }
+    }
+
+    fn of(&mut self, name: String) -> &mut T {
+        self.services.entry(name).or_default()
+    }
+
+    /// Takes memory for so much more.
+    fn grow(&mut self, bytes: usize) -> Result<(), QueryError> {
+        self.bytes += bytes;
+        self.held.cover(self.bytes)
+    }
+}
+
 /// Spans of one service, split by whether they are requests.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 struct Tally {
     entries: Calls,
     others: Calls,
@@ -98,15 +121,44 @@ struct Tally {
     versions: BTreeSet<(String, bool)>,
 }
 
-#[derive(Clone, Debug, Default)]
+/// Calls by bucket; buckets of the window before come first.
+#[derive(Debug, Default)]
 struct Calls {
-    /// Bucket, duration, error; buckets of the window before come first.
-    all: Vec<(u32, i64, bool)>,
+    buckets: Vec<Bucket>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Bucket {
+    durations: Vec<i64>,
+    errors: u64,
+}
+
+/// Logs of one service by bucket: all, and those that tell of errors.
+type Logs = Vec<(u64, u64)>;
+
+/// The place of a bucket, which is made when it is not there.
+fn at<T: Clone + Default>(buckets: &mut Vec<T>, place: usize) -> &mut T {
+    if buckets.len() <= place {
+        buckets.resize(place + 1, T::default());
+    }
+    &mut buckets[place]
 }
 
 impl Calls {
-    fn merge(&mut self, mut other: Self) {
-        self.all.append(&mut other.all);
+    fn merge(&mut self, other: Self) {
+        for (place, mut bucket) in other.buckets.into_iter().enumerate() {
+            let mine = at(&mut self.buckets, place);
+            mine.errors += bucket.errors;
+            if mine.durations.is_empty() {
+                mine.durations = bucket.durations;
+            } else {
+                mine.durations.append(&mut bucket.durations);
+            }
+        }
+    }
+
+    const fn is_empty(&self) -> bool {
+        self.buckets.is_empty()
     }
 }
 
@@ -143,63 +195,65 @@ impl QueryService {
             range: doubled,
             columns: vec!["time", "service_name", "kind", "status_code", "duration_ns", "resource_attributes"],
         };
-        let (tallies, mut coverage_of_spans) =
-            scan::for_each(self.store(), &scan, &control, HashMap::<String, Tally>::new, move |tallies, batch| {
-                tally(tallies, batch, places, first)
-            })
-            .await?;
+        let of_spans = control.clone();
+        let (tallies, mut coverage_of_spans) = scan::for_each(
+            self.store(),
+            &scan,
+            &control,
+            move || Found::<Tally>::new(&of_spans),
+            move |found, batch| tally(found, batch, places, first),
+        )
+        .await?;
         let mut services: HashMap<String, Tally> = HashMap::new();
-        for (name, tally) in tallies.into_iter().flatten() {
-            let service = services.entry(name).or_default();
-            service.entries.merge(tally.entries);
-            service.others.merge(tally.others);
-            service.versions.extend(tally.versions);
+        let mut memory = Vec::new();
+        for found in tallies {
+            memory.push(found.held);
+            for (name, tally) in found.services {
+                let service = services.entry(name).or_default();
+                service.entries.merge(tally.entries);
+                service.others.merge(tally.others);
+                service.versions.extend(tally.versions);
+            }
         }
 
         let scan = ScanRequest {
             signal: Signal::Logs,
             filter: Expr::All,
             range: doubled,
-            columns: vec!["time", "service_name", "severity_number"],
+            columns: vec!["time", "service_name", "severity_number", "severity_text"],
         };
+        let of_logs = control.clone();
         let (logs, coverage_of_logs) = scan::for_each(
             self.store(),
             &scan,
             &control,
-            HashMap::<String, Vec<(u32, bool)>>::new,
-            move |logs, batch| {
-                let keys = group_keys(&FieldRef::Column("service_name"), Signal::Logs, batch)?;
-                let times = column(batch, "time")?.as_primitive::<TimestampNanosecondType>();
-                let severities = column(batch, "severity_number")?.as_primitive::<Int32Type>();
-                let mut found: Vec<Vec<(u32, bool)>> = vec![Vec::new(); keys.values.len()];
-                for (row, place) in keys.keys.iter().enumerate() {
-                    if let Ok(place) = usize::try_from(*place) {
-                        found[place].push((places.of(times.value(row)) as u32, severities.value(row) >= 17));
-                    }
-                }
-                for (name, mut rows) in keys.values.into_iter().zip(found).filter(|(_, rows)| !rows.is_empty()) {
-                    logs.entry(name).or_default().append(&mut rows);
-                }
-                Ok(())
-            },
+            move || Found::<Logs>::new(&of_logs),
+            move |found, batch| tally_logs(found, batch, places),
         )
         .await?;
         coverage_of_spans.add(coverage_of_logs);
-        let mut log_rows: HashMap<String, Vec<(u32, bool)>> = HashMap::new();
-        for (name, mut rows) in logs.into_iter().flatten() {
-            log_rows.entry(name).or_default().append(&mut rows);
+        let mut log_rows: HashMap<String, Logs> = HashMap::new();
+        for (name, logs) in logs.into_iter().flat_map(|found| found.services) {
+            let all = log_rows.entry(name).or_default();
+            for (place, (rows, errors)) in logs.into_iter().enumerate() {
+                let bucket = at(all, place);
+                bucket.0 += rows;
+                bucket.1 += errors;
+            }
         }
 
         let names: BTreeSet<String> = services.keys().chain(log_rows.keys()).cloned().collect();
         let seconds = span as f64 / 1e9;
-        let summaries = names
-            .into_iter()
-            .filter_map(|name| {
+        let summaries = scan::blocking(move || {
+            let _memory = memory;
+            let summary_of = |name: String| {
                 let tally = services.remove(&name).unwrap_or_default();
                 let logs = log_rows.remove(&name).unwrap_or_default();
-                summary(name, tally, &logs, first, buckets, seconds)
-            })
-            .collect();
+                summary(name, tally, &logs, first as usize, buckets, seconds)
+            };
+            Ok(names.into_iter().filter_map(summary_of).collect())
+        })
+        .await?;
         Ok((summaries, Coverage::of_scan(&coverage_of_spans, started)))
     }
 
@@ -270,41 +324,60 @@ impl QueryService {
     }
 }
 
-fn tally(
-    tallies: &mut HashMap<String, Tally>,
-    batch: &RecordBatch,
-    places: Buckets,
-    first: u32,
-) -> Result<(), QueryError> {
+fn tally(found: &mut Found<Tally>, batch: &RecordBatch, places: Buckets, first: u32) -> Result<(), QueryError> {
     let keys = group_keys(&FieldRef::Column("service_name"), Signal::Spans, batch)?;
     let versions = group_keys(&FieldRef::Resource("service.version".to_owned()), Signal::Spans, batch)?;
     let times = column(batch, "time")?.as_primitive::<TimestampNanosecondType>();
     let kinds = column(batch, "kind")?.as_primitive::<Int32Type>();
     let statuses = column(batch, "status_code")?.as_primitive::<Int32Type>();
     let durations = column(batch, "duration_ns")?.as_primitive::<Int64Type>();
-    let mut found: Vec<Tally> = vec![Tally::default(); keys.values.len()];
-    let mut seen: BTreeSet<(usize, usize, bool)> = BTreeSet::new();
+    let mut rows_of: Vec<Vec<u32>> = vec![Vec::new(); keys.values.len()];
     for (row, place) in keys.keys.iter().enumerate() {
-        let Ok(place) = usize::try_from(*place) else { continue };
-        let tally = &mut found[place];
-        let is_entry = ENTRY_KINDS.contains(&kinds.value(row));
-        let calls = if is_entry { &mut tally.entries } else { &mut tally.others };
-        let bucket = places.of(times.value(row)) as u32;
-        calls.all.push((bucket, durations.value(row), statuses.value(row) == ERROR));
-        if let Ok(version) = usize::try_from(versions.keys[row])
-            && seen.insert((place, version, bucket >= first))
-        {
-            tally.versions.insert((versions.values[version].clone(), bucket >= first));
+        if let Ok(place) = usize::try_from(*place) {
+            rows_of[place].push(row as u32);
         }
     }
-    for (name, tally) in keys.values.into_iter().zip(found) {
-        if tally.entries.all.is_empty() && tally.others.all.is_empty() {
-            continue;
+    for (name, rows) in keys.values.into_iter().zip(rows_of).filter(|(_, rows)| !rows.is_empty()) {
+        let tally = found.of(name);
+        let mut seen: BTreeSet<(i32, bool)> = BTreeSet::new();
+        for row in rows {
+            let row = row as usize;
+            let is_entry = ENTRY_KINDS.contains(&kinds.value(row));
+            let calls = if is_entry { &mut tally.entries } else { &mut tally.others };
+            let place = places.of(times.value(row));
+            let bucket = at(&mut calls.buckets, place);
+            bucket.durations.push(durations.value(row));
+            bucket.errors += u64::from(statuses.value(row) == ERROR);
+            let seen_at = (versions.keys[row], place >= first as usize);
+            if let Ok(version) = usize::try_from(seen_at.0)
+                && seen.insert(seen_at)
+            {
+                tally.versions.insert((versions.values[version].clone(), seen_at.1));
+            }
         }
-        let service = tallies.entry(name).or_default();
-        service.entries.merge(tally.entries);
-        service.others.merge(tally.others);
-        service.versions.extend(tally.versions);
+    }
+    found.grow(batch.num_rows() * size_of::<i64>())
+}
+
+fn tally_logs(found: &mut Found<Logs>, batch: &RecordBatch, places: Buckets) -> Result<(), QueryError> {
+    let keys = group_keys(&FieldRef::Column("service_name"), Signal::Logs, batch)?;
+    let times = column(batch, "time")?.as_primitive::<TimestampNanosecondType>();
+    let severity = severities(batch)?;
+    let mut tallies: Vec<Logs> = vec![Logs::new(); keys.values.len()];
+    for (row, place) in keys.keys.iter().enumerate() {
+        if let Ok(place) = usize::try_from(*place) {
+            let bucket = at(&mut tallies[place], places.of(times.value(row)));
+            bucket.0 += 1;
+            bucket.1 += u64::from(severity(row) >= 17);
+        }
+    }
+    for (name, tally) in keys.values.into_iter().zip(tallies).filter(|(_, tally)| !tally.is_empty()) {
+        let all = found.of(name);
+        for (place, (rows, errors)) in tally.into_iter().enumerate() {
+            let bucket = at(all, place);
+            bucket.0 += rows;
+            bucket.1 += errors;
+        }
     }
     Ok(())
 }
@@ -313,15 +386,15 @@ fn tally(
 fn summary(
     name: String,
     tally: Tally,
-    logs: &[(u32, bool)],
-    first: u32,
+    logs: &Logs,
+    first: usize,
     buckets: usize,
     seconds: f64,
 ) -> Option<ServiceSummary> {
-    let inside = |bucket: &u32| *bucket >= first;
-    let spans =
-        tally.entries.all.iter().chain(&tally.others.all).filter(|(bucket, _, _)| inside(bucket)).count() as u64;
-    let place = |bucket: u32| ((bucket - first) as usize).min(buckets - 1);
+    let inside =
+        |calls: &Calls| calls.buckets.iter().skip(first).map(|bucket| bucket.durations.len() as u64).sum::<u64>();
+    let spans = inside(&tally.entries) + inside(&tally.others);
+    let place = |bucket: usize| (bucket - first).min(buckets - 1);
     let versions = |is_now: bool| {
         let seen = tally.versions.iter().filter(|(_, now)| *now == is_now);
         seen.map(|(version, _)| version.clone()).collect::<Vec<_>>()
@@ -336,29 +409,30 @@ fn summary(
         ..ServiceSummary::default()
     };
     let mut previous = PreviousWindow { versions: versions(false), ..PreviousWindow::default() };
-    let calls = if tally.entries.all.is_empty() { tally.others.all } else { tally.entries.all };
+    let calls = if tally.entries.is_empty() { tally.others } else { tally.entries };
     let mut durations = Vec::new();
     let mut durations_before = Vec::new();
     let mut by_bucket: Vec<Vec<i64>> = vec![Vec::new(); buckets];
-    for (bucket, duration, is_error) in calls {
-        if inside(&bucket) {
-            summary.request_counts[place(bucket)] += 1;
-            summary.error_counts[place(bucket)] += u64::from(is_error);
-            summary.errors += u64::from(is_error);
-            by_bucket[place(bucket)].push(duration);
-            durations.push(duration);
-        } else {
-            previous.errors += u64::from(is_error);
-            durations_before.push(duration);
+    for (number, mut bucket) in calls.buckets.into_iter().enumerate() {
+        if number < first {
+            previous.errors += bucket.errors;
+            durations_before.append(&mut bucket.durations);
+            continue;
         }
+        let place = place(number);
+        summary.request_counts[place] += bucket.durations.len() as u64;
+        summary.error_counts[place] += bucket.errors;
+        summary.errors += bucket.errors;
+        durations.extend_from_slice(&bucket.durations);
+        by_bucket[place].append(&mut bucket.durations);
     }
-    for (bucket, is_error) in logs {
-        if inside(bucket) {
-            summary.logs += 1;
-            summary.error_logs += u64::from(*is_error);
-            summary.error_log_counts[place(*bucket)] += u64::from(*is_error);
+    for (number, (rows, errors)) in logs.iter().enumerate() {
+        if number < first {
+            previous.error_logs += errors;
         } else {
-            previous.error_logs += u64::from(*is_error);
+            summary.logs += rows;
+            summary.error_logs += errors;
+            summary.error_log_counts[place(number)] += errors;
         }
     }
     if summary.spans == 0 && summary.logs == 0 {

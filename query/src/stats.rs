@@ -4,7 +4,7 @@ mod groups;
 mod sketch;
 
 use crate::counts::Buckets;
-use crate::language::{FieldRef, group_keys};
+use crate::language::{FieldRef, SEVERITY_COLUMNS, group_field, group_keys, severities};
 use crate::scan::{self, Control, Held, ScanRequest};
 use crate::{Coverage, QueryError, QueryService};
 use arrow::array::{Array as _, AsArray as _, RecordBatch};
@@ -153,7 +153,7 @@ struct Found {
 impl Found {
     fn batch(&mut self, batch: &RecordBatch, source: &Source) -> Result<(), QueryError> {
         let numbers = source.numbers(batch)?;
-        let errors = errors(source.signal, batch);
+        let errors = errors(source.signal, batch)?;
         let times = batch
             .column_by_name("time")
             .ok_or_else(|| QueryError::internal("column time was not read"))?
@@ -191,14 +191,29 @@ fn add(groups: &mut Groups, key: Option<String>, tallies: Vec<Tally>) -> Result<
     Ok(())
 }
 
+/// The columns that [`errors`] reads.
+const fn error_columns(signal: Signal) -> &'static [&'static str] {
+    match signal {
+        Signal::Logs => &SEVERITY_COLUMNS,
+        Signal::Spans => &["status_code"],
+        Signal::MetricPoints => &[],
+    }
+}
+
 /// Whether a row tells of an error.
-fn errors(signal: Signal, batch: &RecordBatch) -> impl Fn(usize) -> bool {
-    let (name, from) = match signal {
-        Signal::Spans => ("status_code", ERROR..=ERROR),
-        _ => ("severity_number", 17..=24),
-    };
-    let codes = batch.column_by_name(name).and_then(|column| column.as_primitive_opt::<Int32Type>()).cloned();
-    move |row| codes.as_ref().is_some_and(|codes| codes.is_valid(row) && from.contains(&codes.value(row)))
+fn errors(signal: Signal, batch: &RecordBatch) -> Result<Box<dyn Fn(usize) -> bool>, QueryError> {
+    Ok(match signal {
+        Signal::Logs => {
+            let severity = severities(batch)?;
+            Box::new(move |row| (17..=24).contains(&severity(row)))
+        }
+        Signal::Spans => {
+            let column = batch.column_by_name("status_code");
+            let codes = column.and_then(|column| column.as_primitive_opt::<Int32Type>()).cloned();
+            Box::new(move |row| codes.as_ref().is_some_and(|codes| codes.is_valid(row) && codes.value(row) == ERROR))
+        }
+        Signal::MetricPoints => Box::new(|_| false),
+    })
 }
 
 /// The numbers of a batch.
@@ -224,7 +239,7 @@ impl Source {
     fn columns(&self) -> Vec<&'static str> {
         let mut columns = self.field.columns(self.signal);
         columns.extend(self.by.iter().flat_map(|by| by.columns(self.signal)));
-        columns.push(if self.signal == Signal::Spans { "status_code" } else { "severity_number" });
+        columns.extend(error_columns(self.signal));
         columns.push("time");
         columns.sort_unstable();
         columns.dedup();
@@ -271,7 +286,8 @@ impl QueryService {
         }
         let filter = crate::language::parse(&request.query, signal)?;
         let buckets = Buckets::new(request.range, request.step)?;
-        let by = request.by.as_deref().filter(|by| !by.is_empty()).map(|by| FieldRef::of(by, signal));
+        let by = request.by.as_deref().filter(|by| !by.is_empty());
+        let by = by.map(|by| group_field("by", by, signal)).transpose()?;
         let extract = request.extract.as_deref().filter(|text| !text.is_empty()).map(extraction).transpose()?;
         let source = Source { signal, field: FieldRef::of(request.field.trim(), signal), extract, by, buckets };
         let (control, _guard) = self.control();

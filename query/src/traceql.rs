@@ -10,48 +10,28 @@
 
 mod metrics;
 mod read;
+mod whole;
 
+use crate::comparison::Comparison;
 use crate::language::{Expr, FieldRef};
 use crate::traces::Structure;
 pub(crate) use metrics::{MetricsRequest, Sampled};
 pub(crate) use read::parse;
+pub(crate) use whole::TraceTest;
 
 /// A query.
 #[derive(Clone, Debug)]
 pub(crate) struct TraceQl {
     /// The sets of spans and how they stand to each other.
     pub(crate) structure: Structure,
+    /// What the trace as a whole must be.
+    pub(crate) of_trace: Vec<TraceTest>,
     /// How many spans of a trace must match.
-    pub(crate) count: Option<(Compared, f64)>,
+    pub(crate) count: Option<(Comparison, f64)>,
     /// Fields that are shown of each span, by their names.
     pub(crate) selected: Vec<(String, FieldRef)>,
     /// What is computed of the spans.
     pub(crate) metrics: Option<Metrics>,
-}
-
-/// How two numbers stand to each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Compared {
-    Equal,
-    NotEqual,
-    Greater,
-    GreaterOrEqual,
-    Less,
-    LessOrEqual,
-}
-
-impl Compared {
-    #[allow(clippy::float_cmp)] // counts of spans are whole
-    pub(crate) fn holds(self, left: f64, right: f64) -> bool {
-        match self {
-            Self::Equal => left == right,
-            Self::NotEqual => left != right,
-            Self::Greater => left > right,
-            Self::GreaterOrEqual => left >= right,
-            Self::Less => left < right,
-            Self::LessOrEqual => left <= right,
-        }
-    }
 }
 
 /// A metric over spans, by the values of fields.

@@ -170,7 +170,7 @@ async fn fill(server: &Server, load: &Load, requests: u64, start: u64) -> anyhow
 }
 
 /// Asks once to warm up and then so many times: milliseconds, rising.
-async fn repeat<F: Future<Output = anyhow::Result<Json>>>(
+pub(super) async fn repeat<F: Future<Output = anyhow::Result<Json>>>(
     times: usize,
     ask: impl Fn() -> F,
 ) -> anyhow::Result<Vec<f64>> {
@@ -185,7 +185,7 @@ async fn repeat<F: Future<Output = anyhow::Result<Json>>>(
     Ok(took)
 }
 
-async fn ask(client: &reqwest::Client, ui: &str, path: String) -> anyhow::Result<Json> {
+pub(super) async fn ask(client: &reqwest::Client, ui: &str, path: String) -> anyhow::Result<Json> {
     let response = client.get(format!("{ui}{path}")).send().await?;
     Ok(response.error_for_status()?.json().await?)
 }

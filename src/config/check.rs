@@ -40,7 +40,7 @@ fn out_of_range(settings: &Settings) -> Vec<Fault> {
         ("store.seal_mib", store.seal_mib as u64, 1, 4096),
         ("store.seal_seconds", store.seal_seconds, 1, 86_400),
         ("store.journal_mib", store.journal_mib, 16, 1 << 20),
-        ("store.memory_mib", store.memory_mib as u64, 64, 1 << 20),
+        ("store.memory_mib", store.memory_mib as u64, 0, 1 << 20),
         ("store.ingest_mib", store.ingest_mib as u64, 16, 1 << 20),
         ("store.disk_reserve_mib", store.disk_reserve_mib, 0, 1 << 20),
         ("objects.local_hours", objects.local_hours, 0, 876_000),
@@ -53,7 +53,7 @@ fn out_of_range(settings: &Settings) -> Vec<Fault> {
         ("retention.spans_gib", retention.spans_gib, 0, 1 << 20),
         ("retention.metrics_gib", retention.metrics_gib, 0, 1 << 20),
         ("query.deadline_seconds", query.deadline_seconds, 1, 3600),
-        ("query.memory_mib", query.memory_mib as u64, 16, 65_536),
+        ("query.memory_mib", query.memory_mib as u64, 0, 65_536),
         ("query.concurrency", query.concurrency as u64, 1, 1000),
         ("query.max_limit", query.max_limit as u64, 1, 1_000_000),
         ("query.slow_ms", query.slow_ms, 1, 3_600_000),
@@ -143,7 +143,7 @@ fn contradictions(settings: &Settings) -> Vec<Fault> {
         faults.push(("store.seal_mib", fault));
     }
     let least = Memory::least(store.ingest_mib << 20, store.seal_mib << 20).div_ceil(1 << 20);
-    if store.memory_mib < least {
+    if (1..least).contains(&store.memory_mib) {
         let (memory, ingest, seal) = (store.memory_mib, store.ingest_mib, store.seal_mib);
         let fault = format!(
             "store.memory_mib is {memory}, but store.ingest_mib of {ingest} and sealing {seal} MiB take {least} at least"

@@ -46,6 +46,7 @@ fn log(number: i64) -> Log {
             attribute("net.peer.port", format!("{}", mix % 65_536)),
             attribute("log.logger", format!("com.shop.service{service}.Handler")),
         ],
+        ..Log::default()
     }
 }
 

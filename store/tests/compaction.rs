@@ -33,6 +33,7 @@ fn log(number: i64) -> Log {
             ("request.id".to_owned(), format!("id-{number}")),
             ("user.tier".to_owned(), ["free", "gold"][(number % 2) as usize].to_owned()),
         ],
+        ..Log::default()
     }
 }
 

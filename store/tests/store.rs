@@ -28,6 +28,7 @@ fn log(number: i64) -> Log {
             ("request.id".to_owned(), format!("req-{number}")),
             ("user.tier".to_owned(), ["free", "gold"][(number % 2) as usize].to_owned()),
         ],
+        ..Log::default()
     }
 }
 

@@ -1,6 +1,9 @@
 //! The real binary on free ports in a temporary folder.
-#![allow(dead_code)] // each test binary uses its own part of this
+#![allow(dead_code, unused_imports)] // each test binary uses its own part of this
 
+mod prometheus;
+
+pub(crate) use prometheus::Prometheus;
 use serde_json::Value as Json;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};

@@ -128,6 +128,8 @@ pub(crate) struct Histogram {
     pub(crate) positive_spans: Vec<Span>,
     #[prost(sint64, repeated, tag = "12")]
     pub(crate) positive_deltas: Vec<i64>,
+    #[prost(int32, tag = "14")]
+    pub(crate) reset_hint: i32,
     #[prost(int64, tag = "15")]
     pub(crate) timestamp: i64,
 }

@@ -16,8 +16,8 @@ wasm.GraphView_10002735564638607206(el);
 /**
  * @param {HTMLElement} el
  */
-export function HistogramZoom_11898589435609125882(el) {
-wasm.HistogramZoom_11898589435609125882(el);
+export function HistogramZoom_8891895976426612588(el) {
+wasm.HistogramZoom_8891895976426612588(el);
 }
 
 export class IntoUnderlyingByteSource {
@@ -155,22 +155,15 @@ wasm.PageKeys_8032677972384770730(el);
 /**
  * @param {HTMLElement} el
  */
-export function PlotHover_8320018309464012844(el) {
-wasm.PlotHover_8320018309464012844(el);
+export function PlotHover_10284435394263304060(el) {
+wasm.PlotHover_10284435394263304060(el);
 }
 
 /**
  * @param {HTMLElement} el
  */
-export function RegionBrush_15555938649776527985(el) {
-wasm.RegionBrush_15555938649776527985(el);
-}
-
-/**
- * @param {HTMLElement} el
- */
-export function SeriesPlot_14784786193405396149(el) {
-wasm.SeriesPlot_14784786193405396149(el);
+export function RegionBrush_3512826645606366058(el) {
+wasm.RegionBrush_3512826645606366058(el);
 }
 
 /**
@@ -842,9 +835,6 @@ __wbg_setInterval_1da2f113c48389af: function() { return handleError(function (ar
 const ret = arg0.setInterval(arg1, arg2);
 return ret;
 }, arguments); },
-__wbg_setProperty_3fe74e09d53acb0b: function() { return handleError(function (arg0, arg1, arg2, arg3, arg4) {
-arg0.setProperty(getStringFromWasm0(arg1, arg2), getStringFromWasm0(arg3, arg4));
-}, arguments); },
 __wbg_setSelectionRange_91701b04a0d05454: function() { return handleError(function (arg0, arg1, arg2) {
 arg0.setSelectionRange(arg1 >>> 0, arg2 >>> 0);
 }, arguments); },
@@ -898,6 +888,10 @@ arg0.value = getStringFromWasm0(arg1, arg2);
 __wbg_set_value_cb7e77c93a95e491: function(arg0, arg1, arg2) {
 arg0.value = getStringFromWasm0(arg1, arg2);
 },
+__wbg_shiftKey_6a84be2563ae8a55: function(arg0) {
+const ret = arg0.shiftKey;
+return ret;
+},
 __wbg_shiftKey_a6ce93ef743d5834: function(arg0) {
 const ret = arg0.shiftKey;
 return ret;
@@ -939,10 +933,6 @@ return ret;
 }, arguments); },
 __wbg_stopPropagation_e4181c041abda4c3: function(arg0) {
 arg0.stopPropagation();
-},
-__wbg_style_f499e599ac70277f: function(arg0) {
-const ret = arg0.style;
-return ret;
 },
 __wbg_tagName_775bb05619a5c52f: function(arg0, arg1) {
 const ret = arg1.tagName;
@@ -1009,52 +999,52 @@ const ret = arg0.writeText(getStringFromWasm0(arg1, arg2));
 return ret;
 },
 __wbindgen_generic_0000000000000001: function(arg0, arg1) {
-// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [Externref], shim_idx: 859, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [Externref], shim_idx: 826, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
 const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___wasm_bindgen_4ce9bc3e3a6b8b3e___JsValue______true_);
 return ret;
 },
 __wbindgen_generic_0000000000000002: function(arg0, arg1) {
-// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [Externref], shim_idx: 920, ret: Result(Unit), inner_ret: Some(Result(Unit)) }, mutable: true }) -> Externref`.
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [Externref], shim_idx: 887, ret: Result(Unit), inner_ret: Some(Result(Unit)) }, mutable: true }) -> Externref`.
 const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___wasm_bindgen_4ce9bc3e3a6b8b3e___JsValue__core_e86eb2b61472f55c___result__Result_____wasm_bindgen_4ce9bc3e3a6b8b3e___JsError___true_);
 return ret;
 },
 __wbindgen_generic_0000000000000003: function(arg0, arg1) {
-// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("Event")], shim_idx: 831, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("Event")], shim_idx: 798, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
 const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_bfe5d30f0cee41aa___features__gen_CloseEvent__CloseEvent______true_);
 return ret;
 },
 __wbindgen_generic_0000000000000004: function(arg0, arg1) {
-// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("Event")], shim_idx: 859, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
-const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___wasm_bindgen_4ce9bc3e3a6b8b3e___JsValue______true__25);
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("Event")], shim_idx: 826, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___wasm_bindgen_4ce9bc3e3a6b8b3e___JsValue______true__24);
 return ret;
 },
 __wbindgen_generic_0000000000000005: function(arg0, arg1) {
-// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("KeyboardEvent")], shim_idx: 98, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("KeyboardEvent")], shim_idx: 108, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
 const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_bfe5d30f0cee41aa___features__gen_MouseEvent__MouseEvent______true_);
 return ret;
 },
 __wbindgen_generic_0000000000000006: function(arg0, arg1) {
-// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("MessageEvent")], shim_idx: 831, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
-const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_bfe5d30f0cee41aa___features__gen_CloseEvent__CloseEvent______true__27);
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("MessageEvent")], shim_idx: 798, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_bfe5d30f0cee41aa___features__gen_CloseEvent__CloseEvent______true__26);
 return ret;
 },
 __wbindgen_generic_0000000000000007: function(arg0, arg1) {
-// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("MouseEvent")], shim_idx: 98, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
-const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_bfe5d30f0cee41aa___features__gen_MouseEvent__MouseEvent______true__28);
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("MouseEvent")], shim_idx: 108, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_bfe5d30f0cee41aa___features__gen_MouseEvent__MouseEvent______true__27);
 return ret;
 },
 __wbindgen_generic_0000000000000008: function(arg0, arg1) {
-// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [], shim_idx: 830, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [], shim_idx: 797, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
 const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke_______true_);
 return ret;
 },
 __wbindgen_generic_0000000000000009: function(arg0, arg1) {
-// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [], shim_idx: 851, ret: Unit, inner_ret: Some(Unit) }, mutable: false }) -> Externref`.
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [], shim_idx: 818, ret: Unit, inner_ret: Some(Unit) }, mutable: false }) -> Externref`.
 const ret = makeClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke_______true__1_);
 return ret;
 },
 __wbindgen_generic_000000000000000a: function(arg0, arg1) {
-// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [], shim_idx: 858, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [], shim_idx: 825, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
 const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke_______true__2_);
 return ret;
 },
@@ -1103,20 +1093,20 @@ function wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_
 wasm.wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_bfe5d30f0cee41aa___features__gen_CloseEvent__CloseEvent______true_(arg0, arg1, arg2);
 }
 
-function wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___wasm_bindgen_4ce9bc3e3a6b8b3e___JsValue______true__25(arg0, arg1, arg2) {
-wasm.wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___wasm_bindgen_4ce9bc3e3a6b8b3e___JsValue______true__25(arg0, arg1, arg2);
+function wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___wasm_bindgen_4ce9bc3e3a6b8b3e___JsValue______true__24(arg0, arg1, arg2) {
+wasm.wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___wasm_bindgen_4ce9bc3e3a6b8b3e___JsValue______true__24(arg0, arg1, arg2);
 }
 
 function wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_bfe5d30f0cee41aa___features__gen_MouseEvent__MouseEvent______true_(arg0, arg1, arg2) {
 wasm.wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_bfe5d30f0cee41aa___features__gen_MouseEvent__MouseEvent______true_(arg0, arg1, arg2);
 }
 
-function wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_bfe5d30f0cee41aa___features__gen_CloseEvent__CloseEvent______true__27(arg0, arg1, arg2) {
-wasm.wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_bfe5d30f0cee41aa___features__gen_CloseEvent__CloseEvent______true__27(arg0, arg1, arg2);
+function wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_bfe5d30f0cee41aa___features__gen_CloseEvent__CloseEvent______true__26(arg0, arg1, arg2) {
+wasm.wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_bfe5d30f0cee41aa___features__gen_CloseEvent__CloseEvent______true__26(arg0, arg1, arg2);
 }
 
-function wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_bfe5d30f0cee41aa___features__gen_MouseEvent__MouseEvent______true__28(arg0, arg1, arg2) {
-wasm.wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_bfe5d30f0cee41aa___features__gen_MouseEvent__MouseEvent______true__28(arg0, arg1, arg2);
+function wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_bfe5d30f0cee41aa___features__gen_MouseEvent__MouseEvent______true__27(arg0, arg1, arg2) {
+wasm.wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_bfe5d30f0cee41aa___features__gen_MouseEvent__MouseEvent______true__27(arg0, arg1, arg2);
 }
 
 function wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___wasm_bindgen_4ce9bc3e3a6b8b3e___JsValue__core_e86eb2b61472f55c___result__Result_____wasm_bindgen_4ce9bc3e3a6b8b3e___JsError___true_(arg0, arg1, arg2) {

@@ -1,6 +1,8 @@
 //! Answers of the three query languages as what charts and tables show: series of labels and values.
 
-use crate::pages::overview::round_step;
+mod buckets;
+
+pub(crate) use buckets::rows_of_buckets;
 use mangru_query::{
     CountRequest, Coverage, Figures, PromQlRequest, PromQlSeries, PromQlValue, QueryError, QueryService, SqlRequest,
     SqlResult, StatsRequest,
@@ -8,6 +10,7 @@ use mangru_query::{
 use mangru_store::{Signal, TimeRange};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// Values over the width of a chart.
 pub(crate) const STEPS: i64 = 180;
@@ -37,6 +40,19 @@ pub(crate) struct Answer {
     pub(crate) step_ns: i64,
     /// What was looked at.
     pub(crate) coverage: Coverage,
+}
+
+/// A bucket width that cuts the range in about `buckets` pieces of a round length.
+pub(crate) fn round_step(length_ns: i64, buckets: i64) -> Duration {
+    const ROUND: [u64; 17] = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 43200, 86400];
+    let wanted = (length_ns / buckets.max(1)).max(0) as u64;
+    if wanted < 1_000_000_000 {
+        let milliseconds = [1_u64, 2, 5, 10, 20, 50, 100, 200, 500, 1000];
+        let fit = milliseconds.into_iter().find(|ms| ms * 1_000_000 >= wanted).unwrap_or(1000);
+        return Duration::from_millis(fit);
+    }
+    let seconds = ROUND.into_iter().find(|s| s * 1_000_000_000 >= wanted);
+    Duration::from_secs(seconds.unwrap_or(wanted / 1_000_000_000 / 86400 * 86400 + 86400))
 }
 
 /// The step of charts over a range.
@@ -371,5 +387,14 @@ mod tests {
         assert_eq!(answer.series.len(), 2);
         assert_eq!(answer.series[0].points, [(1_700_000_000_000_000_000, 1.0), (1_700_000_001_000_000_000, 2.0)]);
         assert_eq!(answer.series[1].labels[VALUE], "m");
+    }
+
+    #[test]
+    fn steps_are_round_and_cut_about_as_asked() {
+        assert_eq!(round_step(15 * 60 * 1_000_000_000, 60), Duration::from_secs(15));
+        assert_eq!(round_step(3_600 * 1_000_000_000, 60), Duration::from_mins(1));
+        assert_eq!(round_step(1_000_000_000, 60), Duration::from_millis(20));
+        assert!(round_step(i64::MAX, 60) > Duration::from_hours(24));
+        assert_eq!(round_step(0, 60), Duration::from_millis(1));
     }
 }

@@ -2,12 +2,12 @@
 //! data table lies behind a disclosure.
 
 mod axis;
+pub(crate) mod dot;
+mod figure;
 pub(crate) mod frame;
 pub(crate) mod heat;
 pub(crate) mod histogram;
 pub(crate) mod latency;
 pub(crate) mod plot;
 pub(crate) mod scatter;
-pub(crate) mod series;
 pub(crate) mod sparkline;
-pub(crate) mod ticks;

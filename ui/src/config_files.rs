@@ -5,6 +5,8 @@
 
 use crate::dashboards::Dashboard;
 use crate::saved_searches::SavedSearch;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse as _, Response};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -71,6 +73,19 @@ pub(crate) fn from_yaml<T: serde::de::DeserializeOwned>(text: &str) -> Result<T,
     })
 }
 
+/// The answer that gives a person a file of YAML to put into the config folder; `otherwise` is its name when the wanted
+/// one has nothing that a header can say.
+pub(crate) fn download(text: String, name: &str, otherwise: &str) -> Response {
+    let ascii: String = name.chars().filter(char::is_ascii).collect();
+    let name = if ascii.is_empty() { otherwise } else { &ascii };
+    let mut response = text.into_response();
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/yaml; charset=utf-8"));
+    if let Ok(value) = HeaderValue::from_str(&format!("attachment; filename=\"{name}.yaml\"")) {
+        response.headers_mut().insert(header::CONTENT_DISPOSITION, value);
+    }
+    response
+}
+
 /// A file as it stands.
 #[derive(Clone)]
 pub(crate) struct Named<T> {
@@ -107,8 +122,20 @@ impl<T> Folder<T> {
         &self.path
     }
 
+    /// All files by name, looked at on a thread that may wait for the disk.
+    pub(crate) async fn now(self: &Arc<Self>) -> Vec<Named<T>>
+    where
+        T: Clone + Send + Sync + 'static,
+    {
+        let folder = Arc::clone(self);
+        tokio::task::spawn_blocking(move || folder.all()).await.unwrap_or_else(|error| {
+            tracing::error!(path = %self.path.display(), %error, "the config folder was not looked at");
+            Vec::new()
+        })
+    }
+
     /// All files by name. Looking costs a `stat` a file; only what changed is read.
-    pub(crate) fn all(&self) -> Vec<Named<T>>
+    fn all(&self) -> Vec<Named<T>>
     where
         T: Clone,
     {

@@ -13,11 +13,6 @@ pub fn count(value: u64) -> String {
     text
 }
 
-/// A count with its noun: `1 span`, `2,000 spans`.
-pub fn counted(value: u64, noun: &str) -> String {
-    format!("{} {noun}{}", count(value), if value == 1 { "" } else { "s" })
-}
-
 /// A number in few digits: `0.42`, `17.3`, `48.2 k`, `3.2 M`.
 pub fn short(value: f64) -> String {
     let size = value.abs();
@@ -84,34 +79,44 @@ fn scaled(ns: u64, by: f64, unit: &str) -> String {
     }
 }
 
+/// A duration when there is one, a dash otherwise.
+pub fn duration_or_dash(nanoseconds: Option<i64>) -> String {
+    nanoseconds.map_or_else(|| "–".to_owned(), duration)
+}
+
 /// A size in binary units: `512 B`, `1.4 MiB`.
 pub fn bytes(value: u64) -> String {
-    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
-    if value < 1024 {
-        return format!("{value} B");
-    }
-    let mut scaled = value as f64 / 1024.0;
-    let mut unit = 0;
+    size(value as f64)
+}
+
+/// A size that may be a part of a byte, or less than nothing: `0.5 B`, `-1.4 MiB`.
+pub fn size(value: f64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let sign = if value < 0.0 { "-" } else { "" };
+    let (mut scaled, mut unit) = (value.abs(), 0);
     while scaled >= 1024.0 && unit + 1 < UNITS.len() {
         scaled /= 1024.0;
         unit += 1;
     }
-    if scaled < 10.0 { format!("{scaled:.1} {}", UNITS[unit]) } else { format!("{scaled:.0} {}", UNITS[unit]) }
+    let is_whole = unit == 0 && scaled.fract() == 0.0;
+    let text = if scaled < 10.0 && !is_whole { format!("{scaled:.1}") } else { format!("{scaled:.0}") };
+    format!("{sign}{text} {}", UNITS[unit])
 }
 
 /// A share of one as percent: `0 %`, `0.04 %`, `12.5 %`, `100 %`.
 pub fn percent(ratio: f64) -> String {
-    let value = ratio * 100.0;
+    let sign = if ratio < 0.0 { "-" } else { "" };
+    let value = ratio.abs() * 100.0;
     if value == 0.0 {
         "0 %".to_owned()
     } else if value < 0.01 {
-        "< 0.01 %".to_owned()
+        if ratio < 0.0 { "> -0.01 %".to_owned() } else { "< 0.01 %".to_owned() }
     } else if value < 1.0 {
-        format!("{value:.2} %")
+        format!("{sign}{value:.2} %")
     } else if value < 99.95 {
-        format!("{value:.1} %")
+        format!("{sign}{value:.1} %")
     } else {
-        format!("{value:.0} %")
+        format!("{sign}{value:.0} %")
     }
 }
 
@@ -147,7 +152,6 @@ mod tests {
         assert_eq!(count(999), "999");
         assert_eq!(count(48_211), "48,211");
         assert_eq!(count(1_000_000), "1,000,000");
-        assert_eq!(counted(1, "row"), "1 row");
     }
 
     #[test]
@@ -166,6 +170,8 @@ mod tests {
         assert_eq!(percent(0.000_001), "< 0.01 %");
         assert_eq!(percent(0.125), "12.5 %");
         assert_eq!(percent(1.0), "100 %");
+        assert_eq!(percent(-0.125), "-12.5 %");
+        assert_eq!(percent(-0.000_001), "> -0.01 %");
     }
 
     #[test]
@@ -185,5 +191,6 @@ mod tests {
         assert_eq!(short(0.0012), "0.0012");
         assert_eq!(bytes(1023), "1023 B");
         assert_eq!(bytes(1_468_006), "1.4 MiB");
+        assert_eq!(size(-0.5), "-0.5 B");
     }
 }

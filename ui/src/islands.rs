@@ -7,7 +7,6 @@
 pub(crate) mod assist;
 mod browser;
 pub(crate) mod brush;
-pub(crate) mod crosshair;
 pub(crate) mod graph;
 pub(crate) mod histogram;
 pub(crate) mod page;

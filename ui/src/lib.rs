@@ -14,7 +14,6 @@
 mod completion;
 pub mod format;
 mod islands;
-mod measure;
 mod palette;
 mod unit;
 

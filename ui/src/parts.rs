@@ -7,7 +7,7 @@ use crate::palette::service_class;
 use crate::params::{Params, encoded};
 use crate::text::{tr, trf};
 use leptos::prelude::*;
-use mangru_query::{Coverage, QueryError};
+use mangru_query::{Coverage, Figures, QueryError};
 use serde_json::Value;
 
 /// What an answer covers, in one line: how many of how many, out of what, in what time, and what cut it.
@@ -65,18 +65,40 @@ fn display_width(text: &str, chars: usize) -> usize {
     text.chars().take(chars).map(|c| if matches!(u32::from(c), 0x1100..=0x115F | 0x2E80..=0xA4CF | 0xAC00..=0xD7A3 | 0xF900..=0xFAFF | 0xFE30..=0xFE6F | 0xFF00..=0xFF60) { 2 } else { 1 }).sum()
 }
 
+/// Errors among all, 0 to 1.
+pub(crate) fn error_ratio(figures: &Figures) -> f64 {
+    if figures.rows == 0 { 0.0 } else { figures.errors as f64 / figures.rows as f64 }
+}
+
+/// Errors among all in words, with a sign where there are some.
+pub(crate) fn error_words(errors: u64, ratio: f64) -> String {
+    if errors > 0 { format!("✖ {}", format::percent(ratio)) } else { "0 %".to_owned() }
+}
+
+/// The cell of errors among all: red, and the way to those that failed, where there are some.
+pub(crate) fn error_cell(errors: u64, ratio: f64, failing: String) -> AnyView {
+    let words = error_words(errors, ratio);
+    if errors > 0 {
+        view! { <td class="num bad"><a href=failing>{words}</a></td> }.into_any()
+    } else {
+        view! { <td class="num">{words}</td> }.into_any()
+    }
+}
+
+/// A figure's move against the window before; where more is worse, more is marked.
+pub(crate) fn moved(now: f64, before: Option<f64>, is_bad_up: bool) -> AnyView {
+    let text = before.map(|before| format::change(now, before)).unwrap_or_default();
+    let is_up = text.starts_with(['+', '×']) || text == "new";
+    let class = if is_bad_up && is_up { "change worse" } else { "change" };
+    let title = (!text.is_empty()).then(|| tr("Against the window of the same length before"));
+    let text = if text == "new" { tr("new").to_owned() } else { text };
+    view! { <span class=class title=title>{text}</span> }.into_any()
+}
+
 /// A service's name in its colour.
 pub(crate) fn service(name: &str) -> AnyView {
     let class = format!("service {}", service_class(name));
     view! { <span class=class>{name.to_owned()}</span> }.into_any()
-}
-
-/// How a figure moved against the window before, with the class that shows it; where more is worse, more is marked.
-pub(crate) fn moved(now: f64, before: f64, is_bad_up: bool) -> (String, &'static str) {
-    let text = format::change(now, before);
-    let is_up = text.starts_with(['+', '×']) || text == "new";
-    let class = if is_bad_up && is_up { "change worse" } else { "change" };
-    (if text == "new" { tr("new").to_owned() } else { text }, class)
 }
 
 /// What is written just so in a config, a query or a span.

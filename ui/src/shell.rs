@@ -193,6 +193,7 @@ pub(crate) fn key_words() -> Vec<String> {
         tr("close what is open"),
         tr("this list"),
         tr("Close"),
+        tr("copied"),
     ]
     .map(str::to_owned)
     .to_vec()

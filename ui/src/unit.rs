@@ -34,19 +34,115 @@ impl Unit {
         if !value.is_finite() {
             return if value.is_nan() { "–".to_owned() } else { value.to_string() };
         }
-        let sign = if value < 0.0 { "-" } else { "" };
         match self {
             Self::None => format::short(value),
-            Self::PerSecond => format!("{} /s", format::short(value)),
-            Self::Percent => percent(value),
-            Self::Ratio => percent(value * 100.0),
-            Self::Bytes => format!("{sign}{}", bytes(value.abs())),
-            Self::BytesPerSecond => format!("{sign}{}/s", bytes(value.abs())),
-            Self::Nanoseconds => duration(value),
-            Self::Milliseconds => duration(value * 1e6),
-            Self::Seconds => duration(value * 1e9),
+            Self::PerSecond => format!("{}/s", format::short(value)),
+            Self::Percent => format::percent(value / 100.0),
+            Self::Ratio => format::percent(value),
+            Self::Bytes => format::size(value),
+            Self::BytesPerSecond => format!("{}/s", format::size(value)),
+            Self::Nanoseconds | Self::Milliseconds | Self::Seconds => duration(value * self.nanoseconds()),
         }
     }
+
+    /// The number at a tick, as short as it can be.
+    pub(crate) fn tick(self, value: f64) -> String {
+        if value == 0.0 {
+            return "0".to_owned();
+        }
+        let text = self.text(value);
+        match text.split_once(' ') {
+            Some((number, unit)) if number.contains('.') => {
+                format!("{} {unit}", number.trim_end_matches('0').trim_end_matches('.'))
+            }
+            _ => text,
+        }
+    }
+
+    /// The values at which an axis from `low` to `high` has its ticks: round ones, the first at or below `low`, the last at
+    /// or above `high`, about `wanted` of them.
+    pub(crate) fn ticks(self, low: f64, high: f64, wanted: usize) -> Vec<f64> {
+        let (low, high) = if low.is_finite() && high.is_finite() && low <= high { (low, high) } else { (0.0, 1.0) };
+        let span = if high - low > 0.0 { high - low } else { high.abs().max(1.0) };
+        let high = if high > low { high } else { low + span };
+        let step = self.step(span / wanted.max(1) as f64);
+        let first = (low / step + 1e-9).floor();
+        let last = ((high / step - 1e-9).ceil()).max(first + 1.0);
+        let count = ((last - first) as usize).min(50);
+        (0..=count).map(|n| (first + n as f64) * step).collect()
+    }
+
+    /// The nanoseconds in one of a unit of time.
+    const fn nanoseconds(self) -> f64 {
+        match self {
+            Self::Milliseconds => 1e6,
+            Self::Seconds => 1e9,
+            _ => 1.0,
+        }
+    }
+
+    /// A round number at least as large.
+    fn step(self, wanted: f64) -> f64 {
+        match self {
+            Self::Bytes | Self::BytesPerSecond if wanted >= 1.0 => round_size(wanted),
+            Self::Nanoseconds | Self::Milliseconds | Self::Seconds => {
+                let one = self.nanoseconds();
+                round_time(wanted * one) / one
+            }
+            _ => decimal(wanted),
+        }
+    }
+}
+
+/// Round lengths of time in nanoseconds, from a second on: these are told in sixties.
+const ROUND_TIMES: [f64; 18] = [
+    1e9, 2e9, 5e9, 10e9, 15e9, 30e9, 60e9, 120e9, 300e9, 600e9, 900e9, 1800e9, 3600e9, 7200e9, 14_400e9, 21_600e9,
+    43_200e9, 86_400e9,
+];
+
+fn round_time(wanted: f64) -> f64 {
+    if wanted <= 5e8 {
+        return decimal(wanted).max(1.0);
+    }
+    let days = || (wanted / 86_400e9).ceil() * 86_400e9;
+    ROUND_TIMES.into_iter().find(|step| *step >= wanted).unwrap_or_else(days)
+}
+
+fn round_size(wanted: f64) -> f64 {
+    let power = 1024_f64.powf((wanted.log2() / 10.0).floor());
+    (0..=10).map(|n| f64::from(1 << n) * power).find(|step| *step >= wanted * (1.0 - 1e-9)).unwrap_or(wanted)
+}
+
+fn decimal(wanted: f64) -> f64 {
+    let power = 10_f64.powf(wanted.log10().floor());
+    [1.0, 2.0, 2.5, 5.0, 10.0]
+        .into_iter()
+        .map(|step| step * power)
+        .find(|step| *step >= wanted * (1.0 - 1e-9))
+        .unwrap_or(wanted)
+}
+
+/// A length of time of nanoseconds.
+fn duration(ns: f64) -> String {
+    if ns == 0.0 {
+        "0 s".to_owned()
+    } else if ns > 0.0 && ns < 1.0 {
+        "< 1 ns".to_owned()
+    } else {
+        format::duration(ns as i64)
+    }
+}
+
+/// A number with four digits that count, so that a page does not carry more than can be seen.
+#[cfg(feature = "ssr")]
+pub(crate) fn rounded(value: f64) -> f64 {
+    if value == 0.0 || !value.is_finite() {
+        return value;
+    }
+    let power = 10_f64.powf(3.0 - value.abs().log10().floor());
+    let rounded = (value * power).round() / power;
+    // The very smallest numbers have no such power.
+    if rounded.is_finite() { rounded } else { value }
 }
 
 // What the browser does not need.
@@ -113,96 +209,6 @@ impl Unit {
             _ => Self::None,
         }
     }
-
-    /// The steps between ticks that read well, smallest first, within one power of the unit's base.
-    fn steps(self, rough: f64) -> f64 {
-        let by_base = |base: f64| {
-            let power = base.powf(rough.log(base).floor());
-            let steps: &[f64] = if base > 100.0 {
-                &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0]
-            } else {
-                &[1.0, 2.0, 2.5, 5.0, 10.0]
-            };
-            steps.iter().map(|step| step * power).find(|step| *step >= rough * 0.999_999).unwrap_or(rough)
-        };
-        let per_second = match self {
-            Self::Nanoseconds => Some(1e9),
-            Self::Milliseconds => Some(1e3),
-            Self::Seconds => Some(1.0),
-            _ => None,
-        };
-        match (self, per_second) {
-            (Self::Bytes | Self::BytesPerSecond, _) if rough >= 1.0 => by_base(1024.0),
-            // From a minute on, time is told in sixties.
-            (_, Some(second)) if rough > 20.0 * second => {
-                [30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0, 14_400.0, 21_600.0, 43_200.0, 86_400.0]
-                    .into_iter()
-                    .map(|step| step * second)
-                    .find(|step| *step >= rough)
-                    .unwrap_or_else(|| by_base(10.0))
-            }
-            _ => by_base(10.0),
-        }
-    }
-
-    /// The values at which an axis from `low` to `high` has its ticks: round ones, the first at or below `low`, the last at
-    /// or above `high`, about `wanted` of them.
-    pub(crate) fn ticks(self, low: f64, high: f64, wanted: usize) -> Vec<f64> {
-        let (low, high) = if low.is_finite() && high.is_finite() && low <= high { (low, high) } else { (0.0, 1.0) };
-        let span = if high - low > 0.0 { high - low } else { high.abs().max(1.0) };
-        let high = if high > low { high } else { low + span };
-        let step = self.steps(span / wanted.max(1) as f64);
-        let first = (low / step + 1e-9).floor();
-        let last = ((high / step - 1e-9).ceil()).max(first + 1.0);
-        let count = ((last - first) as usize).min(50);
-        (0..=count).map(|n| (first + n as f64) * step).collect()
-    }
-}
-
-fn percent(value: f64) -> String {
-    let text = match value.abs() {
-        0.0 => "0".to_owned(),
-        size if size < 0.01 => format!("{value:.4}"),
-        size if size < 1.0 => format!("{value:.2}"),
-        size if size < 100.0 => format!("{value:.1}"),
-        _ => format!("{value:.0}"),
-    };
-    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
-    format!("{text} %")
-}
-
-fn bytes(value: f64) -> String {
-    let (mut scaled, mut unit) = (value, 0);
-    while scaled >= 1024.0 && unit < 4 {
-        scaled /= 1024.0;
-        unit += 1;
-    }
-    let text = if scaled < 10.0 && scaled.fract() > 0.0 { format!("{scaled:.1}") } else { format!("{scaled:.0}") };
-    format!("{text} {}", ["B", "KiB", "MiB", "GiB", "TiB"][unit])
-}
-
-/// A duration in its fitting unit, without needless zeros.
-fn duration(ns: f64) -> String {
-    let size = ns.abs();
-    let trimmed = |value: f64, unit: &str| {
-        let text = match value.abs() {
-            size if size < 10.0 => format!("{value:.2}"),
-            size if size < 100.0 => format!("{value:.1}"),
-            _ => format!("{value:.0}"),
-        };
-        let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
-        format!("{text} {unit}")
-    };
-    match size {
-        0.0 => "0 s".to_owned(),
-        s if s < 1e3 => trimmed(ns, "ns"),
-        s if s < 1e6 => trimmed(ns / 1e3, "µs"),
-        s if s < 1e9 => trimmed(ns / 1e6, "ms"),
-        s if s < 60e9 => trimmed(ns / 1e9, "s"),
-        s if s < 3_600e9 => trimmed(ns / 60e9, "min"),
-        s if s < 86_400e9 => trimmed(ns / 3_600e9, "h"),
-        _ => trimmed(ns / 86_400e9, "d"),
-    }
 }
 
 #[cfg(all(test, feature = "ssr"))]
@@ -224,11 +230,42 @@ mod tests {
     #[test]
     fn values_are_told_in_their_unit() {
         assert_eq!(Unit::Seconds.text(0.25), "250 ms");
-        assert_eq!(Unit::Seconds.text(90.0), "1.5 min");
+        assert_eq!(Unit::Seconds.text(90.0), "1 m 30 s");
+        assert_eq!(Unit::Seconds.text(0.0), "0 s");
+        assert_eq!(Unit::Seconds.text(2e-10), "< 1 ns");
         assert_eq!(Unit::Ratio.text(0.125), "12.5 %");
         assert_eq!(Unit::Bytes.text(1536.0), "1.5 KiB");
-        assert_eq!(Unit::PerSecond.text(12.0), "12 /s");
+        assert_eq!(Unit::PerSecond.text(12.0), "12/s");
+        assert_eq!(Unit::BytesPerSecond.text(-0.5), "-0.5 B/s");
+        assert_eq!(Unit::Ratio.text(-0.125), "-12.5 %");
         assert_eq!(Unit::None.text(f64::NAN), "–");
+    }
+
+    #[test]
+    fn ticks_are_as_short_as_they_can_be_and_reach_the_top() {
+        let shown =
+            |unit: Unit, top: f64| unit.ticks(0.0, top, 4).into_iter().map(|tick| unit.tick(tick)).collect::<Vec<_>>();
+        assert_eq!(shown(Unit::Nanoseconds, 1.7e9), ["0", "500 ms", "1 s", "1.5 s", "2 s"]);
+        assert_eq!(shown(Unit::Seconds, 100.0), ["0", "30 s", "1 m 00 s", "1 m 30 s", "2 m 00 s"]);
+        assert_eq!(shown(Unit::Milliseconds, 8_000.0), ["0", "2 s", "4 s", "6 s", "8 s"]);
+        assert_eq!(shown(Unit::Ratio, 0.07), ["0", "2 %", "4 %", "6 %", "8 %"]);
+        assert_eq!(shown(Unit::PerSecond, 34.0), ["0", "10/s", "20/s", "30/s", "40/s"]);
+        assert_eq!(shown(Unit::Bytes, 3.0 * 1024.0 * 1024.0), ["0", "1 MiB", "2 MiB", "3 MiB"]);
+        assert_eq!(shown(Unit::Nanoseconds, 1.0), ["0", "1 ns"]);
+        for top in [0.0, 1e-9, 1e9, 1e18] {
+            for (name, unit) in Unit::ALL {
+                let ticks = unit.ticks(0.0, top, 5);
+                assert!(ticks.len() >= 2 && ticks.len() < 12, "{name} up to {top}: {ticks:?}");
+                assert!(ticks[ticks.len() - 1] >= top * (1.0 - 1e-9), "{name} up to {top}: {ticks:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_keep_four_digits() {
+        assert!((rounded(0.123_456) - 0.1235).abs() < 1e-12);
+        assert!((rounded(-123_456.0) + 123_500.0).abs() < 1e-6);
+        assert!(rounded(f64::MIN_POSITIVE).is_finite());
     }
 
     #[test]

@@ -78,7 +78,6 @@ impl Writer {
 fn is_block_safe(text: &str) -> bool {
     !text.starts_with('\n')
         && !text.ends_with("\n\n")
-        && text.lines().all(|line| !line.starts_with(' ') || !text.starts_with(' '))
         && !text.starts_with(' ')
         && !text
             .chars()

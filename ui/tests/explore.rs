@@ -59,6 +59,7 @@ impl Served {
             trace_id: None,
             span_id: None,
             attributes: vec![("order.id".to_owned(), format!("O-{n}"))],
+            ..Log::default()
         };
         store.append(rows::logs(&(0..200).map(log).collect::<Vec<_>>())).await.expect("kept");
         let span = |n: u8| Span {

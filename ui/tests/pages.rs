@@ -28,7 +28,8 @@ fn now() -> i64 {
 struct Served {
     router: Router,
     store: Arc<Store>,
-    _folder: tempfile::TempDir,
+    alerts: Arc<AlertService>,
+    folder: tempfile::TempDir,
 }
 
 struct Answer {
@@ -47,7 +48,7 @@ impl Served {
         let alerts = AlertService::open(Arc::clone(&query), settings, now() / 1_000_000).await.expect("alerts");
         let context = UiContext {
             query: Arc::clone(&query),
-            alerts,
+            alerts: Arc::clone(&alerts),
             intake: Arc::new(|| serde_json::json!({ "refused": { "undecodable": 7 } })),
             endpoints: Endpoints {
                 otlp_grpc: "127.0.0.1:14317".to_owned(),
@@ -59,7 +60,7 @@ impl Served {
             version: "0.1.0",
         };
         let router = mangru_ui::router(context).merge(mangru_query::router(query));
-        Self { router, store, _folder: folder }
+        Self { router, store, alerts, folder }
     }
 
     /// 250 log records, a trace of four spans and some points; one half sealed, the other hot.
@@ -117,6 +118,7 @@ fn log(now: i64, n: i64) -> Log {
         trace_id: (n < 4).then_some(TRACE),
         span_id: (n < 4).then(|| [n as u8 + 1; 8]),
         attributes: vec![("order.id".to_owned(), format!("O-{n}"))],
+        ..Log::default()
     }
 }
 
@@ -230,12 +232,58 @@ async fn a_service_is_shown_with_what_surrounds_it() {
     assert!(served.page("/services/nobody%3Cscript%3E").await.contains("Nothing of this service"));
 }
 
+/// Rules of a search and of PromQL, both of which hold at once.
+const RULES: &str = "
+groups:
+- name: shop
+  query_offset: 0s
+  rules:
+  - alert: Refused
+    logs: 'refused'
+    count: '> 2'
+    window: 15m
+    by: [service.name]
+    annotations: {summary: '{{ $value }} connections were refused'}
+  - alert: DeepQueue
+    expr: max_over_time(queue_depth[1m]) > 1
+    labels: {job: shop/frontend}
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn alerts_are_on_the_page_and_on_the_charts_of_what_they_are_about() {
+    let served = Served::start().await;
+    served.fill().await;
+    let now_ms = now() / 1_000_000;
+    served.alerts.write_rules("shop", RULES, now_ms).await.expect("good rules");
+    let fired = served.alerts.evaluate_at(&served.alerts.rules().groups, now_ms).await;
+    assert_eq!(fired.len(), 3, "frontend and payment refuse, and the queue is deep: {fired:?}");
+    let payment = served.page("/services/payment").await;
+    assert!(payment.contains("1 alert firing") && payment.contains("connections were refused"), "{payment}");
+    assert!(!payment.contains("DeepQueue"), "what is of another service is not told here");
+    let rule = link(&payment, "Refused").expect("the way to the rule");
+    assert!(rule.starts_with("/alerts/") && rule.contains("alert="), "{rule}");
+    assert!(served.page(&rule).await.contains("aria-current=\"true\""), "the rule's screen opens at the alert");
+    let marks = |page: &str| page.matches("class=\"event fired\"").count();
+    assert_eq!(marks(&payment), 3, "a mark on each of the charts of rate, errors and durations");
+    assert!(payment.contains("Refused (payment) fires"));
+    let frontend = served.page("/services/frontend").await;
+    assert!(frontend.contains("2 alerts firing") && frontend.contains("DeepQueue (frontend) fires"));
+    assert_eq!(marks(&served.page("/services/cart").await), 0);
+    assert_eq!(marks(&served.page("/metrics/explore?q=avg(queue_depth)").await), 1, "a rule asks for that metric");
+    assert_eq!(marks(&served.page("/metrics/explore?q=up").await), 0);
+    let yaml = "title: Queue\npanels:\n  - title: Depth\n    queries:\n      - promql: queue_depth\n";
+    let folder = served.folder.path().join("config/dashboards");
+    std::fs::create_dir_all(&folder).expect("made");
+    std::fs::write(folder.join("queue.yaml"), yaml).expect("written");
+    assert_eq!(marks(&served.page("/dashboards/queue").await), 1, "a panel that asks for that metric");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn traces_are_compared_and_seen_from_all_sides() {
     let served = Served::start().await;
     served.fill().await;
     let all = served.page("/traces?spans=any").await;
-    assert_eq!(all.matches("class=\"ts-dot\"").count(), 4, "every span is a point");
+    assert_eq!(all.matches("class=\"dot\"").count(), 4, "every span is a point");
     let slow = served.page("/traces?spans=any&r_min=150ms&r_max=1s").await;
     assert!(
         slow.contains("class=\"region\"") && slow.contains("3 spans against 1"),
@@ -243,7 +291,7 @@ async fn traces_are_compared_and_seen_from_all_sides() {
     );
     assert!(slow.contains("Show these traces alone"));
     let roots = served.page("/traces").await;
-    assert_eq!(roots.matches("class=\"ts-dot\"").count(), 1, "the root alone");
+    assert_eq!(roots.matches("class=\"dot\"").count(), 1, "the root alone");
     let flame = served.page(&format!("/traces/{TRACE_HEX}?view=flame")).await;
     assert!(flame.contains("class=\"flame\"") && flame.contains("Operations by their own time"));
     let calls = served.page(&format!("/traces/{TRACE_HEX}?view=calls")).await;

@@ -11,6 +11,7 @@ use arrow::datatypes::{
 use mangru_store::Signal;
 use mangru_store::nested::Exemplar;
 use mangru_store::value::{AnyValue, write_object};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use xxhash_rust::xxh3::Xxh3;
@@ -57,7 +58,7 @@ pub(crate) struct Metric<'a> {
     pub(crate) name: &'a str,
     pub(crate) description: &'a str,
     pub(crate) unit: &'a str,
-    pub(crate) metadata: Option<String>,
+    pub(crate) metadata: Option<Cow<'a, str>>,
     pub(crate) kind: u32,
     pub(crate) kind_name: &'static str,
     pub(crate) data: &'a [u8],
@@ -212,7 +213,7 @@ fn metric(message: &[u8]) -> Result<Metric<'_>, WireError> {
     if !metadata.is_empty() {
         let mut json = String::new();
         write_object(&metadata, &mut json);
-        metric.metadata = Some(json);
+        metric.metadata = Some(Cow::Owned(json));
     }
     Ok(metric)
 }

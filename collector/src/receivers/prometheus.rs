@@ -18,6 +18,7 @@ use mangru_store::value::AnyValue;
 use mangru_store::{PROMETHEUS_SCOPE, PROMETHEUS_TYPE};
 use messages::{Series, Written};
 use parking_lot::Mutex;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -53,12 +54,14 @@ struct Known {
     kind: &'static str,
     help: String,
     unit: String,
+    /// What is written of its type beside each point.
+    metadata: String,
     written: u64,
 }
 
 /// What is known of all metrics, by the names of their families.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Families(Arc<Mutex<HashMap<String, Known>>>);
+pub(super) struct Families(Arc<Mutex<HashMap<String, Arc<Known>>>>);
 
 /// How much of a request was kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,18 +80,18 @@ impl Families {
             let is_new = (known.kind, &known.help, &known.unit) != (found.kind, &found.help, &found.unit);
             let is_old = now.saturating_sub(known.written) >= WRITE_AGAIN_NS;
             if is_new || is_old {
-                *known = Known { written: now, ..found };
+                *known = Arc::new(Known { written: now, ..found });
             }
             return is_new || is_old;
         }
         if all.len() < MAX_METRICS {
-            all.insert(family.to_owned(), Known { written: now, ..found });
+            all.insert(family.to_owned(), Arc::new(Known { written: now, ..found }));
         }
         true
     }
 
     /// What is known of a series' metric.
-    fn of(&self, name: &str) -> Option<Known> {
+    fn of(&self, name: &str) -> Option<Arc<Known>> {
         let all = self.0.lock();
         let family = || {
             let stem = ["_bucket", "_count", "_sum"].iter().find_map(|ending| name.strip_suffix(ending))?;
@@ -188,7 +191,7 @@ impl Writer<'_> {
     /// Adds a point without value that says what a metric is.
     fn metadata(&mut self, family: &str, kind: u64, help: &str, unit: &str) -> Wire<()> {
         let kind = usize::try_from(kind).ok().and_then(|kind| TYPES.get(kind)).copied().unwrap_or(TYPES[0]);
-        let known = Known { kind, help: help.to_owned(), unit: unit.to_owned(), written: 0 };
+        let known = Known { kind, help: help.to_owned(), unit: unit.to_owned(), metadata: metadata(kind), written: 0 };
         if family.is_empty() || !self.families.learn(family, known, self.arrival) {
             return Ok(());
         }
@@ -198,7 +201,7 @@ impl Writer<'_> {
             name: family,
             description: help,
             unit,
-            metadata: Some(metadata(kind)),
+            metadata: Some(Cow::Owned(metadata(kind))),
             kind: GAUGE,
             kind_name: "gauge",
             ..Metric::default()
@@ -236,7 +239,7 @@ impl Writer<'_> {
             name,
             description: known.as_ref().map_or("", |known| &known.help),
             unit: known.as_ref().map_or("", |known| &known.unit),
-            metadata: known.as_ref().map(|known| metadata(known.kind)),
+            metadata: known.as_ref().map(|known| Cow::Borrowed(known.metadata.as_str())),
             kind: if is_counter { SUM } else { GAUGE },
             kind_name: if is_counter { "sum" } else { "gauge" },
             temporality: is_counter.then_some(CUMULATIVE),

@@ -71,15 +71,13 @@ fn nanoseconds(microseconds: f64) -> u64 {
 }
 
 fn span_id(name: &str, text: &str) -> Result<SpanId, String> {
-    let is_hex = !text.is_empty() && text.len() <= 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let id = is_hex.then(|| SpanId::from_hex(&format!("{text:0>16}"))).flatten();
-    id.ok_or_else(|| format!("{name}: `{text}` is not an id of 16 hex digits that are not all zero"))
+    SpanId::from_short_hex(text)
+        .ok_or_else(|| format!("{name}: `{text}` is not an id of 16 hex digits that are not all zero"))
 }
 
 fn trace_id(text: &str) -> Result<TraceId, String> {
-    let is_hex = !text.is_empty() && text.len() <= 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let id = is_hex.then(|| TraceId::from_hex(&format!("{text:0>32}"))).flatten();
-    id.ok_or_else(|| format!("traceId: `{text}` is not an id of 16 or 32 hex digits that are not all zero"))
+    TraceId::from_short_hex(text)
+        .ok_or_else(|| format!("traceId: `{text}` is not an id of 16 or 32 hex digits that are not all zero"))
 }
 
 fn record(span: &Span) -> Result<Message, String> {

@@ -6,6 +6,7 @@ mod three;
 
 use super::covered::covered;
 use super::error::status;
+use super::parameters::one;
 use crate::language::quoted;
 use crate::{Coverage, MapRequest, NodeKind, QueryError, QueryService, SpanRow, TraceOrder, TracesRequest, now_ns};
 use axum::extract::{Path, Query, State};
@@ -20,6 +21,9 @@ use std::sync::Arc;
 
 /// How far back services and operations are looked for.
 const NAMES_LOOKBACK_NS: i64 = 7 * 86_400_000_000_000;
+
+/// Traces of one answer.
+const MAX_TRACES: usize = 1_500;
 
 /// Jaeger's routes.
 pub(super) fn router() -> Router<Arc<QueryService>> {
@@ -107,24 +111,65 @@ pub(super) fn kind_name(kind: i32) -> &'static str {
         .unwrap_or("")
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
+/// A question for traces.
+#[derive(Default)]
 struct TracesParameters {
     service: String,
     operation: String,
-    tags: Option<String>,
-    #[serde(rename = "minDuration")]
+    /// Keys and values.
+    tags: Map<String, Value>,
     min_duration: Option<String>,
-    #[serde(rename = "maxDuration")]
     max_duration: Option<String>,
     limit: Option<usize>,
+    /// Microseconds.
     start: Option<i64>,
     end: Option<i64>,
-    #[serde(rename = "traceID")]
-    trace_id: Option<String>,
+    trace_ids: Vec<String>,
+}
+
+/// Tags as an object in JSON.
+fn tags_of_json(text: &str) -> Result<Map<String, Value>, QueryError> {
+    serde_json::from_str(text)
+        .map_err(|error| QueryError::invalid("tags", format!("tags are not a JSON object: {error}")))
 }
 
 impl TracesParameters {
+    /// Reads the parameters of version 1: `tag=key:value` and `tags={…}` may stand several times, as `traceID` may.
+    fn read(pairs: &[(String, String)]) -> Result<Self, QueryError> {
+        let text = |name: &str| one(pairs, name).map(str::to_owned);
+        let all = |wanted: &'static str| {
+            pairs
+                .iter()
+                .filter(move |(name, value)| name == wanted && !value.is_empty())
+                .map(|(_, value)| value.as_str())
+        };
+        let number = |name: &'static str| {
+            let wrong = |text: &str| QueryError::invalid(name, format!("`{text}` is not a whole number"));
+            one(pairs, name).map(|text| text.parse::<i64>().map_err(|_| wrong(text))).transpose()
+        };
+        let mut tags = Map::new();
+        for tag in all("tag") {
+            let wrong = || QueryError::invalid("tag", format!("`{tag}` is not key:value"));
+            let (key, value) = tag.split_once(':').ok_or_else(wrong)?;
+            tags.insert(key.to_owned(), value.into());
+        }
+        for object in all("tags") {
+            tags.extend(tags_of_json(object)?);
+        }
+        let limit = number("limit")?.map(|limit| usize::try_from(limit).unwrap_or_default());
+        Ok(Self {
+            service: text("service").unwrap_or_default(),
+            operation: text("operation").unwrap_or_default(),
+            tags,
+            min_duration: text("minDuration"),
+            max_duration: text("maxDuration"),
+            limit,
+            start: number("start")?,
+            end: number("end")?,
+            trace_ids: all("traceID").map(str::to_owned).collect(),
+        })
+    }
+
     /// The same question in the search language.
     fn query(&self, whose: &[&str]) -> Result<String, QueryError> {
         let mut terms = Vec::new();
@@ -147,7 +192,7 @@ impl TracesParameters {
                 terms.push(format!("duration{operator}{limit}"));
             }
         }
-        for (key, value) in self.tags()? {
+        for (key, value) in &self.tags {
             let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             terms.push(match (key.as_str(), value.as_str()) {
                 ("error", "true") => "status:error".to_owned(),
@@ -168,12 +213,6 @@ impl TracesParameters {
         }
         Ok(terms.join(" "))
     }
-
-    fn tags(&self) -> Result<Map<String, Value>, QueryError> {
-        let Some(tags) = self.tags.as_deref().filter(|tags| !tags.is_empty()) else { return Ok(Map::new()) };
-        serde_json::from_str(tags)
-            .map_err(|error| QueryError::invalid("tags", format!("tags are not a JSON object: {error}")))
-    }
 }
 
 /// Whose attributes a tag may be: those that are indexed, and all.
@@ -184,7 +223,7 @@ const ALL: &[&str] = &["attributes", "resource.attributes", "event.attributes", 
 async fn found(service: &QueryService, parameters: &TracesParameters) -> Result<Vec<TraceId>, QueryError> {
     let end = parameters.end.map_or_else(|| now_ns() + 1, |end| end.saturating_mul(1000).saturating_add(999));
     let start = parameters.start.map_or(end - 3_600_000_000_000, |start| start.saturating_mul(1000));
-    let limit = parameters.limit.unwrap_or(20).clamp(1, 1500);
+    let limit = parameters.limit.unwrap_or(20).clamp(1, MAX_TRACES);
     let mut ids: Vec<TraceId> = Vec::new();
     for whose in [INDEXED, ALL] {
         let request = TracesRequest {
@@ -197,7 +236,7 @@ async fn found(service: &QueryService, parameters: &TracesParameters) -> Result<
         for summary in service.traces(&request).await?.rows {
             ids.extend(TraceId::from_hex(&summary.trace_id).filter(|id| !ids.contains(id)));
         }
-        if ids.len() >= limit || parameters.tags()?.is_empty() {
+        if ids.len() >= limit || parameters.tags.is_empty() {
             break;
         }
     }
@@ -207,18 +246,29 @@ async fn found(service: &QueryService, parameters: &TracesParameters) -> Result<
 
 async fn traces(
     State(service): State<Arc<QueryService>>,
-    Query(parameters): Query<TracesParameters>,
+    Query(pairs): Query<Vec<(String, String)>>,
 ) -> Result<Response, JaegerError> {
-    if let Some(id) = parameters.trace_id.as_deref().filter(|id| !id.is_empty()) {
-        return one_trace(&service, id).await;
-    }
+    let parameters = TracesParameters::read(&pairs)?;
+    let ids = if parameters.trace_ids.is_empty() {
+        found(&service, &parameters).await?
+    } else {
+        let ids = parameters.trace_ids.iter().map(|id| trace_id("traceID", id)).collect::<Result<Vec<_>, _>>()?;
+        if ids.len() > MAX_TRACES {
+            let message = format!("{} traces are asked for, allowed are {MAX_TRACES}", ids.len());
+            return Err(QueryError::invalid("traceID", message).into());
+        }
+        ids
+    };
     let mut data = Vec::new();
     let mut coverage = Coverage { complete: true, ..Coverage::default() };
-    for id in found(&service, &parameters).await? {
-        if let Some(trace) = service.trace(id).await? {
+    for id in ids {
+        if let Some(trace) = service.trace(id).await?.filter(|trace| !trace.spans.is_empty()) {
             coverage.add(&trace.coverage);
             data.push(jaeger_trace(&trace.trace_id, &trace.spans));
         }
+    }
+    if data.is_empty() && !parameters.trace_ids.is_empty() {
+        return Err(QueryError::new(crate::ErrorCode::NotFound, "trace not found").into());
     }
     Ok(covered(answer(&data), &coverage))
 }
@@ -278,10 +328,13 @@ async fn trace(State(service): State<Arc<QueryService>>, Path(id): Path<String>)
     one_trace(&service, &id).await
 }
 
+/// Reads an id; one of 64 bits is filled up with zeros.
+fn trace_id(name: &'static str, id: &str) -> Result<TraceId, QueryError> {
+    TraceId::from_short_hex(id).ok_or_else(|| QueryError::invalid(name, format!("`{id}` is not a trace id")))
+}
+
 async fn one_trace(service: &Arc<QueryService>, id: &str) -> Result<Response, JaegerError> {
-    let Some(trace_id) = TraceId::from_hex(&format!("{id:0>32}")) else {
-        return Err(QueryError::invalid("id", format!("`{id}` is not a trace id")).into());
-    };
+    let trace_id = trace_id("id", id)?;
     match service.trace(trace_id).await?.filter(|trace| !trace.spans.is_empty()) {
         Some(trace) => Ok(covered(answer(&[jaeger_trace(&trace.trace_id, &trace.spans)]), &trace.coverage)),
         None => Err(QueryError::new(crate::ErrorCode::NotFound, "trace not found").into()),

@@ -9,6 +9,7 @@ use super::error::status;
 use super::parameters::{self, one, required};
 use super::prometheus;
 use crate::logql::{self, Entry, Kind, Label, LineQuery, LinesRequest, MetricRequest, Query, Streams};
+use crate::request::usual_step;
 use crate::{Coverage, ErrorCode, QueryError, QueryService, now_ns, parse_duration};
 use axum::extract::{Form, FromRequestParts, Path, State};
 use axum::http::StatusCode;
@@ -214,16 +215,7 @@ async fn query_range(State(service): Service, asker: Asker, Form(pairs): Pairs) 
     let range = range(&pairs)?;
     match logql::parse(required(&pairs, "query")?)? {
         Query::Metric(query) => {
-            // As Loki does: 250 steps, whole seconds.
-            let usual = ((range.end - range.start) / 250).div_euclid(1_000_000_000).max(1) * 1_000_000_000;
-            let step = duration(&pairs, "step")?.unwrap_or(usual);
-            if step == 0 {
-                return Err(QueryError::invalid(
-                    "step",
-                    "zero or negative query resolution step widths are not accepted",
-                )
-                .into());
-            }
+            let step = duration(&pairs, "step")?.unwrap_or_else(|| usual_step(range));
             let request =
                 MetricRequest { query, start: range.start, end: range.end, step: Some(step), tenants: asker.tenants };
             metric(&service, &request).await
@@ -246,9 +238,8 @@ async fn lines(
     };
     let limit = number(pairs, "limit", LIMIT)?;
     let interval = duration(pairs, "interval")?.unwrap_or_default();
-    let request = LinesRequest { query, range, limit, is_forward, tenants: asker.tenants };
-    let (mut entries, coverage) = service.logql_lines(&request).await?;
-    thin_out(&mut entries, interval);
+    let request = LinesRequest { query, range, limit, interval, is_forward, tenants: asker.tenants };
+    let (entries, coverage) = service.logql_lines(&request).await?;
     let data = json!({
         "resultType": "streams",
         "result": streams(&entries, asker.categorizes),
@@ -259,22 +250,6 @@ async fn lines(
         answer.0["data"]["encodingFlags"] = json!(["categorize-labels"]);
     }
     Ok(answer)
-}
-
-/// Of each stream, lines that are at least so far from each other.
-fn thin_out(entries: &mut Vec<Entry>, interval: i64) {
-    if interval == 0 {
-        return;
-    }
-    let mut last: BTreeMap<Vec<Label>, i64> = BTreeMap::new();
-    entries.retain(|entry| {
-        let labels: Vec<Label> = entry.labels.iter().filter(|label| label.kind == Kind::Stream).cloned().collect();
-        let is_far = last.get(&labels).is_none_or(|last| (entry.time - last).abs() >= interval);
-        if is_far {
-            last.insert(labels, entry.time);
-        }
-        is_far
-    });
 }
 
 /// The streams that are asked for, by `match[]`, `match` or `query`.
@@ -325,7 +300,7 @@ async fn index_stats(State(service): Service, asker: Asker, Form(pairs): Pairs) 
         .logql_streams(&Streams { selectors: vec![matchers.clone()], range, tenants: asker.tenants.clone() })
         .await?;
     let query = LineQuery::of_streams(matchers);
-    let request = LinesRequest { query, range, limit: 1, is_forward: false, tenants: asker.tenants };
+    let request = LinesRequest { query, range, limit: 1, interval: 0, is_forward: false, tenants: asker.tenants };
     let entries = service.logql_count(&request).await?;
     let status = service.store().status();
     let tables = status.tables.iter().filter(|table| table.signal == mangru_store::Signal::Logs);

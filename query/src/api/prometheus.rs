@@ -1,9 +1,13 @@
 //! The HTTP API of Prometheus, as its clients and Grafana call it
 //! (<https://prometheus.io/docs/prometheus/latest/querying/api/>).
 
+mod status;
+
 use super::parameters::{self, missing, one, required};
 use crate::promql::{number_text, parse, parse_selector};
-use crate::{ErrorCode, PromQlRequest, PromQlSeries, PromQlValue, QueryError, QueryService, now_ns};
+use crate::{
+    Coverage, ErrorCode, PromQlHistograms, PromQlRequest, PromQlSeries, PromQlValue, QueryError, QueryService, now_ns,
+};
 use axum::extract::{Form, Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -13,6 +17,7 @@ use mangru_store::TimeRange;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 type Service = State<Arc<QueryService>>;
 /// Parameters of the address, or of a form in the body.
@@ -29,8 +34,10 @@ pub(super) fn router() -> Router<Arc<QueryService>> {
         .route("/api/v1/labels", get(labels).post(labels))
         .route("/api/v1/label/{name}/values", get(label_values))
         .route("/api/v1/metadata", get(metadata))
+        .route("/api/v1/query_exemplars", get(query_exemplars).post(query_exemplars))
         .route("/api/v1/format_query", get(format_query).post(format_query))
-        .route("/api/v1/status/buildinfo", get(build_info))
+        .route("/api/v1/parse_query", get(parse_query).post(parse_query))
+        .merge(status::router())
 }
 
 /// An error as Prometheus answers it.
@@ -64,12 +71,37 @@ impl IntoResponse for Fault {
     }
 }
 
-#[allow(clippy::needless_pass_by_value)] // callers have made it for this
-fn success(data: Value, warning: Option<&str>) -> Json<Value> {
-    match warning {
-        None => Json(json!({ "status": "success", "data": data })),
-        Some(warning) => Json(json!({ "status": "success", "data": data, "warnings": [warning] })),
+/// What is said beside the data of an answer.
+#[derive(Debug, Default)]
+struct Said {
+    warnings: Vec<String>,
+    infos: Vec<String>,
+}
+
+impl Said {
+    /// What an answer is without.
+    fn of(coverage: &Coverage) -> Self {
+        Self { warnings: coverage.limit_hit.iter().cloned().collect(), infos: Vec::new() }
     }
+
+    /// That a limit of the request cut the answer, when it did.
+    fn cut(mut self, is_cut: bool) -> Self {
+        if is_cut {
+            self.warnings.push("results truncated due to limit".to_owned());
+        }
+        self
+    }
+}
+
+fn success(data: Value, said: Said) -> Json<Value> {
+    let mut answer = json!({ "status": "success" });
+    answer["data"] = data;
+    for (name, texts) in [("warnings", said.warnings), ("infos", said.infos)] {
+        if !texts.is_empty() {
+            answer[name] = texts.into();
+        }
+    }
+    Json(answer)
 }
 
 /// A moment in milliseconds.
@@ -82,29 +114,13 @@ fn moment(pairs: &[(String, String)], name: &'static str) -> Result<Option<i64>,
 fn duration(pairs: &[(String, String)], name: &'static str) -> Result<Option<i64>, QueryError> {
     let Some(text) = one(pairs, name) else { return Ok(None) };
     let wrong = || QueryError::invalid(name, format!("cannot parse {text:?} to a valid duration"));
-    if let Ok(seconds) = text.parse::<f64>() {
-        return if seconds.is_finite() { Ok(Some((seconds * 1000.0) as i64)) } else { Err(wrong()) };
-    }
-    let mut all: i64 = 0;
-    let mut rest = text;
-    while !rest.is_empty() {
-        let unit = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
-        let end = rest[unit..].find(|c: char| c.is_ascii_digit()).map_or(rest.len(), |length| unit + length);
-        let factor = match &rest[unit..end] {
-            "ms" => 1,
-            "s" => 1_000,
-            "m" => 60_000,
-            "h" => 3_600_000,
-            "d" => 86_400_000,
-            "w" => 604_800_000,
-            "y" => 31_536_000_000,
-            _ => return Err(wrong()),
-        };
-        let number: i64 = rest[..unit].parse().map_err(|_| wrong())?;
-        all = number.checked_mul(factor).and_then(|part| all.checked_add(part)).ok_or_else(wrong)?;
-        rest = &rest[end..];
-    }
-    Ok(Some(all))
+    let found = match text.parse::<f64>() {
+        Ok(seconds) => {
+            Some(seconds * 1000.0).filter(|length| length.abs() < i64::MAX as f64).map(|length| length as i64)
+        }
+        Err(_) => crate::parse_duration(text).map(|length| length.div_euclid(1_000_000)),
+    };
+    found.map(Some).ok_or_else(wrong)
 }
 
 /// Seconds, whole ones as such.
@@ -148,9 +164,40 @@ pub(super) fn result(value: PromQlValue, limit: usize) -> Value {
     }
 }
 
-fn limit(pairs: &[(String, String)]) -> Result<usize, QueryError> {
-    one(pairs, "limit").map_or(Ok(0), |text| {
-        text.parse().map_err(|_| QueryError::invalid("limit", format!("cannot parse {text:?} to a number")))
+fn number(pairs: &[(String, String)], name: &'static str) -> Result<Option<usize>, QueryError> {
+    let read =
+        |text: &str| text.parse().map_err(|_| QueryError::invalid(name, format!("cannot parse {text:?} to a number")));
+    one(pairs, name).map(read).transpose()
+}
+
+fn limit(pairs: &[(String, String)]) -> Result<Option<usize>, QueryError> {
+    number(pairs, "limit")
+}
+
+/// Puts native histograms beside the numbers of an answer, under the same labels where they are.
+fn with_histograms(data: &mut Value, histograms: Vec<PromQlHistograms>) {
+    let is_vector = data["resultType"] == "vector";
+    let Some(all) = data["result"].as_array_mut() else { return };
+    for (metric, points) in histograms {
+        let mut points = points.into_iter().map(|(time, histogram)| json!([seconds(time), histogram]));
+        let (name, value) =
+            if is_vector { ("histogram", points.next().unwrap_or_default()) } else { ("histograms", points.collect()) };
+        match all.iter_mut().find(|one| one["metric"] == metric) {
+            Some(one) => one[name] = value,
+            None => all.push(json!({ "metric": metric, name: value })),
+        }
+    }
+}
+
+/// Figures of an evaluation, as far as they are known here.
+fn stats(coverage: &Coverage) -> Value {
+    let seconds = coverage.elapsed_ms / 1e3;
+    json!({
+        "timings": {
+            "evalTotalTime": seconds, "resultSortTime": 0, "queryPreparationTime": 0, "innerEvalTime": seconds,
+            "execQueueTime": 0, "execTotalTime": seconds,
+        },
+        "samples": { "totalQueryableSamples": coverage.matched, "peakSamples": coverage.matched },
     })
 }
 
@@ -163,9 +210,28 @@ async fn evaluate(
 ) -> Result<Json<Value>, Fault> {
     let query = required(pairs, "query")?.to_owned();
     let request = PromQlRequest { query, start, end, step, lookback: duration(pairs, "lookback_delta")? };
-    let limit = limit(pairs)?;
-    let answer = service.promql(&request).await?;
-    Ok(success(result(answer.value, limit), answer.coverage.limit_hit.as_deref()))
+    let limit = limit(pairs)?.unwrap_or_default();
+    let timeout =
+        duration(pairs, "timeout")?.filter(|timeout| *timeout > 0).and_then(|timeout| u64::try_from(timeout).ok());
+    let timeout = timeout.map_or(Duration::MAX, Duration::from_millis);
+    let answer = tokio::time::timeout(timeout, service.promql(&request))
+        .await
+        .map_err(|_| QueryError::new(ErrorCode::DeadlineExceeded, "query timed out in expression evaluation"))??;
+    let mut data = result(answer.value, 0);
+    with_histograms(&mut data, answer.histograms);
+    let mut is_cut = false;
+    let is_of_series = matches!(data["resultType"].as_str(), Some("vector" | "matrix"));
+    if let Some(all) = data["result"].as_array_mut().filter(|all| is_of_series && limit > 0 && all.len() > limit) {
+        all.truncate(limit);
+        is_cut = true;
+    }
+    if one(pairs, "stats").is_some() {
+        data["stats"] = stats(&answer.coverage);
+    }
+    let mut said = Said::of(&answer.coverage).cut(is_cut);
+    said.warnings.extend(answer.warnings);
+    said.infos = answer.infos;
+    Ok(success(data, said))
 }
 
 async fn query(State(service): Service, Form(pairs): Pairs) -> Result<Json<Value>, Fault> {
@@ -184,7 +250,7 @@ async fn query_range(State(service): Service, Form(pairs): Pairs) -> Result<Json
 async fn found(
     service: &QueryService,
     pairs: &[(String, String)],
-) -> Result<(Vec<crate::promql::Labels>, Option<String>), QueryError> {
+) -> Result<(Vec<crate::promql::Labels>, Said), QueryError> {
     let end = moment(pairs, "end")?.unwrap_or_else(|| now_ns().div_euclid(1_000_000));
     let start = moment(pairs, "start")?.unwrap_or_else(|| end.saturating_sub(RECENT));
     let selectors = pairs
@@ -193,28 +259,29 @@ async fn found(
         .map(|(_, text)| parse_selector(text))
         .collect::<Result<Vec<_>, _>>()?;
     let (labels, coverage) = service.promql_series(&selectors, start, end).await?;
-    Ok((labels, coverage.limit_hit))
+    Ok((labels, Said::of(&coverage)))
 }
 
-fn cut(mut all: Vec<Value>, limit: usize) -> Value {
-    if limit > 0 {
-        all.truncate(limit);
-    }
-    Value::Array(all)
+/// Values, as many as the request allows.
+fn listed(mut all: Vec<Value>, pairs: &[(String, String)], said: Said) -> Result<Json<Value>, Fault> {
+    let limit = limit(pairs)?.filter(|limit| *limit > 0).unwrap_or(usize::MAX);
+    let is_cut = all.len() > limit;
+    all.truncate(limit);
+    Ok(success(Value::Array(all), said.cut(is_cut)))
 }
 
 async fn series(State(service): Service, Form(pairs): Pairs) -> Result<Json<Value>, Fault> {
     if !pairs.iter().any(|(name, _)| name.starts_with("match")) {
         return Err(QueryError::invalid("match[]", "no match[] parameter provided").into());
     }
-    let (all, warning) = found(&service, &pairs).await?;
-    Ok(success(cut(all.iter().map(crate::promql::Labels::json).collect(), limit(&pairs)?), warning.as_deref()))
+    let (all, said) = found(&service, &pairs).await?;
+    listed(all.iter().map(crate::promql::Labels::json).collect(), &pairs, said)
 }
 
 async fn labels(State(service): Service, Form(pairs): Pairs) -> Result<Json<Value>, Fault> {
-    let (all, warning) = found(&service, &pairs).await?;
+    let (all, said) = found(&service, &pairs).await?;
     let names: BTreeSet<&str> = all.iter().flat_map(|labels| labels.iter().map(|(name, _)| name)).collect();
-    Ok(success(cut(names.into_iter().map(Value::from).collect(), limit(&pairs)?), warning.as_deref()))
+    listed(names.into_iter().map(Value::from).collect(), &pairs, said)
 }
 
 async fn label_values(
@@ -222,10 +289,10 @@ async fn label_values(
     Path(name): Path<String>,
     Form(pairs): Pairs,
 ) -> Result<Json<Value>, Fault> {
-    let (all, warning) = found(&service, &pairs).await?;
+    let (all, said) = found(&service, &pairs).await?;
     let name = unescaped(&name);
     let values: BTreeSet<&str> = all.iter().map(|labels| labels.get(&name)).filter(|value| !value.is_empty()).collect();
-    Ok(success(cut(values.into_iter().map(Value::from).collect(), limit(&pairs)?), warning.as_deref()))
+    listed(values.into_iter().map(Value::from).collect(), &pairs, said)
 }
 
 /// A name that was written with `U__` and its other characters as `_hex_`.
@@ -257,28 +324,48 @@ async fn metadata(State(service): Service, Form(pairs): Pairs) -> Result<Json<Va
     let wanted = one(&pairs, "metric");
     let mut all = service.promql_metadata(range).await?;
     all.retain(|name, _| wanted.is_none_or(|wanted| wanted == name));
-    let limit = limit(&pairs)?;
-    let all: serde_json::Map<String, Value> = all
+    let limit = limit(&pairs)?.unwrap_or(usize::MAX);
+    let of_metric = number(&pairs, "limit_per_metric")?.filter(|limit| *limit > 0).unwrap_or(usize::MAX);
+    let shown = all.into_iter().take(limit).map(|(name, found)| {
+        let found: Vec<_> = found.into_iter().take(of_metric).collect();
+        (name, json!(found))
+    });
+    Ok(success(Value::Object(shown.collect()), Said::default()))
+}
+
+async fn query_exemplars(State(service): Service, Form(pairs): Pairs) -> Result<Json<Value>, Fault> {
+    let query = required(&pairs, "query")?;
+    let end = moment(&pairs, "end")?.unwrap_or_else(|| now_ns().div_euclid(1_000_000));
+    let start = moment(&pairs, "start")?.unwrap_or_else(|| end.saturating_sub(RECENT));
+    if start > end {
+        return Err(QueryError::invalid("end", "end timestamp must not be before start time").into());
+    }
+    let (found, coverage) = service.promql_exemplars(query, (start, end)).await?;
+    let all: Vec<Value> = found
         .into_iter()
-        .take(if limit > 0 { limit } else { usize::MAX })
-        .map(|(name, found)| (name, json!(found)))
+        .map(|(labels, exemplars)| {
+            let exemplars = exemplars.iter().map(|exemplar| {
+                json!({
+                    "labels": exemplar.labels.json(),
+                    "value": number_text(exemplar.value),
+                    "timestamp": seconds(exemplar.time),
+                })
+            });
+            json!({ "seriesLabels": labels.json(), "exemplars": exemplars.collect::<Vec<_>>() })
+        })
         .collect();
-    Ok(success(Value::Object(all), None))
+    Ok(success(all.into(), Said::of(&coverage)))
 }
 
 async fn format_query(Form(pairs): Pairs) -> Result<Json<Value>, Fault> {
-    Ok(success(Value::from(parse(required(&pairs, "query")?)?.prettify()), None))
+    Ok(success(Value::from(parse(required(&pairs, "query")?)?.prettify()), Said::default()))
 }
 
-/// What Grafana asks to know which functions there are: those of this version of Prometheus.
-async fn build_info() -> Json<Value> {
-    success(
-        json!({
-            "version": "3.5.0", "revision": env!("CARGO_PKG_VERSION"), "branch": "mangru", "buildUser": "", "buildDate": "",
-            "goVersion": "",
-        }),
-        None,
-    )
+/// The tree of an expression, as Prometheus' own page draws it.
+async fn parse_query(Form(pairs): Pairs) -> Result<Json<Value>, Fault> {
+    let tree = parse(required(&pairs, "query")?)?;
+    let tree = serde_json::to_value(tree).map_err(QueryError::internal)?;
+    Ok(success(tree, Said::default()))
 }
 
 #[cfg(test)]

@@ -175,9 +175,7 @@ pub(super) async fn traces(
 }
 
 fn trace_id(text: &str) -> Result<TraceId, QueryError> {
-    // Shorter ids are those of systems with 64 bits: zeroes stand before them.
-    let padded = format!("{text:0>32}");
-    TraceId::from_hex(&padded)
+    TraceId::from_short_hex(text)
         .ok_or_else(|| QueryError::invalid("id", format!("`{text}` is not a trace id of 32 hex digits")))
 }
 

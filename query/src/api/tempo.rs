@@ -2,15 +2,17 @@
 //!
 //! Times are seconds, or nanoseconds when they are long. Whole traces are given as protobuf to those who accept it.
 
+mod search;
+
 use super::covered::covered;
 use super::error::status;
-use super::parameters::{self, one};
-use crate::spans::SpanRow;
-use crate::traceql::{self, MetricsRequest, Sampled, TraceQl};
-use crate::traces::of_traces;
+use super::parameters::one;
+use crate::language::{Expr, FieldRef, Matcher};
+use crate::request::usual_step;
+use crate::traceql::{self, MetricsRequest, Sampled};
 use crate::{
-    Coverage, ErrorCode, FieldValuesRequest, QueryError, QueryService, TraceOrder, TraceSummary, TracesRequest, now_ns,
-    otlp_json, otlp_protobuf, parse_duration,
+    Coverage, ErrorCode, FieldValuesRequest, QueryError, QueryService, otlp_json, otlp_protobuf, parse_duration,
+    parse_range,
 };
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -18,16 +20,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use mangru_store::{Signal, TimeRange, TraceId};
-use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use serde_json::{Value, json};
 use std::sync::Arc;
 
 type Service = State<Arc<QueryService>>;
 type Pairs = Query<Vec<(String, String)>>;
-
-const HOUR: i64 = 3_600_000_000_000;
-/// Spans that are shown of all traces of an answer.
-const MAX_SPANS: usize = 2_000;
 
 pub(super) fn router() -> Router<Arc<QueryService>> {
     Router::new()
@@ -36,7 +33,7 @@ pub(super) fn router() -> Router<Arc<QueryService>> {
         .route("/tempo/api/status/buildinfo", get(build_info))
         .route("/tempo/api/traces/{id}", get(trace))
         .route("/tempo/api/v2/traces/{id}", get(trace_two))
-        .route("/tempo/api/search", get(search))
+        .route("/tempo/api/search", get(search::search))
         .route("/tempo/api/search/tags", get(tags))
         .route("/tempo/api/v2/search/tags", get(tags_two))
         .route("/tempo/api/search/tag/{name}/values", get(tag_values))
@@ -69,17 +66,8 @@ impl IntoResponse for Fault {
     }
 }
 
-fn moment(pairs: &[(String, String)], name: &'static str) -> Result<Option<i64>, QueryError> {
-    parameters::moment(pairs, name, |text| format!("`{text}` is not a time"))
-}
-
 fn range(pairs: &[(String, String)]) -> Result<TimeRange, QueryError> {
-    let end = moment(pairs, "end")?.unwrap_or_else(|| now_ns().saturating_add(1));
-    let start = moment(pairs, "start")?.unwrap_or_else(|| end.saturating_sub(HOUR));
-    if start > end {
-        return Err(QueryError::invalid("start", "start lies after end"));
-    }
-    Ok(TimeRange { start, end })
+    parse_range(one(pairs, "start"), one(pairs, "end"))
 }
 
 fn number(pairs: &[(String, String)], name: &'static str, usual: usize) -> Result<usize, QueryError> {
@@ -98,8 +86,7 @@ async fn build_info() -> Json<Value> {
 
 /// A trace as OTLP JSON, and what of it was looked at.
 async fn found(service: &QueryService, id: &str) -> Result<(Value, Coverage), QueryError> {
-    let is_hex = !id.is_empty() && id.len() <= 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let trace_id = is_hex.then(|| TraceId::from_hex(&format!("{id:0>32}"))).flatten();
+    let trace_id = TraceId::from_short_hex(id);
     let trace_id =
         trace_id.ok_or_else(|| QueryError::invalid("traceID", format!("`{id}` is not a trace id in hex")))?;
     let trace = service.trace_batch(trace_id).await?;
@@ -149,149 +136,19 @@ async fn trace_two(State(service): Service, Path(id): Path<String>, headers: Hea
     Ok(covered(response, &coverage))
 }
 
-/// A question of the older form, by tags and durations, in TraceQL.
-fn of_tags(pairs: &[(String, String)]) -> Result<String, QueryError> {
-    let mut conditions = Vec::new();
-    for tag in one(pairs, "tags").unwrap_or_default().split_whitespace() {
-        let (key, value) =
-            tag.split_once('=').ok_or_else(|| QueryError::invalid("tags", format!("`{tag}` is not key=value")))?;
-        let value = value.trim_matches('"');
-        conditions.push(match key {
-            "name" | "status" => {
-                format!("{key} = {}", if key == "name" { format!("{value:?}") } else { value.to_owned() })
-            }
-            _ => format!(".{key} = {value:?}"),
-        });
-    }
-    for (name, operator) in [("minDuration", ">="), ("maxDuration", "<=")] {
-        if let Some(duration) = one(pairs, name) {
-            if parse_duration(duration).is_none() {
-                return Err(QueryError::invalid(name, format!("`{duration}` is not a duration such as 100ms")));
-            }
-            conditions.push(format!("duration {operator} {duration}"));
-        }
-    }
-    Ok(format!("{{ {} }}", conditions.join(" && ")))
-}
-
-/// A value in the form of OTLP's JSON.
-fn any_value(value: &Value) -> Value {
-    match value {
-        Value::Bool(flag) => json!({ "boolValue": flag }),
-        Value::Number(number) if number.is_f64() => json!({ "doubleValue": number }),
-        Value::Number(number) => json!({ "intValue": number.to_string() }),
-        Value::String(text) => json!({ "stringValue": text }),
-        other => json!({ "stringValue": other.to_string() }),
-    }
-}
-
-/// What was selected of a span.
-fn selected(query: &TraceQl, row: &SpanRow) -> Vec<Value> {
-    let of = |name: &str| -> Option<Value> {
-        let key = name.trim_start_matches('.');
-        match key.strip_prefix("span:").unwrap_or(key) {
-            "name" => Some(row.name.as_str().into()),
-            "status" => ["unset", "ok", "error"].get(row.status_code as usize).map(|name| Value::from(*name)),
-            "kind" => Some(row.kind_text.as_str().into()),
-            "duration" => Some(row.duration_ns.into()),
-            "statusMessage" => Some(row.status_message.as_str().into()),
-            _ => {
-                let plain = key.trim_start_matches("span.").trim_start_matches("resource.").replace('"', "");
-                let own = row.attributes.get(&plain).filter(|_| !key.starts_with("resource."));
-                own.or_else(|| row.resource_attributes.get(&plain).filter(|_| !key.starts_with("span."))).cloned()
-            }
-        }
-    };
-    let fields = query.selected.iter().filter_map(|(name, _)| Some((name, of(name)?)));
-    fields
-        .map(|(name, value)| {
-            let key = name.trim_start_matches("span.").trim_start_matches("resource.").trim_start_matches('.');
-            json!({ "key": key.replace('"', ""), "value": any_value(&value) })
-        })
-        .collect()
-}
-
-async fn search(State(service): Service, Query(pairs): Pairs) -> Result<Json<Value>, Fault> {
-    let text = match one(&pairs, "q") {
-        Some(text) => text.to_owned(),
-        None => of_tags(&pairs)?,
-    };
-    let query = traceql::parse(&text)?;
-    if query.metrics.is_some() {
-        return Err(QueryError::invalid("q", "a query for metrics belongs to /api/metrics/query_range").into());
-    }
-    let limit = number(&pairs, "limit", 20)?;
-    let per_trace = number(&pairs, "spss", 3)?;
-    let range = range(&pairs)?;
-    let request = TracesRequest { query: String::new(), range, limit, order: TraceOrder::Newest, cursor: None };
-    let page = service.traces_by(&query.structure, &request).await?;
-    let is_wanted = |trace: &&TraceSummary| {
-        query.count.is_none_or(|(compared, count)| compared.holds(trace.matched_spans as f64, count))
-    };
-    let traces: Vec<&TraceSummary> = page.rows.iter().filter(is_wanted).collect();
-    let spans = matched(&service, &query, range, &traces, per_trace).await?;
-    let shown: Vec<Value> = traces.iter().map(|trace| summary(&query, trace, &spans)).collect();
-    Ok(Json(json!({
-        "traces": shown,
-        "metrics": { "inspectedTraces": page.coverage.matched, "completedJobs": 1, "totalJobs": 1 },
-    })))
-}
-
-/// Spans of each trace that match, the earliest of them. Which spans stand in a relation to others is not told one by one.
-async fn matched(
-    service: &QueryService,
-    query: &TraceQl,
-    range: TimeRange,
-    traces: &[&TraceSummary],
-    per_trace: usize,
-) -> Result<BTreeMap<String, Vec<SpanRow>>, QueryError> {
-    let mut spans: BTreeMap<String, Vec<SpanRow>> = BTreeMap::new();
-    let Some(filter) = query.single().filter(|_| !traces.is_empty()) else { return Ok(spans) };
-    let ids: Vec<String> = traces.iter().map(|trace| trace.trace_id.clone()).collect();
-    let filter = filter.clone().and(of_traces(&ids));
-    let scan = crate::scan::ScanRequest { signal: Signal::Spans, filter, range, columns: crate::spans::columns() };
-    let (batch, _, _) = service.all_rows(&scan, MAX_SPANS, crate::scan::Counting::Page).await?;
-    for row in crate::spans::rows(&batch).into_iter().rev() {
-        let of_trace = spans.entry(row.trace_id.clone()).or_default();
-        if of_trace.len() < per_trace {
-            of_trace.push(row);
-        }
-    }
-    Ok(spans)
-}
-
-fn summary(query: &TraceQl, trace: &TraceSummary, spans: &BTreeMap<String, Vec<SpanRow>>) -> Value {
-    let spans: Vec<Value> = spans
-        .get(&trace.trace_id)
-        .into_iter()
-        .flatten()
-        .map(|row| {
-            json!({
-                "spanID": row.span_id,
-                "name": row.name,
-                "startTimeUnixNano": row.time_unix_nano,
-                "durationNanos": row.duration_ns.max(0).to_string(),
-                "attributes": selected(query, row),
-            })
-        })
-        .collect();
-    let set = json!({ "spans": spans, "matched": trace.matched_spans });
-    let services: Map<String, Value> =
-        trace.services.iter().map(|service| (service.name.clone(), json!({ "spanCount": service.spans }))).collect();
-    json!({
-        "traceID": trace.trace_id,
-        "rootServiceName": trace.root_service,
-        "rootTraceName": if trace.root_is_missing { "<root span not yet received>" } else { trace.root_name.as_str() },
-        "startTimeUnixNano": trace.start_unix_nano,
-        "durationMs": trace.duration_ns / 1_000_000,
-        "spanSet": set,
-        "spanSets": [set],
-        "serviceStats": services,
-    })
-}
-
 /// Fields that every span has.
-const INTRINSICS: [&str; 7] = ["duration", "kind", "name", "status", "statusMessage", "event:name", "nestedSetParent"];
+const INTRINSICS: [&str; 10] = [
+    "duration",
+    "kind",
+    "name",
+    "status",
+    "statusMessage",
+    "event:name",
+    "nestedSetParent",
+    "rootName",
+    "rootServiceName",
+    "traceDuration",
+];
 
 /// The attributes of spans and of resources.
 async fn keys(service: &QueryService, pairs: &[(String, String)]) -> Result<(Vec<String>, Vec<String>), QueryError> {
@@ -337,11 +194,15 @@ async fn values(service: &QueryService, name: &str, pairs: &[(String, String)]) 
     match own {
         "status" => return Ok(["error", "ok", "unset"].map(str::to_owned).to_vec()),
         "kind" => return Ok(crate::language::KINDS.iter().map(|kind| (*kind).to_owned()).collect()),
-        "duration" | "nestedSetParent" => return Ok(Vec::new()),
+        "duration" | "nestedSetParent" | "traceDuration" | "trace:duration" => return Ok(Vec::new()),
         _ => {}
     }
     let attribute = |prefix: &str| own.strip_prefix(prefix).map(|key| key.trim_matches('"').to_owned());
+    let is_of_root = matches!(own, "rootName" | "trace:rootName" | "rootServiceName" | "trace:rootService");
     let field = match (attribute("."), attribute("span."), attribute("resource.")) {
+        _ if is_of_root => {
+            if own.ends_with("Name") && !own.ends_with("ServiceName") { "name" } else { "service.name" }.to_owned()
+        }
         (Some(key), _, _) => key,
         (_, Some(key), _) => format!("attributes.{key}"),
         (_, _, Some(key)) if key == "service.name" => key,
@@ -359,7 +220,17 @@ async fn values(service: &QueryService, name: &str, pairs: &[(String, String)]) 
         range: range(pairs)?,
         limit,
     };
-    let (values, _) = service.field_values(&request).await?;
+    let filter = match one(pairs, "q") {
+        None => Expr::All,
+        // Spans that stand in a relation to others are asked for by the last set alone: more values, none too few.
+        Some(text) => traceql::parse(text)?.structure.last().clone(),
+    };
+    let filter = if is_of_root {
+        filter.and(Expr::Not(Box::new(Expr::Field(FieldRef::Id("parent_span_id"), Matcher::Exists))))
+    } else {
+        filter
+    };
+    let (values, _) = service.field_values_of(filter, &request).await?;
     let mut values: Vec<String> = values.into_iter().map(|value| value.value).collect();
     values.sort_unstable();
     Ok(values)
@@ -409,9 +280,8 @@ fn labels(series: &Sampled) -> (Vec<Value>, String) {
 async fn metrics_range(State(service): Service, Query(pairs): Pairs) -> Result<Json<Value>, Fault> {
     let range = range(&pairs)?;
     let query = traceql::parse(one(&pairs, "q").or_else(|| one(&pairs, "query")).unwrap_or_default())?;
-    let usual = ((range.end - range.start) / 250).div_euclid(1_000_000_000).max(1) * 1_000_000_000;
     let step = match one(&pairs, "step") {
-        None => usual,
+        None => usual_step(range),
         Some(text) => parse_duration(text)
             .filter(|step| *step > 0)
             .ok_or_else(|| QueryError::invalid("step", format!("`{text}` is not a duration")))?,

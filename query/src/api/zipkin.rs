@@ -179,8 +179,7 @@ async fn traces(State(service): Service, Query(pairs): Pairs) -> Result<Response
 
 /// A trace's spans, none when there is none; what of it was looked at is added.
 async fn spans_of(service: &QueryService, id: &str, coverage: &mut Coverage) -> Result<Vec<Value>, QueryError> {
-    let is_hex = !id.is_empty() && id.len() <= 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let id = is_hex.then(|| TraceId::from_hex(&format!("{id:0>32}"))).flatten();
+    let id = TraceId::from_short_hex(id);
     let id = id.ok_or_else(|| QueryError::invalid("traceId", "it should be 16 or 32 hex digits"))?;
     let Some(trace) = service.trace(id).await? else { return Ok(Vec::new()) };
     coverage.add(&trace.coverage);

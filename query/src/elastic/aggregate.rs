@@ -30,11 +30,36 @@ pub(super) struct Aggregation {
 
 #[derive(Clone, Debug)]
 enum Kind {
-    DateHistogram { interval: i64, offset: i64, least: u64, bounds: Option<(i64, i64)> },
-    Histogram { field: FieldRef, interval: f64, least: u64 },
-    Terms { field: FieldRef, size: usize, order: (String, bool), least: u64, missing: Option<String>, is_number: bool },
-    Filters { names: Vec<String>, filters: Vec<Expr>, is_single: bool },
-    Figure { field: FieldRef, figure: Figure },
+    /// `bounds` are shown even when they are empty, `hard_bounds` cut what lies outside of them.
+    DateHistogram {
+        interval: i64,
+        offset: i64,
+        least: u64,
+        bounds: Option<(i64, i64)>,
+        hard_bounds: Option<(i64, i64)>,
+    },
+    Histogram {
+        field: FieldRef,
+        interval: f64,
+        least: u64,
+    },
+    Terms {
+        field: FieldRef,
+        size: usize,
+        order: (String, bool),
+        least: u64,
+        missing: Option<String>,
+        is_number: bool,
+    },
+    Filters {
+        names: Vec<String>,
+        filters: Vec<Expr>,
+        is_single: bool,
+    },
+    Figure {
+        field: FieldRef,
+        figure: Figure,
+    },
 }
 
 fn wrong(name: &str, message: impl std::fmt::Display) -> QueryError {
@@ -156,13 +181,24 @@ fn date_histogram(name: &str, body: &Json) -> Result<Kind, QueryError> {
     };
     // Weeks begin on Mondays.
     let offset = if length % 604_800_000_000_000 == 0 { offset + 345_600_000_000_000 } else { offset };
-    let bound = |value: &Json, rounding| moment(&text(value), now_ns(), rounding);
-    let bounds = ["extended_bounds", "hard_bounds"].iter().find_map(|key| body[*key].as_object());
-    let bounds = bounds.and_then(|bounds| {
-        Some((bound(bounds.get("min")?, Rounding::Down)?, bound(bounds.get("max")?, Rounding::Up)?))
+    let bounds = |key: &str| -> Result<Option<(i64, i64)>, QueryError> {
+        let Some(bounds) = body[key].as_object() else { return Ok(None) };
+        let bound = |end: &str, open: i64, rounding| match bounds.get(end).filter(|value| !value.is_null()) {
+            None => Ok(open),
+            Some(value) => moment(&text(value), now_ns(), rounding)
+                .ok_or_else(|| wrong(name, format!("[{end}] of [{key}] is not a time: [{value}]"))),
+        };
+        Ok(Some((bound("min", i64::MIN, Rounding::Down)?, bound("max", i64::MAX, Rounding::Up)?)))
+    };
+    let hard_bounds = bounds("hard_bounds")?;
+    // An open end shows nothing that is empty; what hard bounds cut is not shown either.
+    let shown = bounds("extended_bounds")?.filter(|(first, last)| *first != i64::MIN && *last != i64::MAX);
+    let bounds = shown.map(|(first, last)| {
+        let (low, high) = hard_bounds.unwrap_or((i64::MIN, i64::MAX));
+        (first.max(low), last.min(high))
     });
     let least = body["min_doc_count"].as_u64().or_else(|| body["min_doc_count"].as_str()?.parse().ok()).unwrap_or(0);
-    Ok(Kind::DateHistogram { interval: length, offset, least, bounds })
+    Ok(Kind::DateHistogram { interval: length, offset, least, bounds, hard_bounds })
 }
 
 fn terms(name: &str, body: &Json, signal: Signal) -> Result<Kind, QueryError> {
@@ -224,8 +260,13 @@ pub(super) struct Tree {
 
 /// What is known of each row of a batch before it is put into buckets.
 enum Prepared {
-    Times(Vec<i64>),
-    Values { keys: Vec<i32>, texts: Vec<String>, numbers: Vec<Option<f64>> },
+    /// The beginning of each row's interval, when it counts.
+    Times(Vec<Option<i64>>),
+    Values {
+        keys: Vec<i32>,
+        texts: Vec<String>,
+        numbers: Vec<Option<f64>>,
+    },
     Filters(Vec<BooleanArray>),
 }
 
@@ -239,11 +280,15 @@ struct Ready<'a> {
 impl<'a> Ready<'a> {
     fn new(of: &'a Aggregation, signal: Signal, batch: &RecordBatch) -> Result<Self, QueryError> {
         let rows = match &of.kind {
-            Kind::DateHistogram { interval, offset, .. } => {
+            Kind::DateHistogram { interval, offset, hard_bounds, .. } => {
                 let times =
                     batch.column_by_name("time").ok_or_else(|| QueryError::internal("column time was not read"))?;
                 let times = times.as_primitive::<TimestampNanosecondType>().values().iter();
-                Prepared::Times(times.map(|time| (time - offset).div_euclid(*interval) * interval + offset).collect())
+                let place = |time: &i64| {
+                    let is_inside = hard_bounds.is_none_or(|(first, last)| (first..=last).contains(time));
+                    is_inside.then(|| (time - offset).div_euclid(*interval) * interval + offset)
+                };
+                Prepared::Times(times.map(place).collect())
             }
             Kind::Histogram { field, .. } | Kind::Terms { field, .. } | Kind::Figure { field, .. } => {
                 let found = group_keys(field, signal, batch)?;
@@ -353,7 +398,7 @@ fn add_to(ready: &Ready<'_>, bucket: &mut Bucket, row: usize, bytes: &mut usize,
 
 fn key(ready: &Ready<'_>, rows: &Prepared, row: usize) -> Option<Key> {
     match (rows, &ready.of.kind) {
-        (Prepared::Times(times), _) => Some(Key::Number(times[row])),
+        (Prepared::Times(times), _) => times[row].map(Key::Number),
         (Prepared::Values { keys, numbers, .. }, Kind::Histogram { interval, .. }) => {
             let number = numbers[usize::try_from(keys[row]).ok()?]?;
             Some(Key::Number((number / interval).floor() as i64))
@@ -412,7 +457,7 @@ fn shown_one(aggregation: &Aggregation, state: &State) -> Result<Json, QueryErro
         State::Buckets(all) => all,
     };
     match &aggregation.kind {
-        Kind::DateHistogram { interval, offset, least, bounds } => {
+        Kind::DateHistogram { interval, offset, least, bounds, .. } => {
             let bounds = bounds.map(|(first, last)| {
                 let place = |time: i64| (time - offset).div_euclid(*interval) * interval + offset;
                 (place(first), place(last))

@@ -16,7 +16,6 @@ const SAMPLE: usize = 500;
 
 /// A document: its fields by their names with dots.
 pub(super) struct Document {
-    time: i64,
     id: String,
     index: String,
     fields: Map<String, Json>,
@@ -77,7 +76,7 @@ fn fits(name: &str, pattern: &str) -> bool {
 
 impl Document {
     fn of_log(row: LogRow) -> Self {
-        let time = row.time_unix_nano.parse().unwrap_or_default();
+        let time: i64 = row.time_unix_nano.parse().unwrap_or_default();
         let mut fields = row.attributes;
         fields.remove(ELASTIC_ID);
         let mut resource = row.resource_attributes;
@@ -102,11 +101,11 @@ impl Document {
                 fields.insert(name.to_owned(), text.into());
             }
         }
-        Self { time, id: row.row, index, fields }
+        Self { id: row.row, index, fields }
     }
 
     fn of_span(row: SpanRow, id: String) -> Self {
-        let time = row.time_unix_nano.parse().unwrap_or_default();
+        let time: i64 = row.time_unix_nano.parse().unwrap_or_default();
         let mut fields = row.attributes;
         fields.extend(row.resource_attributes);
         fields.insert(TIME.to_owned(), shown(time).into());
@@ -126,11 +125,11 @@ impl Document {
                 fields.insert(name.to_owned(), text.into());
             }
         }
-        Self { time, id, index: "spans".to_owned(), fields }
+        Self { id, index: "spans".to_owned(), fields }
     }
 
     /// As a hit of an answer. Its sort values lead to the next page.
-    pub(super) fn hit(self, _signal: Signal, source: &Source) -> Json {
+    pub(super) fn hit(self, sort: &[Json], source: &Source) -> Json {
         let is_included = |name: &str| {
             (source.includes.is_empty() || source.includes.iter().any(|pattern| fits(name, pattern)))
                 && !source.excludes.iter().any(|pattern| fits(name, pattern))
@@ -139,7 +138,7 @@ impl Document {
             "_index": self.index,
             "_id": self.id,
             "_score": null,
-            "sort": [self.time.div_euclid(1_000_000), self.id],
+            "sort": sort,
         });
         if !source.fields.is_empty() {
             let wanted = self.fields.iter().filter(|(name, _)| source.fields.iter().any(|pattern| fits(name, pattern)));

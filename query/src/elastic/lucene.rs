@@ -122,14 +122,51 @@ fn unescaped(text: &str) -> String {
     out
 }
 
-/// Quotes what the search language would read otherwise; wildcards stay.
-fn value(text: &str) -> String {
+/// A value's characters, each with whether it stands for any text: an escaped wildcard is itself.
+fn characters(text: &str) -> Vec<(char, bool)> {
+    let mut all = Vec::new();
+    let mut is_escaped = false;
+    for c in text.chars() {
+        if c == '\\' && !is_escaped {
+            is_escaped = true;
+        } else {
+            all.push((c, !is_escaped && matches!(c, '*' | '?')));
+            is_escaped = false;
+        }
+    }
+    all
+}
+
+/// Quotes what the search language would read otherwise; wildcards stay. `is_of_field` says that the whole value must fit.
+fn value(text: &str, is_of_field: bool) -> String {
     let is_special = text.starts_with(['"', '/', '[', '{', '(', '>', '<']);
     let is_plain = text.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '*' | '/' | '@'));
     if is_special || is_plain {
         return text.to_owned();
     }
-    format!("\"{}\"", unescaped(text).replace('\\', "\\\\").replace('"', "\\\""))
+    let all = characters(text);
+    if !all.iter().any(|(_, is_wildcard)| *is_wildcard) {
+        return format!("\"{}\"", unescaped(text).replace('\\', "\\\\").replace('"', "\\\""));
+    }
+    // The search language knows `*` alone, and no other way to write a star.
+    let needs_expression = all.iter().any(|(c, is_wildcard)| matches!((c, is_wildcard), ('?', true) | ('*', false)));
+    if !needs_expression {
+        let escape = |(c, is_wildcard): &(char, bool)| {
+            if *is_wildcard || c.is_alphanumeric() { c.to_string() } else { format!("\\{c}") }
+        };
+        return all.iter().map(escape).collect();
+    }
+    let expression: String = all
+        .iter()
+        .map(|(c, is_wildcard)| match (c, is_wildcard) {
+            ('*', true) if is_of_field => ".*".to_owned(),
+            ('*', true) => "\\w*".to_owned(),
+            ('?', true) => ".".to_owned(),
+            ('/', _) => "\\/".to_owned(),
+            (c, _) => regex::escape(&c.to_string()),
+        })
+        .collect();
+    if is_of_field { format!("/^{expression}$/") } else { format!("/(?i)\\b{expression}\\b/") }
 }
 
 fn translated(term: &str) -> Result<String, QueryError> {
@@ -142,7 +179,7 @@ fn translated(term: &str) -> Result<String, QueryError> {
         return Err(wrong("fuzzy and proximity searches are not supported"));
     }
     let Some(place) = colon(term) else {
-        return Ok(if term == "*" { "*".to_owned() } else { value(term) });
+        return Ok(if term == "*" { "*".to_owned() } else { value(term, false) });
     };
     let (field, wanted) = (unescaped(&term[..place]), &term[place + 1..]);
     if wanted.is_empty() {
@@ -154,11 +191,11 @@ fn translated(term: &str) -> Result<String, QueryError> {
         "*" if wanted == "*" => "*".to_owned(),
         super::TIME => return Err(wrong("a range of @timestamp belongs into a range query")),
         // Words of the text are looked for as words.
-        "message" if !wanted.starts_with(['[', '{', '>', '<']) && wanted != "*" => value(wanted),
-        "log.level" => format!("severity:{}", value(wanted)),
-        "_index" => format!("\"resource.{}\":{}", mangru_store::ELASTIC_INDEX, value(wanted)),
-        "_id" => format!("\"attributes.{}\":{}", mangru_store::ELASTIC_ID, value(wanted)),
-        _ => format!("{}:{}", super::clauses::name(field), value(wanted)),
+        "message" if !wanted.starts_with(['[', '{', '>', '<']) && wanted != "*" => value(wanted, false),
+        "log.level" => format!("severity:{}", value(wanted, true)),
+        "_index" => format!("\"resource.{}\":{}", mangru_store::ELASTIC_INDEX, value(wanted, true)),
+        "_id" => format!("\"attributes.{}\":{}", mangru_store::ELASTIC_ID, value(wanted, true)),
+        _ => format!("{}:{}", super::clauses::name(field), value(wanted, true)),
     })
 }
 
@@ -253,6 +290,12 @@ mod tests {
             ("status:>=500 || status:(1 OR 2)", "(status:>=500 OR status:(1 OR 2))"),
             ("path:\\/a\\:b", "path:\"/a:b\""),
             ("host:web*^2", "host:web*"),
+            ("path:\\/api\\/v1\\/*", "path:\\/api\\/v1\\/*"),
+            ("host:web\\:80*", "host:web\\:80*"),
+            ("host:web?", "host:/^web.$/"),
+            ("host:a\\*b*", "host:/^a\\*b.*$/"),
+            ("host:a\\*b", "host:\"a*b\""),
+            ("t?me", "/(?i)\\bt.me\\b/"),
         ] {
             assert_eq!(search(text, false).unwrap_or_else(|error| panic!("{text}: {error}")), expected, "{text}");
         }

@@ -222,6 +222,21 @@ pub(crate) fn severity(number: i32, text: Option<&str>) -> i64 {
     text.and_then(severity_numbers).map_or(0, |(first, _)| first)
 }
 
+/// The columns that [`severities`] reads.
+pub(crate) const SEVERITY_COLUMNS: [&str; 2] = ["severity_number", "severity_text"];
+
+/// The severity of each log of a batch, as [`severity`] says.
+pub(crate) fn severities(batch: &RecordBatch) -> Result<impl Fn(usize) -> i64 + use<>, QueryError> {
+    let numbers = column(batch, "severity_number")?.as_primitive::<Int32Type>().clone();
+    let texts = column(batch, "severity_text")?.as_dictionary::<Int32Type>();
+    let (keys, values) = (texts.keys().clone(), texts.values().as_string::<i32>());
+    let of_texts: Vec<i64> = values.iter().map(|text| severity(0, text)).collect();
+    Ok(move |row: usize| match numbers.value(row) {
+        0 if keys.is_valid(row) => of_texts[keys.value(row) as usize],
+        number => i64::from(number),
+    })
+}
+
 fn field_bits(
     field: &FieldRef,
     matcher: &Matcher,
@@ -287,6 +302,20 @@ fn severity_text(matcher: &Matcher, text: &str) -> bool {
         Matcher::Glob(..) | Matcher::Regex(_) => matcher.text(text) || matcher.text(&text.to_ascii_lowercase()),
         Matcher::Any(all) => all.iter().any(|matcher| severity_text(matcher, text)),
         Matcher::Range(..) => false,
+    }
+}
+
+/// The field to count by, named so in a request's parameter.
+///
+/// # Errors
+/// One of which a row may have many values, at the parameter.
+pub(crate) fn group_field(parameter: &'static str, name: &str, signal: Signal) -> Result<FieldRef, QueryError> {
+    match FieldRef::of(name, signal) {
+        FieldRef::AnyAttribute => {
+            let message = format!("`{name}` is no field to count by: a row has many attributes, name one of them");
+            Err(QueryError::invalid(parameter, message))
+        }
+        field => Ok(field),
     }
 }
 

@@ -62,7 +62,7 @@ pub(crate) fn severity_numbers(name: &str) -> Option<(i64, i64)> {
 }
 
 /// The names of span kinds, by number.
-pub(crate) const KINDS: &[&str] = &["unspecified", "internal", "server", "client", "producer", "consumer"];
+pub const KINDS: &[&str] = &["unspecified", "internal", "server", "client", "producer", "consumer"];
 /// The names of status codes, by number.
 pub(crate) const STATUSES: &[&str] = &["unset", "ok", "error"];
 

@@ -30,6 +30,8 @@ pub(crate) struct Literal {
     pub(crate) number: Option<f64>,
     /// As an integer, quoted or not: compared exactly, which doubles of more than 53 bits are not.
     integer: Option<i64>,
+    /// In nanoseconds, when it is a number with a unit of time and was not quoted.
+    duration: Option<i64>,
     /// What else the store may have written for the same number.
     spellings: Vec<String>,
 }
@@ -45,9 +47,12 @@ impl Literal {
     /// A value as it was written.
     pub(crate) fn new(text: String, quoted: bool) -> Self {
         let number = if quoted { None } else { number(&text) };
-        let integer = text.parse().ok().or_else(|| number.and_then(whole));
+        // What is quoted is this text and no other.
+        let exactly = text.parse::<i64>().ok().filter(|integer| !quoted || integer.to_string() == text);
+        let integer = exactly.or_else(|| number.and_then(whole));
         let spellings = number.map(|number| spellings(&text, number, integer)).unwrap_or_default();
-        Self { text, number, integer, spellings }
+        let duration = if quoted || number.is_some() { None } else { super::duration_ns(&text) };
+        Self { text, number, integer, duration, spellings }
     }
 
     /// Every text that equals the value.
@@ -56,6 +61,9 @@ impl Literal {
     }
 
     fn compare_text(&self, value: &str) -> Option<Ordering> {
+        if let Some(mine) = self.duration {
+            return Some(super::duration_ns(value)?.cmp(&mine));
+        }
         let Some(mine) = self.number else { return Some(value.cmp(self.text.as_str())) };
         match (value.parse::<i64>(), self.integer) {
             (Ok(value), Some(mine)) => Some(value.cmp(&mine)),

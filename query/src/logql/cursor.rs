@@ -159,7 +159,7 @@ impl Cursor {
     pub(super) fn duration(&mut self) -> Result<i64, QueryError> {
         let at = self.at;
         let text = self.literal();
-        super::filter::duration_ns(&text)
+        crate::request::compound_duration_ns(&text)
             .map(|duration| duration.round() as i64)
             .ok_or_else(|| wrong_at(at, format!("not a valid duration string: {text:?}")))
     }

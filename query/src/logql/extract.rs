@@ -183,6 +183,20 @@ pub(super) fn logfmt(line: &str, wanted: &[(String, String)], strict: bool, keep
     }
 }
 
+/// The pairs of a text in logfmt, or what is wrong with one of them.
+pub(crate) fn logfmt_pairs(text: &str) -> Result<Vec<(String, String)>, String> {
+    let mut all = Vec::new();
+    let mut rest = text;
+    while let Some((found, behind)) = pair(rest) {
+        rest = behind;
+        match found {
+            Pair::Wrong(why) => return Err(why),
+            Pair::Found(key, value) => all.push((key.to_owned(), value.into_owned())),
+        }
+    }
+    Ok(all)
+}
+
 /// Undoes Promtail's `pack`: texts become labels, and `_entry` is the line.
 pub(super) fn unpack(line: &str, labels: &mut Labels) -> Option<String> {
     let members = match serde_json::from_str::<Json>(line) {

@@ -1,6 +1,8 @@
 //! Tests on labels: by text, by number, by address; and the numbers with units that they compare with.
 
 use super::stage::Labels;
+use crate::comparison::Comparison;
+use crate::request::compound_duration_ns;
 use regex::Regex;
 use std::net::IpAddr;
 
@@ -53,35 +55,11 @@ pub(super) enum Unit {
     Bytes,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Comparison {
-    Equal,
-    NotEqual,
-    Greater,
-    GreaterOrEqual,
-    Less,
-    LessOrEqual,
-}
-
-impl Comparison {
-    #[allow(clippy::float_cmp)] // numbers of logs are compared as they are written
-    fn holds(self, left: f64, right: f64) -> bool {
-        match self {
-            Self::Equal => left == right,
-            Self::NotEqual => left != right,
-            Self::Greater => left > right,
-            Self::GreaterOrEqual => left >= right,
-            Self::Less => left < right,
-            Self::LessOrEqual => left <= right,
-        }
-    }
-}
-
 impl Unit {
     pub(super) fn read(self, text: &str) -> Option<f64> {
         match self {
             Self::None => text.parse().ok(),
-            Self::Duration => duration_ns(text),
+            Self::Duration => compound_duration_ns(text),
             Self::Bytes => bytes(text),
         }
     }
@@ -173,42 +151,6 @@ impl Addresses {
     }
 }
 
-/// A duration as Go and Prometheus write them, `1h30m` or `1.5s`, in nanoseconds.
-pub(super) fn duration_ns(text: &str) -> Option<f64> {
-    let (sign, mut rest) = match text.strip_prefix('-') {
-        Some(rest) => (-1.0, rest),
-        None => (1.0, text.strip_prefix('+').unwrap_or(text)),
-    };
-    if rest == "0" {
-        return Some(0.0);
-    }
-    if rest.is_empty() {
-        return None;
-    }
-    let mut all = 0.0;
-    while !rest.is_empty() {
-        let unit = rest.find(|c: char| !(c.is_ascii_digit() || c == '.'))?;
-        let end =
-            rest[unit..].find(|c: char| c.is_ascii_digit() || c == '.').map_or(rest.len(), |length| unit + length);
-        let number: f64 = rest[..unit].parse().ok()?;
-        let factor = match &rest[unit..end] {
-            "ns" => 1.0,
-            "us" | "µs" | "μs" => 1e3,
-            "ms" => 1e6,
-            "s" => 1e9,
-            "m" => 60e9,
-            "h" => 3_600e9,
-            "d" => 86_400e9,
-            "w" => 604_800e9,
-            "y" => 31_536_000e9,
-            _ => return None,
-        };
-        all += number * factor;
-        rest = &rest[end..];
-    }
-    Some(sign * all)
-}
-
 /// A number of bytes: `42MB`, `1.5Kib`, `5`.
 pub(super) fn bytes(text: &str) -> Option<f64> {
     let text = text.trim();
@@ -239,11 +181,6 @@ mod tests {
 
     #[test]
     fn numbers_with_units_are_read() {
-        assert_eq!(duration_ns("1h30m"), Some(5_400e9));
-        assert_eq!(duration_ns("-1.5s"), Some(-1.5e9));
-        assert_eq!(duration_ns("250ms"), Some(250e6));
-        assert_eq!(duration_ns("5"), None);
-        assert_eq!(duration_ns("5 m"), None);
         assert_eq!(bytes("42MB"), Some(42e6));
         assert_eq!(bytes("1.5 KiB"), Some(1536.0));
         assert_eq!(bytes("7"), Some(7.0));

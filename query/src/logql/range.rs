@@ -3,7 +3,7 @@
 use super::select::{self, KnownStreams, Wanted};
 use super::stage::{ERROR, Line};
 use super::{Conversion, Function, Grouping, Label, MetricQuery, RangeAggregation, Stage, TextTest, range_name};
-use crate::promql::{Computed, ComputedSeries, Labels};
+use crate::promql::{Computed, ComputedSeries, Labels, numbers};
 use crate::scan::{self, Held, ScanRequest};
 use crate::{Coverage, PromQlAnswer, QueryError, QueryService};
 use arrow::record_batch::RecordBatch;
@@ -14,8 +14,6 @@ use std::time::Instant;
 
 /// Series that a range aggregation may give.
 const MAX_SERIES: usize = 10_000;
-/// Steps of an answer.
-const MAX_STEPS: i64 = 11_000;
 
 /// A question for numbers; times are nanoseconds.
 #[derive(Clone, Debug)]
@@ -163,7 +161,7 @@ impl Task {
         }
         let read = match unwrap.conversion {
             Conversion::None => text.trim().parse().ok(),
-            Conversion::Duration => super::filter::duration_ns(text).map(|duration| duration / 1e9),
+            Conversion::Duration => crate::request::compound_duration_ns(text).map(|duration| duration / 1e9),
             Conversion::Bytes => super::filter::bytes(text),
         };
         if read.is_none() {
@@ -216,18 +214,9 @@ impl QueryService {
             Some(step) if step < 1_000_000 => {
                 return Err(QueryError::invalid("step", "step must be at least a millisecond"));
             }
-            Some(_) if request.end < request.start => {
-                return Err(QueryError::invalid("end", "the query time range has an end before its start"));
-            }
-            Some(step) if (request.end - request.start) / step > MAX_STEPS => {
-                let message = format!(
-                    "exceeded maximum resolution of {MAX_STEPS} points per timeseries. Try increasing the value of the step parameter"
-                );
-                return Err(QueryError::invalid("step", message));
-            }
             Some(step) => {
-                let count = (request.end - request.start) / step + 1;
-                Steps { start: request.start, step, count: count as usize }
+                let count = crate::request::checked_steps(request.start, request.end, step)?;
+                Steps { start: request.start, step, count }
             }
         };
         let (control, _guard) = self.control();
@@ -249,9 +238,7 @@ impl QueryService {
             };
             let each = move |state: &mut State, batch: &RecordBatch| each_task.batch(state, batch);
             let (states, scanned) = scan::for_each(self.store(), &scan, &control, init, each).await?;
-            coverage.matched += scanned.matched;
-            coverage.rows_in_range += scanned.rows_in_range;
-            coverage.unreadable(&scanned.unreadable_parts);
+            coverage.add(&Coverage::of_scan(&scanned, started));
             let series = scan::blocking(move || {
                 let mut all: Series = HashMap::new();
                 for state in states {
@@ -272,7 +259,8 @@ impl QueryService {
         let query = request.query.promql.clone();
         let value = scan::blocking(move || crate::promql::over_computed(&query, &computed, &control)).await?;
         coverage.elapsed_ms = crate::request::elapsed_ms(started);
-        Ok(PromQlAnswer { value, coverage })
+        let (histograms, warnings, infos) = (Vec::new(), Vec::new(), Vec::new());
+        Ok(PromQlAnswer { value, histograms, warnings, infos, coverage })
     }
 }
 
@@ -361,23 +349,18 @@ fn over_windows(task: &Task, mut numbers: Vec<(i64, f64)>) -> Vec<Option<f64>> {
 }
 
 fn of_window(function: Function, window: &[(i64, f64)], range: i64, end: i64) -> f64 {
-    let values = || window.iter().map(|(_, value)| *value);
+    let values: Vec<f64> = window.iter().map(|(_, value)| *value).collect();
     let count = window.len() as f64;
-    let sum: f64 = values().sum();
-    let variance = || {
-        let mean = sum / count;
-        values().map(|value| (value - mean).powi(2)).sum::<f64>() / count
-    };
     match function {
-        Function::Rate => sum / (range as f64 / 1e9),
+        Function::Rate => numbers::sum(values) / (range as f64 / 1e9),
         Function::RateCounter => counter_rate(window, range, end),
-        Function::SumOverTime => sum,
-        Function::AvgOverTime => sum / count,
-        Function::MinOverTime => values().fold(f64::INFINITY, f64::min),
-        Function::MaxOverTime => values().fold(f64::NEG_INFINITY, f64::max),
-        Function::StddevOverTime => variance().sqrt(),
-        Function::StdvarOverTime => variance(),
-        Function::QuantileOverTime(quantile) => crate::promql::quantile_of(quantile, values().collect()),
+        Function::SumOverTime => numbers::sum(values),
+        Function::AvgOverTime => numbers::mean(&values),
+        Function::MinOverTime => numbers::least(&values),
+        Function::MaxOverTime => numbers::most(&values),
+        Function::StddevOverTime => numbers::variance(&values).sqrt(),
+        Function::StdvarOverTime => numbers::variance(&values),
+        Function::QuantileOverTime(quantile) => crate::promql::quantile_of(quantile, values),
         Function::FirstOverTime => window[0].1,
         Function::LastOverTime => window[window.len() - 1].1,
         Function::CountOverTime | Function::BytesRate | Function::BytesOverTime | Function::AbsentOverTime => count,

@@ -4,7 +4,7 @@ use super::extract::sanitized;
 use super::stage::{Kind, Label, Labels, Line};
 use super::{LinePattern, LineQuery, Matcher, Stage};
 use crate::cells::Cells;
-use crate::language::{Expr, ResourceTest, TextPattern};
+use crate::language::{Expr, ResourceTest, TextPattern, severity_name};
 use crate::scan::{self, ScanRequest};
 use crate::{QueryError, QueryService};
 use arrow::record_batch::RecordBatch;
@@ -135,15 +135,10 @@ impl Wanted {
 
 /// The name of a severity as Loki writes `detected_level`.
 fn level(number: i64, text: &str) -> Cow<'_, str> {
-    match number {
-        1..=4 => "trace".into(),
-        5..=8 => "debug".into(),
-        9..=12 => "info".into(),
-        13..=16 => "warn".into(),
-        17..=20 => "error".into(),
-        21..=24 => "fatal".into(),
-        _ if text.is_empty() => "unknown".into(),
-        _ => text.to_lowercase().into(),
+    match severity_name(number) {
+        Some(name) => name.into(),
+        None if text.is_empty() => "unknown".into(),
+        None => text.to_lowercase().into(),
     }
 }
 

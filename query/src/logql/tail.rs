@@ -19,10 +19,11 @@ pub(crate) struct LinesTail {
     batches: broadcast::Receiver<RecordBatch>,
 }
 
-/// Lines that came, or how many batches or lines were left out because the reader is slow.
-pub(crate) enum Tailed {
-    Lines(Vec<Entry>),
-    Dropped(u64),
+/// Lines that came, and how many batches or lines were left out because there are too many or the reader is slow.
+#[derive(Default)]
+pub(crate) struct Tailed {
+    pub(crate) lines: Vec<Entry>,
+    pub(crate) dropped: u64,
 }
 
 impl LinesTail {
@@ -32,14 +33,15 @@ impl LinesTail {
             match self.batches.recv().await {
                 Ok(batch) => match self.take(&batch) {
                     Ok(lines) if lines.is_empty() => {}
-                    Ok(lines) if lines.len() > MAX_LINES => return Some(Tailed::Dropped(lines.len() as u64)),
-                    Ok(lines) => return Some(Tailed::Lines(lines)),
+                    Ok(lines) => return Some(first(lines)),
                     Err(error) => {
                         tracing::error!(%error, "tail could not filter a batch");
-                        return Some(Tailed::Dropped(batch.num_rows() as u64));
+                        return Some(Tailed { dropped: batch.num_rows() as u64, ..Tailed::default() });
                     }
                 },
-                Err(broadcast::error::RecvError::Lagged(batches)) => return Some(Tailed::Dropped(batches)),
+                Err(broadcast::error::RecvError::Lagged(dropped)) => {
+                    return Some(Tailed { dropped, ..Tailed::default() });
+                }
                 Err(broadcast::error::RecvError::Closed) => return None,
             }
         }
@@ -51,10 +53,31 @@ impl LinesTail {
     }
 }
 
+/// As many lines as one message may hold.
+fn first(mut lines: Vec<Entry>) -> Tailed {
+    let dropped = lines.len().saturating_sub(MAX_LINES) as u64;
+    lines.truncate(MAX_LINES);
+    Tailed { lines, dropped }
+}
+
 impl QueryService {
     /// Follows the lines that pass from now on.
     pub(crate) fn logql_tail(&self, query: &LineQuery, tenants: &[String]) -> Result<LinesTail, QueryError> {
         let (filter, stages) = select::plan(query, tenants)?;
         Ok(LinesTail { filter, stages, batches: self.store().subscribe(Signal::Logs) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_too_many_lines_the_first_are_sent_and_the_others_counted() {
+        let line = |time: usize| Entry { time: time as i64, line: "a".to_owned(), labels: Vec::new() };
+        let sent = first((0..MAX_LINES + 7).map(line).collect());
+        assert_eq!((sent.lines.len(), sent.dropped), (MAX_LINES, 7));
+        assert_eq!(sent.lines.last().map(|line| line.time), Some(MAX_LINES as i64 - 1));
+        assert_eq!(first(vec![line(0)]).dropped, 0);
     }
 }

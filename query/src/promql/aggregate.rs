@@ -1,10 +1,15 @@
 //! Aggregations: many series become one for each group.
 
+use super::eval::unsupported;
 use super::labels::{Labels, NAME};
-use super::series::{ABSENT, Series, by_value, is_absent, least, mean, most, order, quantile, sum, variance};
-use crate::{ErrorCode, QueryError};
+use super::notes::Notes;
+use super::numbers::{Sum, by_value, least, mean, most, order, quantile, variance};
+use super::over_time::added;
+use super::series::{ABSENT, Series, is_absent};
+use crate::QueryError;
 use hashbrown::HashMap;
 use promql_parser::parser::LabelModifier;
+use std::sync::Arc;
 
 /// The labels that an aggregation keeps.
 pub(super) fn group(labels: &Labels, modifier: Option<&LabelModifier>) -> Labels {
@@ -17,56 +22,162 @@ pub(super) fn group(labels: &Labels, modifier: Option<&LabelModifier>) -> Labels
     }
 }
 
+/// An aggregation of numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Of {
+    Sum,
+    Average,
+    Count,
+    Min,
+    Max,
+    Group,
+    Stddev,
+    Stdvar,
+    Quantile,
+}
+
+impl Of {
+    fn named(name: &str) -> Result<Self, QueryError> {
+        Ok(match name {
+            "sum" => Self::Sum,
+            "avg" => Self::Average,
+            "count" => Self::Count,
+            "min" => Self::Min,
+            "max" => Self::Max,
+            "group" => Self::Group,
+            "stddev" => Self::Stddev,
+            "stdvar" => Self::Stdvar,
+            "quantile" => Self::Quantile,
+            other => return Err(unsupported(format!("the aggregation {other} is not supported"))),
+        })
+    }
+}
+
 /// An aggregation that gives one series for each group.
 pub(super) fn aggregate(
     name: &str,
     series: Vec<Series>,
     modifier: Option<&LabelModifier>,
     parameter: Option<&[f64]>,
+    notes: &Notes,
 ) -> Result<Vec<Series>, QueryError> {
+    let of = Of::named(name)?;
+    if of == Of::Quantile {
+        notes.quantiles(parameter.unwrap_or_default());
+    }
     let mut groups: HashMap<Labels, Vec<Series>> = HashMap::new();
     for one in series {
         groups.entry(group(&one.labels, modifier)).or_default().push(one);
     }
-    let mut out = Vec::with_capacity(groups.len());
-    for (labels, members) in groups {
-        let steps = members[0].values.len();
-        let mut present = Vec::with_capacity(members.len());
-        let mut values = Vec::with_capacity(steps);
-        for step in 0..steps {
-            present.clear();
-            present.extend(members.iter().map(|member| member.values[step]).filter(|value| !is_absent(*value)));
-            values.push(if present.is_empty() {
-                ABSENT
-            } else {
-                one_value(name, &mut present, parameter.map_or(f64::NAN, |all| all[step]))?
-            });
+    let one_group = |(labels, members): (Labels, Vec<Series>)| {
+        let mut out = Series::new(labels, numbers(of, &members, parameter));
+        if members.iter().any(Series::has_histograms) {
+            with_histograms(&mut out, of, name, &members, notes);
         }
-        out.push(Series { labels, values });
-    }
-    Ok(out)
+        out
+    };
+    Ok(groups.into_iter().map(one_group).filter(Series::has_any).collect())
 }
 
-fn one_value(name: &str, values: &mut [f64], parameter: f64) -> Result<f64, QueryError> {
-    Ok(match name {
-        "sum" => sum(values.iter().copied()),
-        "avg" => mean(values),
-        "count" => values.len() as f64,
-        "min" => least(values),
-        "max" => most(values),
-        "group" => 1.0,
-        "stddev" => variance(values).sqrt(),
-        "stdvar" => variance(values),
-        "quantile" => quantile(parameter, values),
-        other => {
-            let message = format!("the aggregation {other} is not supported");
-            return Err(QueryError { field: Some("query"), ..QueryError::new(ErrorCode::Unsupported, message) });
+/// The aggregation of the numbers of a group at each step.
+fn numbers(of: Of, members: &[Series], parameter: Option<&[f64]>) -> Vec<f64> {
+    let steps = members[0].values.len();
+    match of {
+        Of::Sum => sums(members).into_iter().map(|(sum, count)| if count == 0 { ABSENT } else { sum.get() }).collect(),
+        Of::Average => {
+            let mean_of = |(step, (sum, count)): (usize, (Sum, u32))| match (count, sum.get()) {
+                (0, _) => ABSENT,
+                (count, sum) if sum.is_finite() => sum / f64::from(count),
+                // A sum that is too large.
+                _ => mean(&present(members, step)),
+            };
+            sums(members).into_iter().enumerate().map(mean_of).collect()
         }
-    })
+        Of::Count | Of::Group => {
+            let mut counts = vec![0_u32; steps];
+            for member in members {
+                for (count, value) in counts.iter_mut().zip(&member.values) {
+                    *count += u32::from(!is_absent(*value));
+                }
+            }
+            let shown = |count: u32| match count {
+                0 => ABSENT,
+                _ if of == Of::Group => 1.0,
+                count => f64::from(count),
+            };
+            counts.into_iter().map(shown).collect()
+        }
+        Of::Min | Of::Max | Of::Stddev | Of::Stdvar | Of::Quantile => (0..steps)
+            .map(|step| {
+                let mut present = present(members, step);
+                match of {
+                    _ if present.is_empty() => ABSENT,
+                    Of::Min => least(&present),
+                    Of::Max => most(&present),
+                    Of::Stddev => variance(&present).sqrt(),
+                    Of::Stdvar => variance(&present),
+                    _ => quantile(parameter.map_or(f64::NAN, |all| all[step]), &mut present),
+                }
+            })
+            .collect(),
+    }
+}
+
+/// The sum at each step with how many values it is of, series by series.
+fn sums(members: &[Series]) -> Vec<(Sum, u32)> {
+    let mut sums = vec![(Sum::default(), 0); members[0].values.len()];
+    for member in members {
+        for ((sum, count), value) in sums.iter_mut().zip(&member.values) {
+            if !is_absent(*value) {
+                sum.add(*value);
+                *count += 1;
+            }
+        }
+    }
+    sums
+}
+
+fn present(members: &[Series], step: usize) -> Vec<f64> {
+    members.iter().map(|member| member.values[step]).filter(|value| !is_absent(*value)).collect()
+}
+
+/// What histograms among the members change.
+fn with_histograms(out: &mut Series, of: Of, name: &str, members: &[Series], notes: &Notes) {
+    for step in 0..out.values.len() {
+        let mut histograms = members.iter().filter_map(|member| member.histogram(step)).peekable();
+        if histograms.peek().is_none() {
+            continue;
+        }
+        let count = members.iter().filter(|member| member.histogram(step).is_some()).count() as f64;
+        let value = out.values[step];
+        match of {
+            Of::Count => out.values[step] = if is_absent(value) { count } else { value + count },
+            Of::Group => out.values[step] = 1.0,
+            Of::Sum | Of::Average if !is_absent(value) => {
+                notes.mixed_in_aggregation();
+                out.values[step] = ABSENT;
+            }
+            Of::Sum => out.set_histogram(step, Some(Arc::new(added(histograms)))),
+            Of::Average => {
+                let sum = added(histograms);
+                out.set_histogram(step, Some(Arc::new(sum.map(|number| number / count))));
+            }
+            Of::Min | Of::Max | Of::Stddev | Of::Stdvar | Of::Quantile => notes.ignored_in_aggregation(name),
+        }
+    }
 }
 
 /// `topk` and `bottomk`: the series themselves, at each step those with the largest or smallest values of their group.
-pub(super) fn top(is_top: bool, series: Vec<Series>, modifier: Option<&LabelModifier>, counts: &[f64]) -> Vec<Series> {
+pub(super) fn top(
+    is_top: bool,
+    series: Vec<Series>,
+    modifier: Option<&LabelModifier>,
+    counts: &[f64],
+    notes: &Notes,
+) -> Vec<Series> {
+    if series.iter().any(Series::has_histograms) {
+        notes.ignored_in_aggregation(if is_top { "topk" } else { "bottomk" });
+    }
     let mut groups: HashMap<Labels, Vec<usize>> = HashMap::new();
     for (place, one) in series.iter().enumerate() {
         groups.entry(group(&one.labels, modifier)).or_default().push(place);
@@ -90,7 +201,7 @@ pub(super) fn top(is_top: bool, series: Vec<Series>, modifier: Option<&LabelModi
     let mut out: Vec<Series> = series
         .into_iter()
         .zip(kept)
-        .map(|(one, values)| Series { labels: one.labels, values })
+        .map(|(one, values)| Series::new(one.labels, values))
         .filter(Series::has_any)
         .collect();
     if counts.len() == 1 {
@@ -108,11 +219,11 @@ pub(super) fn count_values(label: &str, series: &[Series], modifier: Option<&Lab
     let mut out: HashMap<Labels, Vec<f64>> = HashMap::new();
     for one in series {
         let labels = group(&one.labels, modifier);
-        for (step, value) in one.values.iter().enumerate().filter(|(_, value)| !is_absent(**value)) {
-            let labels = labels.with(label, &super::number_text(*value));
-            let counts = out.entry(labels).or_insert_with(|| vec![ABSENT; one.values.len()]);
+        for (step, value) in one.values.iter().enumerate().filter(|(step, _)| one.is_at(*step)) {
+            let text = one.histogram(step).map_or_else(|| super::number_text(*value), |histogram| histogram.text());
+            let counts = out.entry(labels.with(label, &text)).or_insert_with(|| vec![ABSENT; one.values.len()]);
             counts[step] = if is_absent(counts[step]) { 1.0 } else { counts[step] + 1.0 };
         }
     }
-    out.into_iter().map(|(labels, values)| Series { labels, values }).collect()
+    out.into_iter().map(|(labels, values)| Series::new(labels, values)).collect()
 }

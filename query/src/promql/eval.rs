@@ -3,11 +3,14 @@
 use super::aggregate;
 use super::binary;
 use super::functions;
-use super::over_time::{self, OverTime, Window};
+use super::labels::NAME;
+use super::notes::Notes;
+use super::over_time::{self, Asked, OverTime, Window};
+use super::parallel;
 use super::select::Selected;
-use super::series::{ABSENT, Grid, Samples, Series, Value, is_absent};
+use super::series::{ABSENT, Grid, HistogramSample, Samples, Series, Value, is_absent};
+use crate::QueryError;
 use crate::scan::Control;
-use crate::{ErrorCode, QueryError};
 use hashbrown::{HashMap, HashSet};
 use promql_parser::label::Matcher;
 use promql_parser::parser::{AtModifier, Call, Expr, Offset, SubqueryExpr, VectorSelector};
@@ -31,6 +34,8 @@ pub(super) struct Evaluation<'a> {
     pub(super) lookback: i64,
     /// The step of subqueries that do not say one, in milliseconds.
     pub(super) default_step: i64,
+    /// What the answer is told beside its values.
+    pub(super) notes: Notes,
 }
 
 pub(super) fn invalid(message: impl Into<String>) -> QueryError {
@@ -38,7 +43,7 @@ pub(super) fn invalid(message: impl Into<String>) -> QueryError {
 }
 
 pub(super) fn unsupported(message: impl Into<String>) -> QueryError {
-    QueryError { field: Some("query"), ..QueryError::new(ErrorCode::Unsupported, message.into()) }
+    QueryError::unsupported("query", message)
 }
 
 /// All that a selector asks of labels, its name included.
@@ -165,7 +170,7 @@ impl Evaluation<'_> {
                         .into_iter()
                         .map(|one| {
                             let labels = one.labels.without_name();
-                            Series { labels, ..one.map(|_, value| -value) }
+                            negated(one).labelled(labels)
                         })
                         .collect(),
                 )?)),
@@ -173,7 +178,7 @@ impl Evaluation<'_> {
             },
             Expr::Binary(binary) => {
                 let (left, right) = (self.eval(&binary.lhs, grid)?, self.eval(&binary.rhs, grid)?);
-                match binary::apply(binary.op.id(), left, right, binary.modifier.as_ref())? {
+                match binary::apply(binary.op.id(), left, right, binary.modifier.as_ref(), &self.notes)? {
                     Value::Vector(series) => unique(series).map(Value::Vector),
                     other => Ok(other),
                 }
@@ -191,12 +196,12 @@ impl Evaluation<'_> {
                         if counts.iter().any(|count| count.is_nan()) {
                             return Err(invalid("parameter value is NaN"));
                         }
-                        aggregate::top(name == "topk", series, modifier, &counts)
+                        aggregate::top(name == "topk", series, modifier, &counts, &self.notes)
                     }
                     (_, Some(Value::Scalar(parameter))) => {
-                        aggregate::aggregate(&name, series, modifier, Some(&parameter))?
+                        aggregate::aggregate(&name, series, modifier, Some(&parameter), &self.notes)?
                     }
-                    (_, None) => aggregate::aggregate(&name, series, modifier, None)?,
+                    (_, None) => aggregate::aggregate(&name, series, modifier, None, &self.notes)?,
                     _ => return Err(invalid(format!("the parameter of {name} is of the wrong type"))),
                 }))
             }
@@ -215,8 +220,7 @@ impl Evaluation<'_> {
         let found = self.data.get(&key(selector)).ok_or_else(|| QueryError::internal("a selector was not read"))?;
         let offset = offset_of(selector.offset.as_ref());
         let at = at_of(selector.at.as_ref(), self.query);
-        let mut out = Vec::new();
-        for samples in &found.series {
+        let one = |samples: &Samples| {
             self.control.check()?;
             let mut behind = 0;
             let mut values = Vec::with_capacity(grid.count);
@@ -235,10 +239,35 @@ impl Evaluation<'_> {
                     None => ABSENT,
                 });
             }
-            out.push(Series { labels: samples.labels.clone(), values });
-        }
+            let mut series = Series::new(samples.labels.clone(), values);
+            if !samples.histograms.is_empty() {
+                for (step, time) in grid.times().enumerate() {
+                    let time = at.unwrap_or(time).saturating_sub(offset);
+                    self.histogram_at(samples, time, step, gives_times, &mut series);
+                }
+            }
+            Ok(series)
+        };
+        let mut out = parallel::each(&found.series, grid.count, one)?;
         out.retain(Series::has_any);
         Ok(out)
+    }
+
+    /// Puts the newest histogram at a step, when it is newer than the newest number.
+    fn histogram_at(&self, samples: &Samples, time: i64, step: usize, gives_times: bool, into: &mut Series) {
+        let behind = samples.histograms.partition_point(|(known, _)| *known <= time);
+        let Some((at, histogram)) = behind.checked_sub(1).map(|place| &samples.histograms[place]) else { return };
+        let numbers = samples.times.partition_point(|known| *known <= time);
+        let is_older = numbers.checked_sub(1).is_some_and(|place| samples.times[place] > *at);
+        if is_older || *at <= time.saturating_sub(self.lookback) {
+            return;
+        }
+        if gives_times {
+            into.values[step] = *at as f64 / 1000.0;
+        } else {
+            into.values[step] = ABSENT;
+            into.set_histogram(step, Some(Arc::clone(histogram)));
+        }
     }
 
     fn call(&self, call: &Call, grid: Grid) -> Result<Value, QueryError> {
@@ -248,8 +277,9 @@ impl Evaluation<'_> {
             let ranges = self.ranges(arguments.first().copied(), grid)?;
             let mut is_there = vec![false; grid.count];
             for samples in &ranges.samples {
-                let counts = windowed(OverTime::Count, samples, &ranges.windows, grid, None);
-                is_there.iter_mut().zip(counts).for_each(|(there, count)| *there |= !is_absent(count));
+                for (there, window) in is_there.iter_mut().zip(&ranges.windows) {
+                    *there |= over_time::is_any(samples, *window);
+                }
             }
             return Ok(Value::Vector(functions::absent(arguments[0], &is_there)));
         }
@@ -265,12 +295,24 @@ impl Evaluation<'_> {
                 _ => return Err(invalid(format!("{name} takes a range vector"))),
             };
             let ranges = self.ranges(Some(range), grid)?;
-            let mut out = Vec::with_capacity(ranges.samples.len());
-            for samples in &ranges.samples {
+            if function == OverTime::Quantile {
+                self.notes.quantiles(parameter.as_deref().unwrap_or_default());
+            }
+            let times: Vec<i64> = grid.times().collect();
+            let asked = Asked {
+                function,
+                windows: &ranges.windows,
+                times: &times,
+                parameter: parameter.as_deref(),
+                notes: &self.notes,
+            };
+            let one = |samples: &Cow<'_, Samples>| {
                 self.control.check()?;
-                let values = windowed(function, samples, &ranges.windows, grid, parameter.as_deref());
-                let labels = if function.keeps_name() { samples.labels.clone() } else { samples.labels.without_name() };
-                out.push(Series { labels, values });
+                Ok(over_time::apply(&asked, samples))
+            };
+            let mut out = parallel::each(&ranges.samples, grid.count, one)?;
+            if function.is_of_counter() {
+                self.note_counters(&ranges.samples, &out);
             }
             out.retain(Series::has_any);
             return unique(out).map(Value::Vector);
@@ -279,13 +321,30 @@ impl Evaluation<'_> {
             && let [Expr::VectorSelector(selector)] = arguments.as_slice()
         {
             let series = self.selector(selector, grid, true)?;
-            let without = series.into_iter().map(|one| Series { labels: one.labels.without_name(), ..one }).collect();
+            let nameless = |one: Series| {
+                let labels = one.labels.without_name();
+                one.labelled(labels)
+            };
+            let without = series.into_iter().map(nameless).collect();
             return unique(without).map(Value::Vector);
         }
         let values = arguments.iter().map(|argument| self.eval(argument, grid)).collect::<Result<Vec<_>, _>>()?;
-        match functions::call(name, &arguments, &values, grid)? {
+        match functions::call(name, &arguments, &values, grid, &self.notes)? {
             Value::Vector(series) => unique(series).map(Value::Vector),
             other => Ok(other),
+        }
+    }
+
+    /// Says which metrics of numbers have no name of a counter.
+    fn note_counters(&self, samples: &[Cow<'_, Samples>], answers: &[Series]) {
+        let mut before = "";
+        for (samples, answer) in samples.iter().zip(answers) {
+            let name = samples.labels.get(NAME);
+            let is_named = ["_total", "_sum", "_count", "_bucket"].iter().any(|ending| name.ends_with(ending));
+            if !name.is_empty() && !is_named && name != before && over_time::has_numbers(answer) {
+                self.notes.not_a_counter(name);
+                before = name;
+            }
         }
     }
 
@@ -327,15 +386,17 @@ impl Evaluation<'_> {
         }
         let series = match self.eval(&subquery.expr, inner)? {
             Value::Vector(series) => series,
-            Value::Scalar(values) => vec![Series { labels: super::labels::Labels::default(), values }],
+            Value::Scalar(values) => vec![Series::new(super::labels::Labels::default(), values)],
             Value::Text(_) => return Err(invalid("a subquery is of an instant vector")),
         };
         let samples = series
             .into_iter()
             .map(|one| {
+                let histogram = |(step, time): (usize, i64)| Some((time, Arc::clone(one.histogram(step)?)));
+                let histograms: Vec<HistogramSample> = inner.times().enumerate().filter_map(histogram).collect();
                 let present = inner.times().zip(one.values).filter(|(_, value)| !is_absent(*value));
                 let (times, values) = present.unzip();
-                Cow::Owned(Samples { labels: one.labels, times, values })
+                Cow::Owned(Samples { histograms: Arc::new(histograms), ..Samples::new(one.labels, times, values) })
             })
             .collect();
         Ok(Ranges { samples, windows })
@@ -345,23 +406,22 @@ impl Evaluation<'_> {
     pub(super) fn matrix(&self, expr: &Expr, grid: Grid) -> Result<Vec<Samples>, QueryError> {
         let ranges = self.ranges(Some(expr), grid)?;
         let Some(window) = ranges.windows.first() else { return Ok(Vec::new()) };
-        let inside = |samples: Cow<'_, Samples>| {
-            let pairs = samples.times.iter().copied().zip(samples.values.iter().copied());
-            let (times, values) = pairs.filter(|(time, _)| *time > window.start && *time <= window.end).unzip();
-            Samples { labels: samples.labels.clone(), times, values }
-        };
-        Ok(ranges.samples.into_iter().map(inside).filter(|samples| !samples.times.is_empty()).collect())
+        let inside = |samples: Cow<'_, Samples>| samples.within(window.start.saturating_add(1), window.end);
+        let has_any = |samples: &Samples| !samples.times.is_empty() || !samples.histograms.is_empty();
+        Ok(ranges.samples.into_iter().map(inside).filter(has_any).collect())
     }
 }
 
-fn windowed(
-    function: OverTime,
-    samples: &Samples,
-    windows: &[Window],
-    grid: Grid,
-    parameter: Option<&[f64]>,
-) -> Vec<f64> {
-    over_time::apply(function, samples, windows.iter().copied(), grid.times(), parameter)
+/// The same with the other sign.
+fn negated(series: Series) -> Series {
+    let histograms = series.histograms.clone();
+    let mut negated = series.map(|_, value| -value);
+    for (step, histogram) in histograms.iter().flatten().enumerate() {
+        if let Some(histogram) = histogram {
+            negated.set_histogram(step, Some(Arc::new(histogram.map(|number| -number))));
+        }
+    }
+    negated
 }
 
 /// An expression without the parentheses around it.
@@ -387,14 +447,12 @@ fn unique(series: Vec<Series>) -> Result<Vec<Series>, QueryError> {
             out.push(one);
             continue;
         };
-        for (into, value) in out[*place].values.iter_mut().zip(one.values) {
-            if is_absent(value) {
-                continue;
-            }
-            if !is_absent(*into) {
+        for step in (0..one.values.len()).filter(|step| one.is_at(*step)) {
+            if out[*place].is_at(step) {
                 return Err(invalid("vector cannot contain metrics with the same labelset"));
             }
-            *into = value;
+            out[*place].values[step] = one.values[step];
+            out[*place].set_histogram(step, one.histogram(step).cloned());
         }
     }
     Ok(out)

@@ -3,14 +3,22 @@
 use super::eval::{invalid, unsupported};
 use super::histogram;
 use super::labels::{Labels, NAME};
-use super::series::{ABSENT, Grid, Series, Value, by_value, is_absent};
+use super::notes::Notes;
+use super::numbers::by_value;
+use super::series::{ABSENT, Grid, Series, Value, is_absent};
 use crate::QueryError;
 use chrono::{DateTime, Datelike as _, Timelike as _, Utc};
 use promql_parser::label::MatchOp;
 use promql_parser::parser::Expr;
 
 /// Calls a function.
-pub(super) fn call(name: &str, expressions: &[&Expr], arguments: &[Value], grid: Grid) -> Result<Value, QueryError> {
+pub(super) fn call(
+    name: &str,
+    expressions: &[&Expr],
+    arguments: &[Value],
+    grid: Grid,
+    notes: &Notes,
+) -> Result<Value, QueryError> {
     let scalar = |place: usize| match arguments.get(place) {
         Some(Value::Scalar(values)) => Ok(values.clone()),
         _ => Err(invalid(format!("argument {} of {name} is not a scalar", place + 1))),
@@ -28,22 +36,29 @@ pub(super) fn call(name: &str, expressions: &[&Expr], arguments: &[Value], grid:
     }
     if let Some(part) = of_date(name) {
         let series = match arguments.first() {
-            None => vec![Series {
-                labels: Labels::default(),
-                values: grid.times().map(|time| time as f64 / 1000.0).collect(),
-            }],
+            None => {
+                let times = grid.times().map(|time| time as f64 / 1000.0).collect();
+                vec![Series::new(Labels::default(), times)]
+            }
             Some(_) => vector(0)?,
         };
         return Ok(Value::Vector(changed(series, |_, value| date(value).map_or(f64::NAN, part))));
     }
+    if let Some(number) = histogram::of_native(name) {
+        return Ok(Value::Vector(histogram::numbers(vector(0)?, |_, native| number(native))));
+    }
     Ok(match name {
         "time" => Value::Scalar(grid.times().map(|time| time as f64 / 1000.0).collect()),
         "pi" => Value::Scalar(vec![std::f64::consts::PI; grid.count]),
-        "vector" => Value::Vector(vec![Series { labels: Labels::default(), values: scalar(0)? }]),
+        "vector" => Value::Vector(vec![Series::new(Labels::default(), scalar(0)?)]),
         "scalar" => Value::Scalar(only_value(&vector(0)?, grid)),
         "timestamp" => {
             let times: Vec<f64> = grid.times().map(|time| time as f64 / 1000.0).collect();
-            Value::Vector(changed(vector(0)?, |step, _| times[step]))
+            let stamped = |one: Series| {
+                let of_step = |step: usize| if one.is_at(step) { times[step] } else { ABSENT };
+                Series::new(one.labels.without_name(), (0..grid.count).map(of_step).collect())
+            };
+            Value::Vector(vector(0)?.into_iter().map(stamped).collect())
         }
         "clamp" => {
             let (low, high) = (scalar(1)?, scalar(2)?);
@@ -69,9 +84,10 @@ pub(super) fn call(name: &str, expressions: &[&Expr], arguments: &[Value], grid:
             };
             Value::Vector(changed(vector(0)?, round))
         }
-        "histogram_quantile" => Value::Vector(kept(histogram::quantile(&scalar(0)?, vector(1)?))),
+        "histogram_quantile" => Value::Vector(histogram::quantile(&scalar(0)?, vector(1)?, notes)),
+        "histogram_fraction" => Value::Vector(histogram::fraction(&scalar(0)?, &scalar(1)?, vector(2)?, notes)),
         "sort" | "sort_desc" => {
-            let mut series = vector(0)?;
+            let mut series = only_numbers(vector(0)?);
             if grid.count == 1 {
                 series.sort_by(|left, right| by_value(left.values[0], right.values[0], name == "sort_desc"));
             }
@@ -80,7 +96,7 @@ pub(super) fn call(name: &str, expressions: &[&Expr], arguments: &[Value], grid:
         "absent" => {
             let mut is_there = vec![false; grid.count];
             for one in vector(0)? {
-                is_there.iter_mut().zip(&one.values).for_each(|(there, value)| *there |= !is_absent(*value));
+                is_there.iter_mut().enumerate().for_each(|(step, there)| *there |= one.is_at(step));
             }
             Value::Vector(absent(expressions[0], &is_there))
         }
@@ -95,7 +111,7 @@ pub(super) fn call(name: &str, expressions: &[&Expr], arguments: &[Value], grid:
             let join = |one: Series| {
                 let values: Vec<&str> = sources.iter().map(|source| one.labels.get(source)).collect();
                 let labels = one.labels.with(into, &values.join(separator));
-                Series { labels, ..one }
+                one.labelled(labels)
             };
             Value::Vector(vector(0)?.into_iter().map(join).collect())
         }
@@ -108,9 +124,14 @@ fn changed(series: Vec<Series>, change: impl Fn(usize, f64) -> f64) -> Vec<Serie
         .into_iter()
         .map(|one| {
             let labels = one.labels.without_name();
-            Series { labels, ..one.map(&change) }
+            one.map(&change).labelled(labels)
         })
         .collect()
+}
+
+/// Numbers alone, under their labels as they are.
+fn only_numbers(series: Vec<Series>) -> Vec<Series> {
+    kept(series.into_iter().map(|one| one.map(|_, value| value)).collect())
 }
 
 fn kept(mut series: Vec<Series>) -> Vec<Series> {
@@ -152,7 +173,7 @@ pub(super) fn absent(expr: &Expr, is_there: &[bool]) -> Vec<Series> {
         }
     }
     let values = is_there.iter().map(|there| if *there { ABSENT } else { 1.0 }).collect();
-    kept(vec![Series { labels, values }])
+    kept(vec![Series::new(labels, values)])
 }
 
 fn label_name(name: &str) -> Result<&str, QueryError> {
@@ -174,7 +195,7 @@ fn label_replace(series: Vec<Series>, [to, replacement, from, regex]: [&str; 4])
             let mut value = String::new();
             found.expand(&replacement, &mut value);
             let labels = one.labels.with(to, &value);
-            Series { labels, ..one }
+            one.labelled(labels)
         })
         .collect())
 }

@@ -1,9 +1,11 @@
 //! Many expressions at once, as rules ask them: what they select in common is read once.
 
-use super::eval::{self, Evaluation, invalid};
+use super::eval::{self, Evaluation, invalid, unsupported};
 use super::labels::NAME;
+use super::notes::Notes;
+use super::read::Column;
 use super::select::{self, Selected};
-use super::series::{Grid, Samples, Value, is_absent};
+use super::series::{Grid, Value, is_absent};
 use super::{DEFAULT_STEP, LOOKBACK, Labels, parse};
 use crate::scan;
 use crate::{QueryError, QueryService};
@@ -169,6 +171,7 @@ impl QueryService {
                     query: (*time, *time),
                     lookback: LOOKBACK,
                     default_step: DEFAULT_STEP,
+                    notes: Notes::default(),
                 };
                 samples(&evaluation, &query.expr, *time)
             };
@@ -205,11 +208,11 @@ impl QueryService {
             let matchers: BTreeMap<&String, &Vec<Matcher>> =
                 mine.iter().map(|slice| (&slice.0, &wanted[slice])).collect();
             let selectors: Vec<Vec<Matcher>> = matchers.into_values().cloned().collect();
-            let mut raw = select::select_raw(self.store(), selectors, from, to, control).await?;
+            let mut raw = select::select_raw(self.store(), selectors, (from, to), control).await?;
             add_extra(&mut raw.series, extra, from, to);
-            let mut by_name: HashMap<&str, Vec<&(Samples, bool)>> = HashMap::new();
+            let mut by_name: HashMap<&str, Vec<&Column>> = HashMap::new();
             for series in &raw.series {
-                by_name.entry(series.0.labels.get(NAME)).or_default().push(series);
+                by_name.entry(series.labels.get(NAME)).or_default().push(series);
             }
             let mut coverage = Some(raw.coverage);
             let mut held = raw.held;
@@ -217,16 +220,22 @@ impl QueryService {
                 let matchers = &wanted[&slice];
                 let (_, from, to) = slice;
                 let of_name = select::name_of(matchers).map(|name| by_name.get(name).into_iter().flatten().copied());
-                let candidates: Vec<&(Samples, bool)> = match of_name {
+                let candidates: Vec<&Column> = match of_name {
                     Some(some) => some.collect(),
                     None => raw.series.iter().collect(),
                 };
-                let mut series: Vec<Samples> = candidates
+                let mut series: Vec<_> = candidates
                     .into_iter()
-                    .filter(|(samples, _)| select::is_match(matchers, &samples.labels))
-                    .map(|(samples, is_delta)| select::ordered(cut(samples, from, to), *is_delta))
-                    .filter(|samples| !samples.times.is_empty())
+                    .filter(|column| select::is_match(matchers, &column.labels))
+                    .map(|column| cut(column, from, to).ordered())
+                    .filter(|samples| !samples.times.is_empty() || !samples.histograms.is_empty())
                     .collect();
+                if series.is_empty()
+                    && let Some(computed) = select::of_spans(self.store(), matchers, (from, to), control).await?
+                {
+                    slices.insert(slice, Arc::new(computed));
+                    continue;
+                }
                 series.sort_by(|left, right| left.labels.cmp(&right.labels));
                 let selected = Selected {
                     series,
@@ -241,36 +250,34 @@ impl QueryService {
 }
 
 /// The samples between two moments, both included.
-fn cut(samples: &Samples, from: i64, to: i64) -> Samples {
-    let pairs = samples.times.iter().copied().zip(samples.values.iter().copied());
+fn cut(column: &Column, from: i64, to: i64) -> Column {
+    let pairs = column.times.iter().copied().zip(column.values.iter().copied());
     let (times, values) = pairs.filter(|(time, _)| (from..=to).contains(time)).unzip();
-    Samples { labels: samples.labels.clone(), times, values }
+    let histograms = column.histograms.iter().filter(|(time, _)| (from..=to).contains(time)).cloned().collect();
+    Column { labels: column.labels.clone(), times, values, histograms, is_delta: column.is_delta }
 }
 
 /// Adds series that are not stored; of samples at the same time these count.
-fn add_extra(series: &mut Vec<(Samples, bool)>, extra: &[ExtraSeries], from: i64, to: i64) {
+fn add_extra(series: &mut Vec<Column>, extra: &[ExtraSeries], from: i64, to: i64) {
     if extra.is_empty() {
         return;
     }
     let places: HashMap<Labels, usize> =
-        series.iter().enumerate().map(|(place, (samples, _))| (samples.labels.clone(), place)).collect();
+        series.iter().enumerate().map(|(place, column)| (column.labels.clone(), place)).collect();
     for (labels, samples) in extra {
         let labels =
             Labels::new(labels.iter().map(|(name, value)| (Arc::from(name.as_str()), Arc::from(value.as_str()))));
         let within = samples.iter().filter(|(time, _)| (from..=to).contains(time));
         match places.get(&labels) {
             Some(place) => {
-                let known = &mut series[*place].0;
+                let known = &mut series[*place];
                 let taken: BTreeSet<i64> = within.clone().map(|(time, _)| *time).collect();
-                *known = {
-                    let kept = known.times.iter().zip(&known.values).filter(|(time, _)| !taken.contains(*time));
-                    let (times, values) = kept.map(|(time, value)| (*time, *value)).chain(within.copied()).unzip();
-                    Samples { labels, times, values }
-                };
+                let kept = known.times.iter().zip(&known.values).filter(|(time, _)| !taken.contains(*time));
+                (known.times, known.values) = kept.map(|(time, value)| (*time, *value)).chain(within.copied()).unzip();
             }
             None => {
                 let (times, values) = within.copied().unzip();
-                series.push((Samples { labels, times, values }, false));
+                series.push(Column { labels, times, values, ..Column::default() });
             }
         }
     }
@@ -285,6 +292,9 @@ fn samples(evaluation: &Evaluation<'_>, expr: &Expr, time: i64) -> Result<Vec<Pr
     match evaluation.eval(expr, grid)? {
         Value::Scalar(values) => Ok(vec![(BTreeMap::new(), values.first().copied().unwrap_or(f64::NAN))]),
         Value::Text(_) => Err(invalid("a rule's expression gives an instant vector or a scalar, not a text")),
+        Value::Vector(series) if series.iter().any(super::series::Series::has_histograms) => Err(unsupported(
+            "a rule's expression gives native histograms: ask for a number of them, such as histogram_count",
+        )),
         Value::Vector(series) => Ok(series
             .into_iter()
             .filter_map(|one| Some((one.labels, *one.values.first().filter(|value| !is_absent(**value))?)))

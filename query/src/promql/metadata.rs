@@ -1,7 +1,7 @@
 //! What metrics there are: their type, unit and description.
 
 use super::names::{self, Kind};
-use super::select::kind;
+use super::read::kind;
 use crate::cells::Cells;
 use crate::language::Expr;
 use crate::scan::{self, ScanRequest};

@@ -1,7 +1,11 @@
 //! Functions of the samples within a range.
 
-use super::series::{ABSENT, Samples, Sum, least, mean, most, quantile, sum, variance};
-use crate::{ErrorCode, QueryError};
+use super::native::Native;
+use super::notes::Notes;
+use super::numbers::{Sum, least, mean, most, quantile, sum, variance};
+use super::series::{ABSENT, HistogramSample, Samples, Series, is_absent};
+use crate::QueryError;
+use std::sync::Arc;
 
 /// A function of a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +55,7 @@ impl OverTime {
             "quantile_over_time" => Self::Quantile,
             "mad_over_time" | "double_exponential_smoothing" | "holt_winters" => {
                 let message = format!("{name} is an experimental function of Prometheus and is not supported");
-                return Err(QueryError { field: Some("query"), ..QueryError::new(ErrorCode::Unsupported, message) });
+                return Err(super::eval::unsupported(message));
             }
             _ => return Ok(None),
         }))
@@ -60,6 +64,11 @@ impl OverTime {
     /// Whether the result is still the same metric.
     pub(super) const fn keeps_name(self) -> bool {
         matches!(self, Self::Last)
+    }
+
+    /// Whether it asks for a counter, by whose name one is known.
+    pub(super) const fn is_of_counter(self) -> bool {
+        matches!(self, Self::Rate | Self::Increase)
     }
 }
 
@@ -70,37 +79,51 @@ pub(super) struct Window {
     pub(super) end: i64,
 }
 
-/// The values of a function over the windows of a series, whose ends rise. `parameter` is that of the same place.
-pub(super) fn apply(
-    function: OverTime,
-    samples: &Samples,
-    windows: impl Iterator<Item = Window>,
-    times: impl Iterator<Item = i64>,
-    parameter: Option<&[f64]>,
-) -> Vec<f64> {
+/// What a function needs beside the samples: the window of each step, the step itself, and the parameter at it.
+pub(super) struct Asked<'a> {
+    pub(super) function: OverTime,
+    pub(super) windows: &'a [Window],
+    pub(super) times: &'a [i64],
+    pub(super) parameter: Option<&'a [f64]>,
+    pub(super) notes: &'a Notes,
+}
+
+/// The values of a function over the windows of a series, whose ends rise.
+pub(super) fn apply(asked: &Asked<'_>, samples: &Samples) -> Series {
+    let labels = if asked.function.keeps_name() { &samples.labels } else { &samples.nameless };
+    if !samples.histograms.is_empty() {
+        return mixed(asked, samples).labelled(labels.clone());
+    }
+    let (all_times, all_values) = (samples.times.as_slice(), samples.values.as_slice());
+    // Most counters never begin anew within what is looked at: then an increase is a difference.
+    let is_steady = matches!(asked.function, OverTime::Rate | OverTime::Increase)
+        && all_values.windows(2).all(|pair| pair[1] >= pair[0]);
     let (mut first, mut behind) = (0, 0);
     let mut room = Vec::new();
-    windows
-        .zip(times)
-        .enumerate()
-        .map(|(place, (window, time))| {
-            while behind < samples.times.len() && samples.times[behind] <= window.end {
-                behind += 1;
+    let mut values = Vec::with_capacity(asked.windows.len());
+    for (place, (window, time)) in asked.windows.iter().zip(asked.times).enumerate() {
+        while behind < all_times.len() && all_times[behind] <= window.end {
+            behind += 1;
+        }
+        while first < behind && all_times[first] <= window.start {
+            first += 1;
+        }
+        let (times, inside) = (&all_times[first..behind], &all_values[first..behind]);
+        values.push(match asked.function {
+            OverTime::Rate => extrapolated(times, inside, *window, Kind::Counter { is_steady }, true),
+            OverTime::Increase => extrapolated(times, inside, *window, Kind::Counter { is_steady }, false),
+            function => {
+                let parameter = asked.parameter.map_or(0.0, |all| all[place]);
+                one(function, (times, inside), *window, *time, parameter, &mut room)
             }
-            while first < behind && samples.times[first] <= window.start {
-                first += 1;
-            }
-            let parameter = parameter.map_or(0.0, |all| all[place]);
-            let (times, values) = (&samples.times[first..behind], &samples.values[first..behind]);
-            one(function, times, values, window, time, parameter, &mut room)
-        })
-        .collect()
+        });
+    }
+    Series::new(labels.clone(), values)
 }
 
 fn one(
     function: OverTime,
-    times: &[i64],
-    values: &[f64],
+    (times, values): (&[i64], &[f64]),
     window: Window,
     time: i64,
     parameter: f64,
@@ -108,9 +131,9 @@ fn one(
 ) -> f64 {
     let (Some(last), count) = (values.last().copied(), values.len()) else { return ABSENT };
     match function {
-        OverTime::Rate => extrapolated(times, values, window, true, true),
-        OverTime::Increase => extrapolated(times, values, window, true, false),
-        OverTime::Delta => extrapolated(times, values, window, false, false),
+        OverTime::Rate => extrapolated(times, values, window, Kind::Counter { is_steady: false }, true),
+        OverTime::Increase => extrapolated(times, values, window, Kind::Counter { is_steady: false }, false),
+        OverTime::Delta => extrapolated(times, values, window, Kind::Gauge, false),
         OverTime::Irate | OverTime::Idelta => instant(function, times, values),
         OverTime::Deriv | OverTime::Predict if count < 2 => ABSENT,
         OverTime::Deriv => line(times, values, times[0]).0,
@@ -140,15 +163,22 @@ fn one(
     }
 }
 
+/// What a window's first and last samples are of.
+#[derive(Clone, Copy)]
+enum Kind {
+    Gauge,
+    /// `is_steady` says that no value is less than the one before.
+    Counter {
+        is_steady: bool,
+    },
+}
+
 /// The increase of a counter or the difference of a gauge, carried on to the ends of the window when the samples come close
 /// to them, as Prometheus does.
-fn extrapolated(times: &[i64], values: &[f64], window: Window, is_counter: bool, is_rate: bool) -> f64 {
-    let (Some(first), Some(last)) = (values.first(), values.last()) else { return ABSENT };
-    if values.len() < 2 {
-        return ABSENT;
-    }
+fn extrapolated(times: &[i64], values: &[f64], window: Window, kind: Kind, is_rate: bool) -> f64 {
+    let ([first, .., last], [first_time, .., last_time]) = (values, times) else { return ABSENT };
     let mut result = last - first;
-    if is_counter {
+    if let Kind::Counter { is_steady: false } = kind {
         let mut before = *first;
         for value in values {
             if *value < before {
@@ -157,34 +187,40 @@ fn extrapolated(times: &[i64], values: &[f64], window: Window, is_counter: bool,
             before = *value;
         }
     }
-    let seconds = |milliseconds: i64| milliseconds as f64 / 1000.0;
-    let (first_time, last_time) = (times[0], times[times.len() - 1]);
-    let mut to_start = seconds(first_time - window.start);
-    let mut to_end = seconds(window.end - last_time);
-    let sampled = seconds(last_time - first_time);
-    let between = sampled / (values.len() as f64 - 1.0);
+    // A counter does not begin below zero.
+    let is_counter = matches!(kind, Kind::Counter { .. });
+    let zero = (is_counter && result > 0.0 && *first >= 0.0).then(|| first / result);
+    result * factor((*first_time, *last_time), values.len(), window, zero, is_rate)
+}
+
+fn seconds(milliseconds: i64) -> f64 {
+    milliseconds as f64 / 1000.0
+}
+
+/// By how much a difference between the first and the last sample is carried on; `zero` says how many times the time between them a counter
+/// needs to come from zero to its first sample.
+fn factor((first, last): (i64, i64), samples: usize, window: Window, zero: Option<f64>, is_rate: bool) -> f64 {
+    let mut to_start = seconds(first - window.start);
+    let mut to_end = seconds(window.end - last);
+    let sampled = seconds(last - first);
+    let between = sampled / (samples as f64 - 1.0);
     let threshold = between * 1.1;
     if to_start >= threshold {
         to_start = between / 2.0;
     }
-    if is_counter {
-        // A counter does not begin below zero.
-        let to_zero = if result > 0.0 && *first >= 0.0 { sampled * (first / result) } else { to_start };
-        to_start = to_start.min(to_zero);
+    if let Some(zero) = zero {
+        to_start = to_start.min(sampled * zero);
     }
     if to_end >= threshold {
         to_end = between / 2.0;
     }
-    let mut factor = (sampled + to_start + to_end) / sampled;
-    if is_rate {
-        factor /= seconds(window.end - window.start);
-    }
-    result * factor
+    let factor = (sampled + to_start + to_end) / sampled;
+    if is_rate { factor / seconds(window.end - window.start) } else { factor }
 }
 
 fn instant(function: OverTime, times: &[i64], values: &[f64]) -> f64 {
     let ([.., before, last], [.., before_time, last_time]) = (values, times) else { return ABSENT };
-    let between = (last_time - before_time) as f64 / 1000.0;
+    let between = seconds(last_time - before_time);
     if between == 0.0 {
         return ABSENT;
     }
@@ -204,7 +240,7 @@ fn line(times: &[i64], values: &[f64], at: i64) -> (f64, f64) {
     let count = values.len() as f64;
     let (mut x, mut y, mut xy, mut xx) = (Sum::default(), Sum::default(), Sum::default(), Sum::default());
     for (time, value) in times.iter().zip(values) {
-        let since = (time - at) as f64 / 1000.0;
+        let since = seconds(time - at);
         x.add(since);
         y.add(*value);
         xy.add(since * value);
@@ -213,4 +249,179 @@ fn line(times: &[i64], values: &[f64], at: i64) -> (f64, f64) {
     let (x, y, xy, xx) = (x.get(), y.get(), xy.get(), xx.get());
     let slope = (xy - x * y / count) / (xx - x * x / count);
     (slope, y / count - slope * x / count)
+}
+
+/// A number or a histogram.
+enum Value {
+    Number(f64),
+    Histogram(Arc<Native>),
+    Nothing,
+}
+
+/// The same for series with histograms, and perhaps numbers at other times.
+fn mixed(asked: &Asked<'_>, samples: &Samples) -> Series {
+    let mut out = Series::new(samples.labels.clone(), vec![ABSENT; asked.windows.len()]);
+    let mut room = Vec::new();
+    for (place, (window, time)) in asked.windows.iter().zip(asked.times).enumerate() {
+        let numbers = samples.times.partition_point(|time| *time <= window.start)
+            ..samples.times.partition_point(|time| *time <= window.end);
+        let histograms = samples.histograms.partition_point(|(time, _)| *time <= window.start)
+            ..samples.histograms.partition_point(|(time, _)| *time <= window.end);
+        let (times, values) = (&samples.times[numbers.clone()], &samples.values[numbers]);
+        let histograms = &samples.histograms[histograms];
+        let value = if histograms.is_empty() {
+            let parameter = asked.parameter.map_or(0.0, |all| all[place]);
+            Value::Number(one(asked.function, (times, values), *window, *time, parameter, &mut room))
+        } else {
+            let parameter = asked.parameter.map_or(0.0, |all| all[place]);
+            of_histograms(asked, samples, (times, values), histograms, *window, (*time, parameter), &mut room)
+        };
+        match value {
+            Value::Number(number) => out.values[place] = number,
+            Value::Histogram(histogram) => out.set_histogram(place, Some(histogram)),
+            Value::Nothing => {}
+        }
+    }
+    out
+}
+
+fn of_histograms(
+    asked: &Asked<'_>,
+    samples: &Samples,
+    (times, values): (&[i64], &[f64]),
+    histograms: &[HistogramSample],
+    window: Window,
+    (time, parameter): (i64, f64),
+    room: &mut Vec<f64>,
+) -> Value {
+    let name = samples.labels.get(super::labels::NAME);
+    let all = || histograms.iter().map(|(_, histogram)| histogram);
+    let last_of_both = || match (times.last(), histograms.last()) {
+        (Some(number), Some((time, histogram))) if time >= number => Value::Histogram(Arc::clone(histogram)),
+        (None, Some((_, histogram))) => Value::Histogram(Arc::clone(histogram)),
+        _ => values.last().map_or(Value::Nothing, |value| Value::Number(*value)),
+    };
+    match asked.function {
+        OverTime::Count => Value::Number((values.len() + histograms.len()) as f64),
+        OverTime::Present => Value::Number(1.0),
+        OverTime::Last => last_of_both(),
+        OverTime::Changes | OverTime::Resets => Value::Number(steps(asked.function, (times, values), histograms)),
+        OverTime::Rate
+        | OverTime::Increase
+        | OverTime::Delta
+        | OverTime::Irate
+        | OverTime::Idelta
+        | OverTime::Average
+        | OverTime::Sum
+            if !values.is_empty() =>
+        {
+            asked.notes.mixed_in_range(name);
+            Value::Nothing
+        }
+        OverTime::Rate | OverTime::Increase | OverTime::Delta => {
+            let is_counter = asked.function != OverTime::Delta;
+            difference(asked, name, histograms, window, is_counter).map_or(Value::Nothing, Value::Histogram)
+        }
+        OverTime::Irate | OverTime::Idelta => {
+            let [.., (before_time, before), (last_time, last)] = histograms else { return Value::Nothing };
+            let between = seconds(last_time - before_time);
+            let is_rate = asked.function == OverTime::Irate;
+            if between == 0.0 {
+                return Value::Nothing;
+            }
+            let has_reset = is_rate && last.has_reset_since(before);
+            let mut result = if has_reset { (**last).clone() } else { last.plus(before, -1.0) };
+            if is_rate {
+                result = result.map(|number| number / between);
+            }
+            result.is_gauge = true;
+            Value::Histogram(Arc::new(result))
+        }
+        OverTime::Average | OverTime::Sum => {
+            let sum = added(all());
+            let count = histograms.len() as f64;
+            let result = if asked.function == OverTime::Sum { sum } else { sum.map(|number| number / count) };
+            Value::Histogram(Arc::new(result))
+        }
+        OverTime::Min
+        | OverTime::Max
+        | OverTime::Stddev
+        | OverTime::Stdvar
+        | OverTime::Quantile
+        | OverTime::Deriv
+        | OverTime::Predict => {
+            if values.is_empty() {
+                return Value::Nothing;
+            }
+            asked.notes.ignored_in_range(name);
+            Value::Number(one(asked.function, (times, values), window, time, parameter, room))
+        }
+    }
+}
+
+/// The sum of some histograms.
+pub(super) fn added<'a>(mut all: impl Iterator<Item = &'a Arc<Native>>) -> Native {
+    let first = all.next().map(|first| (**first).clone()).unwrap_or_default();
+    all.fold(first, |sum, histogram| sum.plus(histogram, 1.0))
+}
+
+/// How often a series changed or began anew, numbers and histograms in the order of their times.
+fn steps(function: OverTime, (times, values): (&[i64], &[f64]), histograms: &[HistogramSample]) -> f64 {
+    let numbers = times.iter().zip(values).map(|(time, value)| (*time, Ok(*value)));
+    let mut all: Vec<(i64, Result<f64, &Arc<Native>>)> =
+        numbers.chain(histograms.iter().map(|(time, histogram)| (*time, Err(histogram)))).collect();
+    all.sort_by_key(|(time, _)| *time);
+    let is_counted = |pair: &&[(i64, Result<f64, &Arc<Native>>)]| match (&pair[0].1, &pair[1].1) {
+        (Ok(before), Ok(now)) if function == OverTime::Changes => before != now && !(before.is_nan() && now.is_nan()),
+        (Ok(before), Ok(now)) => now < before,
+        (Err(before), Err(now)) if function == OverTime::Changes => !now.equals(before),
+        (Err(before), Err(now)) => now.has_reset_since(before),
+        _ => true,
+    };
+    all.windows(2).filter(is_counted).count() as f64
+}
+
+/// The increase of histograms that count, or the difference of others, carried on to the ends of the window.
+fn difference(
+    asked: &Asked<'_>,
+    name: &str,
+    histograms: &[HistogramSample],
+    window: Window,
+    is_counter: bool,
+) -> Option<Arc<Native>> {
+    let [(first_time, first), .., (last_time, last)] = histograms else { return None };
+    if is_counter && histograms.iter().any(|(_, histogram)| histogram.is_gauge) {
+        asked.notes.histogram_not_a_counter(name);
+    }
+    if !(is_counter || first.is_gauge && last.is_gauge) {
+        asked.notes.histogram_not_a_gauge(name);
+    }
+    let mut result = last.plus(first, -1.0);
+    if is_counter {
+        for pair in histograms.windows(2) {
+            let (before, now) = (&pair[0].1, &pair[1].1);
+            if now.has_reset_since(before) {
+                result = result.plus(before, 1.0);
+            }
+        }
+    }
+    let zero = (is_counter && result.count > 0.0 && first.count >= 0.0).then(|| first.count / result.count);
+    let is_rate = asked.function == OverTime::Rate;
+    let factor = factor((*first_time, *last_time), histograms.len(), window, zero, is_rate);
+    let mut result = result.map(|number| number * factor);
+    result.is_gauge = true;
+    Some(Arc::new(result))
+}
+
+/// How many samples of each window there are, numbers and histograms.
+pub(super) fn is_any(samples: &Samples, window: Window) -> bool {
+    let inside = |time: i64| time > window.start && time <= window.end;
+    let place = samples.times.partition_point(|time| *time <= window.start);
+    samples.times.get(place).is_some_and(|time| inside(*time))
+        || samples.histograms.iter().any(|(time, _)| inside(*time))
+}
+
+/// Whether a function's answer has any number: what is said of names is said of numbers alone.
+pub(super) fn has_numbers(series: &Series) -> bool {
+    series.values.iter().any(|value| !is_absent(*value))
 }

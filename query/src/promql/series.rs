@@ -1,7 +1,9 @@
 //! Values over the steps of a query, and the samples they come from.
 
 use super::labels::Labels;
+use super::native::Native;
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// Where a series has no value; the same bits as Prometheus' marker of a series that has ended.
 pub(super) const ABSENT: f64 = f64::from_bits(0x7ff0_0000_0000_0002);
@@ -39,48 +41,135 @@ impl Grid {
     }
 }
 
-/// A series at each step.
+/// A native histogram at each step where there is one.
+pub(super) type Histograms = Option<Box<[Option<Arc<Native>>]>>;
+
+/// A series at each step. Where a histogram is, there is no value.
 #[derive(Clone, Debug)]
 pub(super) struct Series {
     pub(super) labels: Labels,
     pub(super) values: Vec<f64>,
+    pub(super) histograms: Histograms,
 }
 
 impl Series {
-    /// Whether it has a value at any step.
-    pub(super) fn has_any(&self) -> bool {
-        self.values.iter().any(|value| !is_absent(*value))
+    /// A series of numbers.
+    pub(super) const fn new(labels: Labels, values: Vec<f64>) -> Self {
+        Self { labels, values, histograms: None }
     }
 
-    /// The same with every value changed.
+    /// Whether it has a value at any step.
+    pub(super) fn has_any(&self) -> bool {
+        self.values.iter().any(|value| !is_absent(*value)) || self.has_histograms()
+    }
+
+    /// Whether it has a histogram at any step.
+    pub(super) fn has_histograms(&self) -> bool {
+        self.histograms.as_ref().is_some_and(|all| all.iter().any(Option::is_some))
+    }
+
+    /// The histogram at a step.
+    pub(super) fn histogram(&self, step: usize) -> Option<&Arc<Native>> {
+        self.histograms.as_ref().and_then(|all| all[step].as_ref())
+    }
+
+    /// Whether there is anything at a step.
+    pub(super) fn is_at(&self, step: usize) -> bool {
+        !is_absent(self.values[step]) || self.histogram(step).is_some()
+    }
+
+    /// Puts a histogram at a step.
+    pub(super) fn set_histogram(&mut self, step: usize, histogram: Option<Arc<Native>>) {
+        if histogram.is_none() && self.histograms.is_none() {
+            return;
+        }
+        let steps = self.values.len();
+        self.histograms.get_or_insert_with(|| vec![None; steps].into_boxed_slice())[step] = histogram;
+    }
+
+    /// The same with every number changed; histograms are left out, as functions of numbers do.
     pub(super) fn map(mut self, change: impl Fn(usize, f64) -> f64) -> Self {
         for (place, value) in self.values.iter_mut().enumerate() {
             if !is_absent(*value) {
                 *value = change(place, *value);
             }
         }
+        self.histograms = None;
         self
+    }
+
+    /// The same at the steps that pass.
+    pub(super) fn keep(mut self, passes: impl Fn(usize) -> bool) -> Self {
+        for step in 0..self.values.len() {
+            if !passes(step) {
+                self.values[step] = ABSENT;
+                self.set_histogram(step, None);
+            }
+        }
+        self
+    }
+
+    /// With these labels.
+    pub(super) fn labelled(self, labels: Labels) -> Self {
+        Self { labels, ..self }
     }
 }
 
-/// Samples of one series by time.
+/// A histogram with its time.
+pub(super) type HistogramSample = (i64, Arc<Native>);
+
+/// Samples of one series by time; they are shared with what is remembered of parts.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Samples {
     pub(super) labels: Labels,
+    /// The labels without the metric's name, which most functions give.
+    pub(super) nameless: Labels,
     /// Milliseconds since the Unix epoch, rising.
-    pub(super) times: Vec<i64>,
-    pub(super) values: Vec<f64>,
+    pub(super) times: Arc<Vec<i64>>,
+    pub(super) values: Arc<Vec<f64>>,
+    /// By time; at a time with a histogram is no value.
+    pub(super) histograms: Arc<Vec<HistogramSample>>,
 }
 
 impl Samples {
+    /// Numbers of a series by time.
+    pub(super) fn new(labels: Labels, times: Vec<i64>, values: Vec<f64>) -> Self {
+        let nameless = labels.without_name();
+        Self { labels, nameless, times: Arc::new(times), values: Arc::new(values), histograms: Arc::default() }
+    }
+
     /// Without what says that the series has ended.
     pub(super) fn present(&self) -> Cow<'_, Self> {
         if !self.values.iter().any(|value| is_absent(*value)) {
             return Cow::Borrowed(self);
         }
         let pairs = self.times.iter().copied().zip(self.values.iter().copied());
-        let (times, values) = pairs.filter(|(_, value)| !is_absent(*value)).unzip();
-        Cow::Owned(Self { labels: self.labels.clone(), times, values })
+        let (times, values): (Vec<i64>, Vec<f64>) = pairs.filter(|(_, value)| !is_absent(*value)).unzip();
+        Cow::Owned(Self { times: Arc::new(times), values: Arc::new(values), ..self.clone() })
+    }
+
+    /// Whether any sample is between two moments, both included.
+    pub(super) fn is_within(&self, from: i64, to: i64) -> bool {
+        let place = self.times.partition_point(|time| *time < from);
+        let is_number = self.times.get(place).is_some_and(|time| *time <= to);
+        is_number || self.histograms.iter().any(|(time, _)| (from..=to).contains(time))
+    }
+
+    /// Only the samples between two moments, both included.
+    pub(super) fn within(&self, from: i64, to: i64) -> Self {
+        let (start, end) =
+            (self.times.partition_point(|time| *time < from), self.times.partition_point(|time| *time <= to));
+        if start == 0 && end == self.times.len() && self.histograms.is_empty() {
+            return self.clone();
+        }
+        let histograms = self.histograms.iter().filter(|(time, _)| (from..=to).contains(time)).cloned().collect();
+        Self {
+            labels: self.labels.clone(),
+            nameless: self.nameless.clone(),
+            times: Arc::new(self.times[start..end].to_vec()),
+            values: Arc::new(self.values[start..end].to_vec()),
+            histograms: Arc::new(histograms),
+        }
     }
 }
 
@@ -90,104 +179,4 @@ pub(super) enum Value {
     Scalar(Vec<f64>),
     Vector(Vec<Series>),
     Text(String),
-}
-
-/// A sum that loses hardly anything to rounding (A. Neumaier, 1974).
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Sum {
-    sum: f64,
-    lost: f64,
-}
-
-impl Sum {
-    pub(super) fn add(&mut self, value: f64) {
-        let total = self.sum + value;
-        if total.is_infinite() {
-            self.lost = 0.0;
-        } else if self.sum.abs() >= value.abs() {
-            self.lost += (self.sum - total) + value;
-        } else {
-            self.lost += (value - total) + self.sum;
-        }
-        self.sum = total;
-    }
-
-    pub(super) fn get(self) -> f64 {
-        self.sum + self.lost
-    }
-}
-
-/// The sum of some values.
-pub(super) fn sum(values: impl IntoIterator<Item = f64>) -> f64 {
-    let mut sum = Sum::default();
-    values.into_iter().for_each(|value| sum.add(value));
-    sum.get()
-}
-
-/// The mean; of values whose sum is too large step by step.
-pub(super) fn mean(values: &[f64]) -> f64 {
-    let total = sum(values.iter().copied());
-    if total.is_finite() || values.iter().any(|value| !value.is_finite()) {
-        return total / values.len() as f64;
-    }
-    let mut mean = 0.0;
-    for (place, value) in values.iter().enumerate() {
-        mean += (value - mean) / (place as f64 + 1.0);
-    }
-    mean
-}
-
-/// The variance of all values, as of a whole population (B. P. Welford, 1962).
-pub(super) fn variance(values: &[f64]) -> f64 {
-    let (mut mean, mut squares) = (Sum::default(), Sum::default());
-    for (place, value) in values.iter().enumerate() {
-        let delta = value - mean.get();
-        mean.add(delta / (place as f64 + 1.0));
-        squares.add(delta * (value - mean.get()));
-    }
-    squares.get() / values.len() as f64
-}
-
-/// The quantile of some values, between two when it lies between them.
-pub(super) fn quantile(q: f64, values: &mut [f64]) -> f64 {
-    if values.is_empty() || q.is_nan() {
-        return f64::NAN;
-    }
-    if q < 0.0 {
-        return f64::NEG_INFINITY;
-    }
-    if q > 1.0 {
-        return f64::INFINITY;
-    }
-    values.sort_by(order);
-    let rank = q * (values.len() as f64 - 1.0);
-    let lower = rank.floor().max(0.0) as usize;
-    let upper = (lower + 1).min(values.len() - 1);
-    let weight = rank - rank.floor();
-    values[lower] * (1.0 - weight) + values[upper] * weight
-}
-
-/// The order of numbers with NaN before all others.
-#[allow(clippy::trivially_copy_pass_by_ref)] // is given to `sort_by`
-pub(super) fn order(left: &f64, right: &f64) -> std::cmp::Ordering {
-    left.partial_cmp(right).unwrap_or_else(|| right.is_nan().cmp(&left.is_nan()))
-}
-
-/// The order by value, NaN last whichever way.
-pub(super) fn by_value(left: f64, right: f64, falling: bool) -> std::cmp::Ordering {
-    match (left.is_nan(), right.is_nan()) {
-        (false, false) if falling => order(&right, &left),
-        (false, false) => order(&left, &right),
-        (left, right) => left.cmp(&right),
-    }
-}
-
-/// The smallest number; NaN only when there is nothing else.
-pub(super) fn least(values: &[f64]) -> f64 {
-    values.iter().copied().fold(f64::NAN, |least, value| if least.is_nan() || value < least { value } else { least })
-}
-
-/// The largest number; NaN only when there is nothing else.
-pub(super) fn most(values: &[f64]) -> f64 {
-    values.iter().copied().fold(f64::NAN, |most, value| if most.is_nan() || value > most { value } else { most })
 }

@@ -20,9 +20,11 @@ use std::sync::Arc;
 
 /// How long before and after the range the other side of a call is looked for, in nanoseconds.
 const MARGIN: i64 = 300_000_000_000;
-/// The time between samples at least, and how many of them at most, in milliseconds.
+/// The time between samples at least, and at most, in milliseconds: a rate over a few minutes needs two of them.
 const STEP: i64 = 15_000;
-const MAX_SAMPLES: i64 = 2_000;
+const MAX_STEP: i64 = 60_000;
+/// From so many samples on the time between them grows.
+const MANY_SAMPLES: i64 = 2_000;
 /// Series that may be computed.
 const MAX_SERIES: usize = 50_000;
 
@@ -389,7 +391,7 @@ pub(super) async fn select(
 
 /// The time between samples, and how many there are.
 fn steps(from: i64, to: i64) -> (i64, usize) {
-    let step = (to.saturating_sub(from) / MAX_SAMPLES).max(STEP).div_euclid(STEP) * STEP;
+    let step = (to.saturating_sub(from) / MANY_SAMPLES).clamp(STEP, MAX_STEP).div_euclid(STEP) * STEP;
     let first = from.div_euclid(step) * step;
     (step, (to.saturating_sub(first) / step + 1).max(1) as usize)
 }
@@ -433,7 +435,7 @@ fn sampled(name: &str, part: Part, bounds: &[f64], events: &Events, (from, to): 
             let mut labels = Labels::new(own).with(NAME, name);
             if part == Part::Buckets {
                 let bound = bounds.get(bucket).copied().unwrap_or(f64::INFINITY);
-                labels = labels.with("le", &super::select::number(bound));
+                labels = labels.with("le", &super::read::number(bound));
             }
             let mut total = 0.0;
             let values: Vec<f64> = values
@@ -444,7 +446,7 @@ fn sampled(name: &str, part: Part, bounds: &[f64], events: &Events, (from, to): 
                 })
                 .collect();
             let times = (0..count).map(|number| first + step * number as i64).collect();
-            Samples { labels, times, values }
+            Samples::new(labels, times, values)
         })
         .collect()
 }
@@ -452,6 +454,15 @@ fn sampled(name: &str, part: Part, bounds: &[f64], events: &Events, (from, to): 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn samples_of_any_range_are_close_enough_for_rates() {
+        for days in [1, 7, 30, 365] {
+            let (step, count) = steps(0, days * 86_400_000);
+            assert!((STEP..=MAX_STEP).contains(&step), "{days} days: {step}");
+            assert!(count as i64 * step > days * 86_400_000, "{days} days are covered");
+        }
+    }
 
     #[test]
     fn names_of_tempo_are_known() {

@@ -8,7 +8,7 @@ use crate::language::Expr;
 use arrow::record_batch::RecordBatch;
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
-use mangru_store::{Part, Signal, Store, TimeRange};
+use mangru_store::{Part, Signal, Snapshot, Store, TimeRange};
 use roaring::RoaringBitmap;
 use std::sync::Arc;
 
@@ -50,6 +50,17 @@ pub(crate) async fn for_each<T: Send + 'static>(
     for_each_or(store, request, control, init, each, None).await
 }
 
+/// The same over what a snapshot holds.
+pub(crate) async fn for_each_in<T: Send + 'static>(
+    snapshot: Snapshot,
+    request: &ScanRequest,
+    control: &Control,
+    init: impl Fn() -> T + Send + Sync + Clone + 'static,
+    each: impl Fn(&mut T, &RecordBatch) -> Result<(), QueryError> + Send + Sync + Clone + 'static,
+) -> Result<(Vec<T>, ScanCoverage), QueryError> {
+    in_snapshot(snapshot, request, control, init, each, None).await
+}
+
 /// Gives what a part's rows come to, and how many match, without reading them all; `None` when they must be read.
 pub(crate) type Shortcut<T> =
     Arc<dyn for<'a> Fn(&'a PartPlan) -> BoxFuture<'a, Result<Option<(T, u64)>, QueryError>> + Send + Sync>;
@@ -63,7 +74,17 @@ pub(crate) async fn for_each_or<T: Send + 'static>(
     each: impl Fn(&mut T, &RecordBatch) -> Result<(), QueryError> + Send + Sync + Clone + 'static,
     shortcut: Option<Shortcut<T>>,
 ) -> Result<(Vec<T>, ScanCoverage), QueryError> {
-    let snapshot = store.snapshot(request.signal);
+    in_snapshot(store.snapshot(request.signal), request, control, init, each, shortcut).await
+}
+
+async fn in_snapshot<T: Send + 'static>(
+    snapshot: Snapshot,
+    request: &ScanRequest,
+    control: &Control,
+    init: impl Fn() -> T + Send + Sync + Clone + 'static,
+    each: impl Fn(&mut T, &RecordBatch) -> Result<(), QueryError> + Send + Sync + Clone + 'static,
+    shortcut: Option<Shortcut<T>>,
+) -> Result<(Vec<T>, ScanCoverage), QueryError> {
     plan::open(&snapshot.parts, request.range).await;
     let mut coverage = ScanCoverage::default();
     let mut states = Vec::new();

@@ -3,18 +3,19 @@
 use crate::language::{self, Expr};
 use arrow::array::{Array as _, AsArray as _, BooleanArray, StringArray};
 use arrow::datatypes::{DataType, Float64Type, TimeUnit, TimestampNanosecondType};
-use datafusion::common::{Result, ScalarValue, exec_err};
+use datafusion::common::{Column, Result, ScalarValue, exec_err};
 use datafusion::functions_aggregate::approx_percentile_cont::approx_percentile_cont_udaf;
 use datafusion::functions_aggregate::percentile_cont::percentile_cont_udaf;
+use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 use datafusion::prelude::SessionContext;
-use mangru_store::Signal;
 use mangru_store::value::read_object;
+use mangru_store::{PROMOTED, PROMOTED_RESOURCE, Signal};
 
 /// Makes the functions known to a session.
 pub(super) fn register(session: &SessionContext) {
     session.register_udf(ScalarUDF::from(Matches { signature: Signature::any(2, Volatility::Immutable) }));
-    session.register_udf(ScalarUDF::from(Attr { signature: Signature::any(2, Volatility::Immutable) }));
+    session.register_udf(ScalarUDF::from(Attr::new(false)));
     session.register_udf(ScalarUDF::from(JsonPath { signature: Signature::any(2, Volatility::Immutable) }));
     session.register_udf(ScalarUDF::from(TimeBucket { signature: Signature::any(2, Volatility::Immutable) }));
     session.register_udf(ScalarUDF::from(Rate { signature: Signature::any(2, Volatility::Immutable) }));
@@ -101,10 +102,19 @@ fn text_matches(expr: &Expr, text: &str, scratch: &mut String) -> bool {
     }
 }
 
-/// `attr(attributes, 'key')`: the value of a key in a map or in a column of JSON objects, as text; NULL without it.
+/// `attr(attributes, 'key')`: the value of a key in a map or in a column of JSON objects, as text; NULL without it. A key that has a column of its
+/// own is looked for there first, as far as the column is at hand.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Attr {
     signature: Signature,
+    /// Whether the map alone is asked.
+    is_plain: bool,
+}
+
+impl Attr {
+    fn new(is_plain: bool) -> Self {
+        Self { signature: Signature::any(2, Volatility::Immutable), is_plain }
+    }
 }
 
 impl ScalarUDFImpl for Attr {
@@ -118,6 +128,37 @@ impl ScalarUDFImpl for Attr {
 
     fn return_type(&self, _arguments: &[DataType]) -> Result<DataType> {
         Ok(DataType::Utf8)
+    }
+
+    fn simplify(
+        &self,
+        arguments: Vec<datafusion::prelude::Expr>,
+        context: &SimplifyContext,
+    ) -> Result<ExprSimplifyResult> {
+        let own_column = || {
+            let [datafusion::prelude::Expr::Column(attributes), datafusion::prelude::Expr::Literal(key, _)] =
+                arguments.as_slice()
+            else {
+                return None;
+            };
+            let key = key.try_as_str()??;
+            let promoted = match attributes.name.as_str() {
+                "attributes" => PROMOTED,
+                "resource_attributes" => PROMOTED_RESOURCE,
+                _ => return None,
+            };
+            let promoted = promoted.iter().find(|promoted| promoted.key == key)?;
+            let column = Column::new(attributes.relation.clone(), promoted.column);
+            context.schema().has_column(&column).then(|| datafusion::prelude::Expr::Column(column))
+        };
+        match own_column().filter(|_| !self.is_plain) {
+            Some(column) => {
+                let column = datafusion::prelude::cast(column, DataType::Utf8);
+                let in_map = ScalarUDF::from(Self::new(true)).call(arguments);
+                Ok(ExprSimplifyResult::Simplified(datafusion::prelude::coalesce(vec![column, in_map])))
+            }
+            None => Ok(ExprSimplifyResult::Original(arguments)),
+        }
     }
 
     fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {

@@ -58,7 +58,7 @@ impl TableFunctionImpl for Trace {
     fn call_with_args(&self, arguments: TableFunctionArgs<'_, '_>) -> Result<Arc<dyn TableProvider>> {
         let texts = texts(arguments.exprs());
         let id = texts.as_deref().and_then(|texts| match texts {
-            [id] => TraceId::from_hex(&format!("{id:0>32}")),
+            [id] => TraceId::from_short_hex(id),
             _ => None,
         });
         let Some(id) = id else { return plan_err!("trace takes a trace id of 32 hex digits in quotes") };

@@ -1,8 +1,8 @@
 //! Figures by several fields at once, over one range.
 
-use super::{MAX_GROUPS, Numbers, Source, Tally, errors};
+use super::{MAX_GROUPS, Numbers, Source, Tally, error_columns, errors};
 use crate::counts::Buckets;
-use crate::language::{FieldRef, group_keys};
+use crate::language::{FieldRef, group_field, group_keys};
 use crate::scan::{self, Held, ScanRequest};
 use crate::{Coverage, Figures, QueryError, QueryService};
 use arrow::array::RecordBatch;
@@ -49,7 +49,7 @@ impl Found {
             None => None,
         };
         let number = |row: usize| numbers.as_ref().and_then(|numbers: &Numbers| numbers.of(row));
-        let is_error = errors(request.signal, batch);
+        let is_error = errors(request.signal, batch)?;
         let keys = request.by.iter().map(|by| group_keys(by, request.signal, batch)).collect::<Result<Vec<_>, _>>()?;
         let mut by_place: HashMap<Vec<i32>, Tally> = HashMap::new();
         for row in 0..batch.num_rows() {
@@ -105,10 +105,11 @@ impl QueryService {
             buckets,
         };
         let number = request.number.as_ref().map(source);
-        let by: Vec<FieldRef> = request.by.iter().map(|by| FieldRef::of(by.trim(), signal)).collect();
+        let by = request.by.iter().map(|by| group_field("by", by.trim(), signal)).collect::<Result<Vec<_>, _>>()?;
         let mut columns: Vec<&'static str> = by.iter().flat_map(|by| by.columns(signal)).collect();
         columns.extend(number.iter().flat_map(Source::columns));
-        columns.extend(["time", if signal == Signal::Spans { "status_code" } else { "severity_number" }]);
+        columns.push("time");
+        columns.extend(error_columns(signal));
         columns.sort_unstable();
         columns.dedup();
         let (control, _guard) = self.control();

@@ -2,6 +2,7 @@
 
 use super::{Figure, Function, TraceQl};
 use crate::language::{FieldRef, group_keys};
+use crate::request::checked_steps;
 use crate::scan::{self, Held, ScanRequest};
 use crate::{ErrorCode, QueryError, QueryService};
 use arrow::array::{AsArray as _, RecordBatch};
@@ -13,8 +14,6 @@ use std::sync::Arc;
 
 /// Series of an answer.
 const MAX_SERIES: usize = 10_000;
-/// Steps of an answer.
-const MAX_STEPS: i64 = 11_000;
 
 /// A question for metrics; times are nanoseconds.
 #[derive(Clone, Debug)]
@@ -64,18 +63,9 @@ impl Steps {
     fn new(request: &MetricsRequest) -> Result<Self, QueryError> {
         let length = (request.range.end - request.range.start).max(1);
         let Some(step) = request.step else { return Ok(Self { start: request.range.start, step: length, count: 1 }) };
-        if step <= 0 {
-            return Err(QueryError::invalid("step", "step must be greater than 0"));
-        }
-        let start = request.range.start.div_euclid(step) * step;
-        let count = (request.range.end - start + step - 1) / step;
-        if count > MAX_STEPS {
-            return Err(QueryError::invalid(
-                "step",
-                format!("{count} steps are in the range, allowed are {MAX_STEPS}"),
-            ));
-        }
-        Ok(Self { start, step, count: count.max(1) as usize })
+        let start = request.range.start.div_euclid(step.max(1)) * step.max(1);
+        let count = checked_steps(start, request.range.end.saturating_sub(1).max(start), step)?;
+        Ok(Self { start, step, count })
     }
 }
 
@@ -170,8 +160,13 @@ impl QueryService {
             .ok_or_else(|| QueryError::invalid("q", "the query has no metric: add `| rate()` or the like"))?;
         let Some(filter) = request.query.single().cloned() else {
             let message = "metrics over spans that stand in a relation to others are not supported";
-            return Err(QueryError::new(ErrorCode::Unsupported, message));
+            return Err(QueryError::unsupported("q", message));
         };
+        if !request.query.of_trace.is_empty() {
+            let message =
+                "metrics over spans of traces with conditions on their root span or duration are not supported";
+            return Err(QueryError::unsupported("q", message));
+        }
         let steps = Steps::new(request)?;
         let of = match &metrics.function {
             Function::Of(field, _) => Some(field.clone()),
@@ -222,8 +217,10 @@ impl QueryService {
 fn sampled(all: Series, names: &[String], function: &Function, steps: Steps, scale: f64) -> Vec<Sampled> {
     let seconds = steps.step as f64 / 1e9;
     let mut found: BTreeMap<Labels, Vec<(i64, f64)>> = BTreeMap::new();
+    // Where no span is, a rate is 0 and a count too; other figures are of nothing.
+    let is_of_count = matches!(function, Function::Rate | Function::Count);
     for (key, mut cells) in all {
-        for (place, cell) in cells.iter_mut().enumerate().filter(|(_, cell)| cell.count > 0) {
+        for (place, cell) in cells.iter_mut().enumerate().filter(|(_, cell)| is_of_count || cell.count > 0) {
             let time = (steps.start + steps.step * place as i64).div_euclid(1_000_000);
             for (more, number) in figures(function, cell, seconds, scale) {
                 let own = names.iter().cloned().zip(key.iter().map(|value| value.as_ref().map(ToString::to_string)));

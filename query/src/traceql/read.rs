@@ -1,6 +1,7 @@
 //! From text to a query.
 
-use super::{Compared, Figure, Function, Metrics, TraceQl};
+use super::{Figure, Function, Metrics, TraceQl, TraceTest};
+use crate::comparison::Comparison;
 use crate::language::{Bound, Expr, FieldRef, Literal, Matcher};
 use crate::traces::{Relation, Structure};
 use crate::{ErrorCode, QueryError};
@@ -13,8 +14,7 @@ const MAX_SETS: usize = 8;
 const MAX_DEPTH: usize = 32;
 
 fn unsupported(what: impl std::fmt::Display) -> QueryError {
-    let message = format!("{what} is not supported");
-    QueryError { field: Some("q"), ..QueryError::new(ErrorCode::Unsupported, message) }
+    QueryError::unsupported("q", format!("{what} is not supported"))
 }
 
 /// Reads a query; an empty one is of all spans.
@@ -22,13 +22,19 @@ pub(crate) fn parse(text: &str) -> Result<TraceQl, QueryError> {
     if text.len() > MAX_BYTES {
         return Err(QueryError::invalid("q", format!("the query is longer than {MAX_BYTES} bytes")));
     }
-    let mut reader = Reader { rest: text.trim(), whole: text };
-    let mut query =
-        TraceQl { structure: Structure::new(Expr::All, Vec::new()), count: None, selected: Vec::new(), metrics: None };
+    let mut reader = Reader { rest: text.trim(), whole: text, of_trace: Vec::new() };
+    let mut query = TraceQl {
+        structure: Structure::new(Expr::All, Vec::new()),
+        of_trace: Vec::new(),
+        count: None,
+        selected: Vec::new(),
+        metrics: None,
+    };
     if reader.rest.is_empty() {
         return Ok(query);
     }
     query.structure = reader.sets()?;
+    query.of_trace = std::mem::take(&mut reader.of_trace);
     while reader.takes("|") {
         reader.stage(&mut query)?;
     }
@@ -81,9 +87,33 @@ fn field(name: &str) -> Result<FieldRef, QueryError> {
     })
 }
 
+/// Whether a word where a value stands is the name of a field.
+fn is_field(word: &str) -> bool {
+    const INTRINSICS: [&str; 10] = [
+        "name",
+        "duration",
+        "status",
+        "statusMessage",
+        "kind",
+        "childCount",
+        "rootName",
+        "rootServiceName",
+        "traceDuration",
+        "parent",
+    ];
+    const SCOPES: [&str; 7] = ["span", "resource", "event", "link", "instrumentation", "trace", "parent"];
+    let has_scope = |scope: &&str| word.strip_prefix(scope).is_some_and(|rest| rest.starts_with(['.', ':']));
+    // A number may begin with a dot.
+    (word.starts_with('.') && word.parse::<f64>().is_err())
+        || INTRINSICS.contains(&word)
+        || SCOPES.iter().any(has_scope)
+}
+
 struct Reader<'a> {
     rest: &'a str,
     whole: &'a str,
+    /// Conditions on the whole trace so far.
+    of_trace: Vec<TraceTest>,
 }
 
 fn checked(depth: usize) -> Result<(), QueryError> {
@@ -141,6 +171,14 @@ impl<'a> Reader<'a> {
         word
     }
 
+    /// Conditions on whole traces hold beside all others: they can be neither negated nor one of several.
+    fn no_more_of_trace(&self, before: usize, what: &str) -> Result<(), QueryError> {
+        if self.of_trace.len() == before {
+            return Ok(());
+        }
+        Err(unsupported(format!("a condition on the root span or the duration of a trace {what}")))
+    }
+
     fn sets(&mut self) -> Result<Structure, QueryError> {
         let mut first = self.set(0)?;
         let mut then: Vec<(Relation, Expr)> = Vec::new();
@@ -167,7 +205,10 @@ impl<'a> Reader<'a> {
                 }
                 Some(relation) => then.push((relation, next)),
                 // Traces of either set are the traces of a set of both, as long as nothing else stands between them.
-                None if then.is_empty() => first = Expr::Or(vec![first, next]),
+                None if then.is_empty() => {
+                    self.no_more_of_trace(0, "in a set beside `||`")?;
+                    first = Expr::Or(vec![first, next]);
+                }
                 None => return Err(unsupported("`||` behind another operator between sets")),
             }
         }
@@ -190,9 +231,11 @@ impl<'a> Reader<'a> {
     }
 
     fn any(&mut self, depth: usize) -> Result<Expr, QueryError> {
+        let before = self.of_trace.len();
         let mut any = vec![self.all(depth)?];
         while self.takes("||") {
             any.push(self.all(depth)?);
+            self.no_more_of_trace(before, "beside `||`")?;
         }
         Ok(if any.len() == 1 { any.remove(0) } else { Expr::Or(any) })
     }
@@ -214,7 +257,10 @@ impl<'a> Reader<'a> {
         }
         if self.rest.starts_with('!') {
             self.takes("!");
-            return Ok(Expr::Not(Box::new(self.one(depth + 1)?)));
+            let before = self.of_trace.len();
+            let inner = self.one(depth + 1)?;
+            self.no_more_of_trace(before, "behind `!`")?;
+            return Ok(Expr::Not(Box::new(inner)));
         }
         match self.word() {
             "true" => {
@@ -236,6 +282,12 @@ impl<'a> Reader<'a> {
             return compare(name, "=", Value::Literal(Literal::new("true".to_owned(), true)));
         };
         let value = self.value()?;
+        if let Value::Literal(literal) = &value
+            && let Some(test) = TraceTest::read(name, operator, &literal.text)?
+        {
+            self.of_trace.push(test);
+            return Ok(Expr::All);
+        }
         compare(name, operator, value)
     }
 
@@ -276,6 +328,9 @@ impl<'a> Reader<'a> {
         if word == "nil" {
             return Ok(Value::Nil);
         }
+        if is_field(word) {
+            return Err(unsupported(format!("a comparison with the field `{word}`")));
+        }
         let is_number = word.parse::<f64>().is_ok();
         Ok(Value::Literal(Literal::new(word.to_owned(), !is_number)))
     }
@@ -303,16 +358,8 @@ impl<'a> Reader<'a> {
             "select" => query.selected = self.fields()?,
             "count" => {
                 self.expect(")")?;
-                let operators = [
-                    ("!=", Compared::NotEqual),
-                    (">=", Compared::GreaterOrEqual),
-                    ("<=", Compared::LessOrEqual),
-                    ("=", Compared::Equal),
-                    (">", Compared::Greater),
-                    ("<", Compared::Less),
-                ];
-                let operator = operators.into_iter().find(|(text, _)| self.takes(text));
-                let (_, compared) = operator.ok_or_else(|| self.wrong("a comparison"))?;
+                let operator = ["!=", ">=", "<=", "=", ">", "<"].into_iter().find(|text| self.takes(text));
+                let compared = operator.and_then(Comparison::of).ok_or_else(|| self.wrong("a comparison"))?;
                 let number = self.name().parse().map_err(|_| self.wrong("a number"))?;
                 query.count = Some((compared, number));
             }
@@ -424,6 +471,7 @@ mod tests {
             "{} | quantile_over_time(duration, 0.5, .99) by (name)",
             "({name=`a`}) && {name=\"b\"}",
             "{!(.a = 1)} || {.b}",
+            "{rootServiceName = \"a\" && (traceDuration >= 1.5s) && .a = .5} >> {trace:rootName !~ \"b.*\"}",
         ] {
             parse(query).unwrap_or_else(|error| panic!("{query}: {error}"));
         }
@@ -431,12 +479,20 @@ mod tests {
             ("{", "col 2"),
             ("{name=}", "a value"),
             ("{name \"a\"}", "`}`"),
-            ("{rootName=\"a\"}", "rootName"),
+            ("{rootName}", "rootName"),
+            ("{rootName=\"a\" || name=\"b\"}", "beside `||`"),
+            ("{rootName=\"a\"} || {}", "beside `||`"),
+            ("{!(rootName=\"a\")}", "behind `!`"),
+            ("{traceDuration > soon}", "such as 100ms"),
+            ("{rootName > \"a\"}", "rootName >"),
             ("{} | by(name)", "by()"),
             ("{} !>> {}", "negated"),
             ("{name=\"a}", "quotes"),
             ("{} x", "the end"),
             ("{duration > soon}", "duration"),
+            ("{span.a = span.b}", "the field `span.b`"),
+            ("{.a != .b && name = \"x\"}", "the field `.b`"),
+            ("{name = rootName}", "the field `rootName`"),
         ] {
             let error = parse(query).expect_err(query).to_string();
             assert!(error.contains(named), "{query}: {error}");

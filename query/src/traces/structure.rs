@@ -65,7 +65,7 @@ impl Structure {
     }
 
     /// The search for the spans that are found in the end.
-    pub(super) fn last(&self) -> &Expr {
+    pub(crate) fn last(&self) -> &Expr {
         self.then.last().map_or(&self.first, |(_, expr)| expr)
     }
 

@@ -3,13 +3,14 @@
 use super::PartRecord;
 use crate::StoreError;
 use crate::objects::Blob;
-use arrow::array::RecordBatchReader as _;
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::array::{RecordBatchReader as _, new_null_array};
+use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
 };
+use parquet::file::metadata::RowGroupMetaData;
 use roaring::RoaringBitmap;
 use std::sync::Arc;
 
@@ -21,8 +22,8 @@ const BATCH_ROWS: usize = 8192;
 /// Batches have the signal's types: dictionary columns stay dictionaries.
 pub struct PartReader {
     reader: ParquetRecordBatchReader,
-    /// For each column asked for, its place in what the reader gives.
-    order: Vec<usize>,
+    /// For each column asked for, its place in what the reader gives; `None` for one that has no value in any of the rows.
+    order: Vec<Option<usize>>,
     schema: SchemaRef,
     path: String,
 }
@@ -41,8 +42,11 @@ impl PartReader {
             .iter()
             .map(|name| file_schema.index_of(name).map_err(|_| corrupt(format!("column {name} is missing"))))
             .collect::<Result<Vec<_>, _>>()?;
-        let mask = ProjectionMask::roots(metadata.parquet_schema(), roots.iter().copied());
         let chosen = rows.map(|rows| chosen_groups(&metadata, rows));
+        let groups = chosen.as_ref().map(|(groups, _)| groups.as_slice());
+        let is_read: Vec<bool> = roots.iter().map(|root| has_values(&metadata, *root, groups)).collect();
+        let read = roots.iter().zip(&is_read).filter(|(_, is_read)| **is_read).map(|(root, _)| *root);
+        let mask = ProjectionMask::roots(metadata.parquet_schema(), read);
         let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, metadata)
             .with_projection(mask)
             .with_batch_size(BATCH_ROWS);
@@ -53,9 +57,13 @@ impl PartReader {
         let given = reader.schema();
         let order = columns
             .iter()
-            .map(|name| given.index_of(name).map_err(|_| corrupt(format!("column {name} is missing"))))
+            .zip(&is_read)
+            .map(|(name, is_read)| match is_read {
+                true => given.index_of(name).map(Some).map_err(|_| corrupt(format!("column {name} is missing"))),
+                false => Ok(None),
+            })
             .collect::<Result<Vec<_>, _>>()?;
-        let fields: Vec<_> = order.iter().map(|place| Arc::clone(&given.fields()[*place])).collect();
+        let fields: Vec<_> = roots.iter().map(|root| Arc::clone(&file_schema.fields()[*root])).collect();
         Ok(Self { reader, order, schema: Arc::new(Schema::new(fields)), path: record.path.clone() })
     }
 
@@ -75,9 +83,30 @@ impl Iterator for PartReader {
                 return Some(Err(StoreError::Corrupt { path: self.path.clone(), reason: error.to_string() }));
             }
         };
-        let columns = self.order.iter().map(|place| Arc::clone(batch.column(*place))).collect();
+        let column = |(place, field): (&Option<usize>, &FieldRef)| match place {
+            Some(place) => Arc::clone(batch.column(*place)),
+            None => new_null_array(field.data_type(), batch.num_rows()),
+        };
+        let columns = self.order.iter().zip(self.schema.fields()).map(column).collect();
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
         Some(RecordBatch::try_new_with_options(self.schema(), columns, &options).map_err(StoreError::from))
+    }
+}
+
+/// Whether a column has a value anywhere in these row groups, all by default, as far as the statistics tell. Each column that is read costs
+/// the tables of a decompressor, and most rows lack most attributes that have a column.
+fn has_values(metadata: &ArrowReaderMetadata, root: usize, groups: Option<&[usize]>) -> bool {
+    let schema = metadata.parquet_schema();
+    let mut leaves = (0..schema.num_columns()).filter(|leaf| schema.get_column_root_idx(*leaf) == root);
+    let (Some(leaf), None) = (leaves.next(), leaves.next()) else { return true };
+    let all = metadata.metadata().row_groups();
+    let is_empty = |group: &RowGroupMetaData| {
+        let nulls = group.column(leaf).statistics().and_then(|statistics| statistics.null_count_opt());
+        nulls.is_some_and(|nulls| i64::try_from(nulls) == Ok(group.num_rows()))
+    };
+    match groups {
+        Some(groups) => !groups.iter().all(|group| is_empty(&all[*group])),
+        None => !all.iter().all(is_empty),
     }
 }
 

@@ -16,6 +16,9 @@ pub(crate) struct Log {
     pub(crate) time: i64,
     pub(crate) service: String,
     pub(crate) severity: i32,
+    pub(crate) severity_text: Option<&'static str>,
+    /// `http.route`, which has a column of its own.
+    pub(crate) route: Option<&'static str>,
     pub(crate) body: String,
     pub(crate) trace_id: Option<[u8; 16]>,
     pub(crate) span_id: Option<[u8; 8]>,
@@ -93,6 +96,8 @@ pub(crate) fn logs(rows: &[Log]) -> SignalBatch {
     let columns = HashMap::from([
         ("time", times(rows.iter().map(|row| row.time))),
         ("severity_number", Arc::new(Int32Array::from_iter_values(rows.iter().map(|row| row.severity))) as ArrayRef),
+        ("severity_text", dictionary(rows.iter().map(|row| row.severity_text))),
+        ("http_route", dictionary(rows.iter().map(|row| row.route))),
         ("body", Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.body)))),
         ("trace_id", ids(rows.iter().map(|row| row.trace_id))),
         ("span_id", ids(rows.iter().map(|row| row.span_id))),

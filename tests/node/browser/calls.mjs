@@ -55,26 +55,30 @@ export async function fromMapToCalls(page, { base, traceId }) {
   await page.waitForSelector(".node.is-focus");
 }
 
-// All charts of a page show the same moment; a click on the legend hides a line.
+// All charts of a page show the same moment; a click on the legend shows a line alone, with Ctrl it hides one.
 export async function chartsAnswerThePointer(page, { base, shots }) {
   await page.goto(`${base}/services/payment`);
   await alive(page);
-  const charts = page.locator(".red-charts .ts-live");
+  const charts = page.locator(".red-charts .plot-canvas");
   await charts.first().hover();
-  await page.waitForFunction(() => document.querySelectorAll(".red-charts .hair.is-shown").length === 3);
-  await page.locator(".ts-tip.is-shown b").first().waitFor();
+  await page.waitForFunction(() => document.querySelectorAll(".red-charts .cross").length === 3);
+  await page.waitForFunction(() => document.querySelectorAll(".latency .cross").length === 1);
+  assert.match(await page.locator(".plot-read-out strong").first().innerText(), /\d\d:\d\d/);
   await page.screenshot({ path: path.join(shots, "crosshair.png") });
   const p99 = page.getByRole("button", { name: "p99" });
-  await p99.click();
-  await page.waitForSelector('[data-series="2"].is-off', { state: "attached" });
+  await p99.click({ modifiers: ["Control"] });
+  await page.waitForSelector('g[data-series="2"].is-off', { state: "attached" });
   assert.equal(await p99.getAttribute("aria-pressed"), "false");
+  await p99.click();
+  await page.waitForSelector('g[data-series="0"].is-off', { state: "attached" });
+  assert.equal(await p99.getAttribute("aria-pressed"), "true");
 }
 
 // A region of the picture is chosen by dragging, compared with the rest, and shown alone.
 export async function aRegionIsCompared(page, { base, shots }) {
   await page.goto(`${base}/traces?spans=any`);
   await alive(page);
-  const box = await page.locator(".scatter-figure .ts-live").boundingBox();
+  const box = await page.locator(".scatter .plot-canvas").boundingBox();
   await page.mouse.move(box.x + 4, box.y + 4);
   await page.mouse.down();
   await page.mouse.move(box.x + box.width - 4, box.y + box.height * 0.55, { steps: 6 });

@@ -96,7 +96,7 @@ export async function legendsHideAndShow(page, { base }) {
   await page.goto(`${base}/_gallery`);
   await alive(page);
   const plot = page.locator(".tplot").first();
-  const second = plot.locator("path.s-1");
+  const second = plot.locator('g[data-series="1"]');
   await plot.getByRole("button").first().click();
   await second.waitFor({ state: "hidden" });
   await plot.getByRole("button").first().click();

@@ -136,7 +136,7 @@ export async function fromAFiringRuleToItsEvidence(page, { base, shots, traceId 
   for (const part of ["firing", "cards were declined", "card declined for ORD-77", "threshold > 2"]) {
     assert.ok(told.includes(part), `the rule's screen tells of ${part}: ${told}`);
   }
-  assert.ok(await main.locator("path.threshold").count(), "the threshold is drawn");
+  assert.ok(await main.locator(".threshold").count(), "the threshold is drawn");
   await page.screenshot({ path: path.join(shots, "alert-rule.png"), fullPage: true });
   await main.locator(".evidence").getByRole("link", { name: "trace" }).first().click();
   await page.waitForURL(new RegExp(`/traces/${traceId}`));

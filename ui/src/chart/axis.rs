@@ -1,6 +1,7 @@
 //! The time axis below a chart.
 
 use crate::clock::{self, axis_show, time_view};
+use crate::text::trf;
 use leptos::prelude::*;
 use mangru_store::TimeRange;
 
@@ -16,7 +17,8 @@ pub(crate) fn time_axis(range: TimeRange) -> AnyView {
 
 /// The range in words, for summaries read aloud.
 pub(crate) fn spoken(range: TimeRange) -> String {
-    format!("from {} to {} UTC", clock::text(range.start, clock::Show::Full), clock::text(range.end, clock::Show::Full))
+    let moment = |ns: i64| clock::text(ns, clock::Show::Full);
+    trf("from {0} to {1} UTC", &[&moment(range.start), &moment(range.end)])
 }
 
 /// A round number at or above the value.

@@ -4,15 +4,14 @@
 //! their form. Nothing needs a style of its own.
 
 use crate::clock::{Show, label_view};
-use crate::measure::Measure;
 use leptos::prelude::*;
 use mangru_store::TimeRange;
 
 const SECOND: i64 = 1_000_000_000;
 /// Distances between time ticks, in seconds.
-const ROUND_SECONDS: [i64; 22] = [
+const ROUND_SECONDS: [i64; 23] = [
     1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 172_800, 604_800,
-    2_592_000, 31_536_000,
+    1_209_600, 2_592_000, 31_536_000,
 ];
 
 /// A share as a place in percent.
@@ -55,13 +54,6 @@ pub(crate) fn time_labels(range: TimeRange, wanted: i64) -> AnyView {
         .map(|(share, ns)| label_view(ns, show, place(share)))
         .collect();
     view! { <svg class="axis-x" aria-hidden="true">{labels}</svg> }.into_any()
-}
-
-/// The numbers at the left of a plot whose axis goes from 0 to the last tick.
-pub(crate) fn value_labels(ticks: &[f64], unit: Measure) -> AnyView {
-    let top = ticks.last().copied().unwrap_or(1.0);
-    let labels = ticks.iter().map(|tick| (1.0 - tick / top, unit.tick(*tick))).collect();
-    share_labels(labels)
 }
 
 /// Words at the left of a plot, each with how far below the top it stands.
@@ -116,6 +108,11 @@ mod tests {
         assert!(ticks.len() >= 3 && ticks.iter().all(|at| at % (86_400 * SECOND) == 0));
         let (ticks, show) = time_ticks(TimeRange { start, end: start + SECOND }, 6);
         assert_eq!((ticks.len(), show), (5, Show::Fine));
+        let (ticks, show) = time_ticks(TimeRange { start, end: start + 3 * 86_400 * SECOND }, 8);
+        assert_eq!(show, Show::Minute, "hours of several days are told with their day");
+        assert!((4..=9).contains(&ticks.len()), "{ticks:?}");
+        let (ticks, show) = time_ticks(TimeRange { start, end: start + 90 * 86_400 * SECOND }, 8);
+        assert!(show == Show::Day && (4..=9).contains(&ticks.len()), "{ticks:?}");
         time_ticks(TimeRange { start: i64::MIN, end: i64::MAX }, 6);
     }
 }

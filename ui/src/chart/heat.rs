@@ -1,9 +1,11 @@
 //! How often which value was seen when: a grid of cells, darker where there is more.
 
-use super::plot::x_labels;
-use super::ticks::moments;
+use super::figure::{Figure, Hover, stretched};
+use super::frame::share_of;
+use super::plot::{Size, zoom_base};
 use crate::clock::{self, Show, time_view};
 use crate::format;
+use crate::params::Params;
 use crate::text::{tr, trf};
 use leptos::prelude::*;
 use mangru_store::TimeRange;
@@ -14,7 +16,7 @@ const SIZE: f64 = 1000.0;
 const SHADES: usize = 8;
 
 /// A heat map.
-pub(crate) struct Heat {
+pub(crate) struct Heat<'a> {
     /// What is counted.
     pub(crate) what: String,
     /// The time from left to right.
@@ -25,30 +27,32 @@ pub(crate) struct Heat {
     pub(crate) step_ns: i64,
     /// The rows, the lowest values first: a name, and a count per column.
     pub(crate) rows: Vec<(String, Vec<f64>)>,
-    /// A further class, such as `low`.
-    pub(crate) class: &'static str,
+    /// How much room it has.
+    pub(crate) size: Size,
+    /// The page and parameters that a zoom leads to; no zoom without.
+    pub(crate) zoom: Option<(&'a str, &'a Params)>,
 }
 
 /// The shade of a count, 1 to [`SHADES`]; the steps are those of a square root, so that few are told from none.
-fn shade(count: f64, most: f64) -> usize {
-    ((count / most).sqrt() * SHADES as f64).ceil().clamp(1.0, SHADES as f64) as usize
+pub(super) fn shade(count: f64, most: f64) -> usize {
+    ((count / most.max(f64::MIN_POSITIVE)).sqrt() * SHADES as f64).ceil().clamp(1.0, SHADES as f64) as usize
 }
 
 /// The chart, or a sentence when there is nothing to draw.
-pub(crate) fn heat(heat: &Heat) -> AnyView {
+pub(crate) fn heat(heat: &Heat<'_>) -> AnyView {
     let most =
         heat.rows.iter().flat_map(|(_, counts)| counts).copied().filter(|count| count.is_finite()).fold(0.0, f64::max);
     if most <= 0.0 || heat.columns.is_empty() {
         return view! { <p class="quiet no-values">{tr("No values in this range.")}</p> }.into_any();
     }
-    let length = (heat.range.end - heat.range.start).max(1) as f64;
+    let length = heat.range.end.saturating_sub(heat.range.start).max(1) as f64;
     let height = SIZE / heat.rows.len() as f64;
     let width = (heat.step_ns as f64 / length * SIZE).max(1.0);
     let mut shapes = vec![String::new(); SHADES + 1];
     for (row, (_, counts)) in heat.rows.iter().enumerate() {
         let y = SIZE - height * (row as f64 + 1.0);
         for (at, count) in heat.columns.iter().zip(counts).filter(|(_, count)| **count > 0.0) {
-            let x = (at - heat.range.start) as f64 / length * SIZE;
+            let x = share_of(heat.range, *at) * SIZE;
             // Writing to a String cannot fail.
             let _ = write!(shapes[shade(*count, most)], "M{x:.1} {y:.1}h{width:.2}v{height:.2}h-{width:.2}z");
         }
@@ -57,7 +61,7 @@ pub(crate) fn heat(heat: &Heat) -> AnyView {
         .into_iter()
         .enumerate()
         .filter(|(_, shape)| !shape.is_empty())
-        .map(|(shade, shape)| view! { <path class=format!("hm-{shade}") d=shape></path> })
+        .map(|(shade, shape)| view! { <path class=format!("heat-{shade}") d=shape></path> })
         .collect();
     let every = heat.rows.len().div_ceil(8).max(1);
     let labels: Vec<_> = heat
@@ -65,12 +69,8 @@ pub(crate) fn heat(heat: &Heat) -> AnyView {
         .iter()
         .enumerate()
         .filter(|(row, _)| (heat.rows.len() - 1 - row).is_multiple_of(every))
-        .map(|(row, (name, _))| {
-            let y = format!("{:.2}%", 100.0 - (row as f64 + 0.5) / heat.rows.len() as f64 * 100.0);
-            view! { <text x="100%" y=y dy="4">{name.clone()}</text> }
-        })
+        .map(|(row, (name, _))| (1.0 - (row as f64 + 0.5) / heat.rows.len() as f64, name.clone()))
         .collect();
-    let (ticks, show) = moments(heat.range, 8);
     let summary = trf(
         "{0}: {1} rows over time, at most {2} in a cell, from {3} to {4} UTC",
         &[
@@ -81,25 +81,30 @@ pub(crate) fn heat(heat: &Heat) -> AnyView {
             &clock::text(heat.range.end, Show::Full),
         ],
     );
-    let scale: Vec<_> = (1..=SHADES).map(|shade| view! { <i class=format!("hm-{shade}")></i> }).collect();
-    let class = format!("tplot {}", heat.class);
-    view! {
-        <figure class=class>
-            <div class="plot-body">
-                <svg class="plot-y" aria-hidden="true">{labels}</svg>
-                <div class="plot-canvas">
-                    <svg class="plot-shapes" viewBox="0 0 1000 1000" preserveAspectRatio="none" role="img" aria-label=summary>{paths}</svg>
-                </div>
-            </div>
-            {x_labels(&ticks, show, heat.range)}
+    let scale: Vec<_> = (1..=SHADES).map(|shade| view! { <i class=format!("heat-{shade}")></i> }).collect();
+    Figure {
+        class: heat.size.class(),
+        head: None,
+        summary,
+        has_links: false,
+        range: heat.range,
+        time_ticks: heat.size.time_ticks(),
+        at_left: labels,
+        across: Vec::new(),
+        shapes: stretched(paths),
+        over: None,
+        names: None,
+        hover: Hover { base: zoom_base(heat.zoom), ..Hover::default() },
+        below: view! {
             <div class="heat-scale" aria-hidden="true"><span>"0"</span>{scale}<span>{format::short(most)}</span></div>
             {data(heat)}
-        </figure>
+        }
+        .into_any(),
     }
-    .into_any()
+    .view()
 }
 
-fn data(heat: &Heat) -> AnyView {
+fn data(heat: &Heat<'_>) -> AnyView {
     const COLUMNS: usize = 30;
     let heads: Vec<_> =
         heat.rows.iter().map(|(name, _)| view! { <th scope="col" class="num">{name.clone()}</th> }).collect();
@@ -138,5 +143,6 @@ mod tests {
         assert_eq!(shade(1.0, 10_000.0), 1);
         assert_eq!(shade(10_000.0, 10_000.0), SHADES);
         assert!(shade(2_500.0, 10_000.0) == SHADES / 2);
+        assert_eq!(shade(1.0, 1.0), SHADES);
     }
 }

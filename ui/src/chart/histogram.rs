@@ -5,7 +5,7 @@ use crate::clock::{self, Show, time_view};
 use crate::format;
 use crate::islands::histogram::HistogramZoom;
 use crate::params::Params;
-use crate::text::tr;
+use crate::text::{tr, trf};
 use leptos::prelude::*;
 use mangru_store::TimeRange;
 use std::fmt::Write as _;
@@ -14,7 +14,7 @@ const HEIGHT: f64 = 100.0;
 
 /// What is drawn.
 pub(crate) struct StackedBars {
-    /// What is counted: `log records`.
+    /// What is counted, in the reader's language: `log records`.
     pub(crate) what: &'static str,
     /// Where the first bucket starts.
     pub(crate) start_ns: i64,
@@ -58,13 +58,9 @@ pub(crate) fn histogram(bars: &StackedBars, path: &str, params: &Params) -> AnyV
     let top = round_up(highest as f64);
     let base = params.without("start").without("end").without("cursor").without("row").without("at").on(path);
     let all: u64 = (0..bars.buckets).map(|bucket| bars.total(bucket)).sum();
-    let summary = format!(
-        "{} {} {}, at most {} in one bar of {}",
-        format::count(all),
-        bars.what,
-        spoken(range),
-        format::count(highest),
-        format::duration(bars.step_ns)
+    let summary = trf(
+        "{0} {1} {2}, at most {3} in one bar of {4}",
+        &[&format::count(all), bars.what, &spoken(range), &format::count(highest), &format::duration(bars.step_ns)],
     );
     let paths = bar_paths(bars, top);
     let shapes: Vec<_> = bars
@@ -89,11 +85,11 @@ pub(crate) fn histogram(bars: &StackedBars, path: &str, params: &Params) -> AnyV
         .collect();
     let labels: Vec<String> = bars.series.iter().map(|series| series.label.clone()).collect();
     let counts: Vec<Vec<u64>> = bars.series.iter().map(|series| series.counts.clone()).collect();
-    let title = format!("{} over time", bars.what);
+    let title = trf("{0} over time", &[bars.what]);
     view! {
         <figure class="chart">
             <div class="chart-top" aria-hidden="true">{format::short(top)}</div>
-            <HistogramZoom start_ns=bars.start_ns step_ns=bars.step_ns buckets=bars.buckets labels counts base>
+            <HistogramZoom start_ns=bars.start_ns step_ns=bars.step_ns buckets=bars.buckets labels counts base nothing=tr("nothing").to_owned()>
                 <svg class="plot" viewBox=view_box preserveAspectRatio="none" role="img" aria-label=summary>
                     <title>{title}</title>
                     {shapes}

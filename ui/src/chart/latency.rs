@@ -1,18 +1,19 @@
 //! Durations over time as a heat map: a cell for each stretch of time and length of duration, darker for more spans.
 
 use super::axis::spoken;
-use super::frame::{grid, place, share_labels, time_labels};
+use super::figure::{Figure, Hover};
+use super::frame::place;
+use super::heat::shade;
 use crate::clock::{Show, time_view};
 use crate::format;
-use crate::measure::Measure;
-use crate::text::tr;
+use crate::nouns::counted;
+use crate::text::{tr, trf};
+use crate::unit::Unit;
 use leptos::prelude::*;
 use mangru_query::{Heat, HeatCell};
 use mangru_store::TimeRange;
 
 const TIME_TICKS: i64 = 7;
-/// Shades of the style sheet (`heat-1` …).
-const SHADES: f64 = 6.0;
 
 /// The rows of the plot: from the fastest to the slowest, at least a factor of ten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,16 +53,10 @@ impl Scale {
         (0..19_u32)
             .flat_map(|power| steps.iter().map(move |step| step.saturating_mul(10_i64.saturating_pow(power))))
             .filter(|ns| (low..=high).contains(ns))
-            .map(|ns| (self.y(ns), Measure::Nanoseconds.tick(ns as f64)))
+            .map(|ns| (self.y(ns), Unit::Nanoseconds.tick(ns as f64)))
             .filter(|(share, _)| (0.0..=1.0).contains(share))
             .collect()
     }
-}
-
-/// The shade of a count: each is about as many times the one before.
-fn shade(count: u64, most: u64) -> u32 {
-    let share = (count as f64).ln_1p() / (most.max(1) as f64).ln_1p();
-    ((share * SHADES).ceil() as u32).clamp(1, SHADES as u32)
 }
 
 /// The cells as shapes; each leads where `href` says.
@@ -72,11 +67,12 @@ pub(crate) fn cells(heat: &Heat, scale: Scale, href: &dyn Fn(&HeatCell) -> Strin
     heat.cells
         .iter()
         .map(|cell| {
-            let class = format!("heat-cell heat-{}", shade(cell.count, most));
+            let class = format!("heat-cell heat-{}", shade(cell.count as f64, most as f64));
             let (x, y) = (cell.column as f64 * width, f64::from(scale.high - cell.row) * height);
             let (low, high) = Heat::bounds(cell.row);
-            let errors = if cell.errors > 0 { format!(", ✖ {} with errors", format::count(cell.errors)) } else { String::new() };
-            let label = format!("{} of {} to {}{errors}", format::counted(cell.count, "span"), format::duration(low), format::duration(high));
+            let errors = if cell.errors > 0 { trf(", ✖ {0} with errors", &[&format::count(cell.errors)]) } else { String::new() };
+            let spans = counted(cell.count, "span");
+            let label = trf("{0} of {1} to {2}", &[&spans, &format::duration(low), &format::duration(high)]) + &errors;
             let mark = (cell.errors > 0).then(|| {
                 view! { <svg x=place(x + width / 2.0) y=place(y + height / 2.0) class="dot-place"><path class="heat-error" d="M-3.5 0L0 -3.5L3.5 0L0 3.5Z"></path></svg> }
             });
@@ -100,9 +96,8 @@ pub(crate) fn heat_map(title: &str, heat: &Heat, range: TimeRange, href: &dyn Fn
     let total: u64 = heat.cells.iter().map(|cell| cell.count).sum();
     let errors: u64 = heat.cells.iter().map(|cell| cell.errors).sum();
     let summary =
-        format!("{title} {}: {}, {} with errors", spoken(range), format::counted(total, "span"), format::count(errors));
-    let shares: Vec<f64> = labels.iter().map(|(share, _)| *share).collect();
-    let empty = heat.cells.is_empty().then(|| view! { <p class="ts-empty quiet">{tr("Nothing in this range")}</p> });
+        trf("{0} {1}: {2}, {3} with errors", &[title, &spoken(range), &counted(total, "span"), &format::count(errors)]);
+    let empty = heat.cells.is_empty().then(|| view! { <p class="plot-empty quiet">{tr("Nothing in this range")}</p> });
     let shapes = cells(heat, scale, href);
     let mut rows: Vec<&HeatCell> = heat.cells.iter().collect();
     rows.sort_by_key(|cell| std::cmp::Reverse((cell.errors, cell.count)));
@@ -112,7 +107,7 @@ pub(crate) fn heat_map(title: &str, heat: &Heat, range: TimeRange, href: &dyn Fn
         .map(|cell| {
             let (low, high) = Heat::bounds(cell.row);
             let start = heat.start.saturating_add(heat.step_ns.saturating_mul(cell.column as i64));
-            let words = format!("{} to {}", format::duration(low), format::duration(high));
+            let words = trf("{0} to {1}", &[&format::duration(low), &format::duration(high)]);
             view! {
                 <tr>
                     <th scope="row"><a href=href(cell)>{time_view(start, Show::Full)}</a></th><td>{words}</td>
@@ -121,30 +116,35 @@ pub(crate) fn heat_map(title: &str, heat: &Heat, range: TimeRange, href: &dyn Fn
             }
         })
         .collect();
-    let name = format!("Data of {title}");
-    view! {
-        <figure class="ts-figure heat-figure">
-            <div class="ts-head"><h3>{title.to_owned()}</h3><div class="ts-figure-value quiet">{tr("stronger is more spans, ◆ with errors")}</div></div>
-            <div class="ts-body">
-                {share_labels(labels)}
-                <div class="ts-window"><div class="ts-live">
-                    <svg class="ts-area" role="group" aria-label=summary>{grid(shares, range, TIME_TICKS)}{shapes}</svg>
-                    {empty}
-                </div></div>
-                {time_labels(range, TIME_TICKS)}
+    let name = trf("Data of {0}", &[title]);
+    let table = view! {
+        <details class="chart-data">
+            <summary>{tr("Data table (200 cells, those with most errors and spans first)")}</summary>
+            <div class="scroll" tabindex="0" role="region" aria-label=name>
+                <table class="dense">
+                    <thead><tr><th scope="col">{tr("From")}</th><th scope="col">{tr("Duration")}</th><th scope="col" class="num">{tr("Spans")}</th><th scope="col" class="num">{tr("Errors")}</th></tr></thead>
+                    <tbody>{rows}</tbody>
+                </table>
             </div>
-            <details class="chart-data">
-                <summary>{tr("Data table (200 cells, those with most errors and spans first)")}</summary>
-                <div class="scroll" tabindex="0" role="region" aria-label=name>
-                    <table class="dense">
-                        <thead><tr><th scope="col">{tr("From")}</th><th scope="col">{tr("Duration")}</th><th scope="col" class="num">{tr("Spans")}</th><th scope="col" class="num">{tr("Errors")}</th></tr></thead>
-                        <tbody>{rows}</tbody>
-                    </table>
-                </div>
-            </details>
-        </figure>
+        </details>
+    };
+    let words = view! { <div class="plot-head"><h3>{title.to_owned()}</h3><div class="plot-figure quiet">{tr("stronger is more spans, ◆ with errors")}</div></div> };
+    Figure {
+        class: "tplot latency",
+        head: Some(words.into_any()),
+        summary,
+        has_links: true,
+        range,
+        time_ticks: TIME_TICKS,
+        across: labels.iter().map(|(share, _)| *share).collect(),
+        at_left: labels,
+        shapes: view! { {shapes} }.into_any(),
+        over: empty.map(IntoAny::into_any),
+        names: None,
+        hover: Hover::default(),
+        below: table.into_any(),
     }
-    .into_any()
+    .view()
 }
 
 #[cfg(test)]
@@ -159,12 +159,5 @@ mod tests {
         let words: Vec<&str> = labels.iter().map(|(_, words)| words.as_str()).collect();
         assert_eq!(words, ["1 ms", "2 ms", "5 ms", "10 ms", "20 ms", "50 ms", "100 ms"]);
         assert!(labels.windows(2).all(|pair| pair[0].0 > pair[1].0), "slower stands higher");
-    }
-
-    #[test]
-    fn more_is_darker() {
-        assert_eq!(shade(1, 1), 6);
-        assert!(shade(1, 1000) < shade(30, 1000) && shade(30, 1000) < shade(1000, 1000));
-        assert_eq!(shade(1000, 1000), 6);
     }
 }

@@ -2,12 +2,13 @@
 //! chosen by dragging, or in the form below.
 
 use super::axis::spoken;
+use super::dot::dot_view;
 use super::frame::{grid, place, share_labels, share_of, time_labels};
 use super::latency::{Scale, cells};
-use super::series::dot_view;
 use crate::format;
 use crate::islands::brush::RegionBrush;
-use crate::text::tr;
+use crate::nouns::counted;
+use crate::text::{tr, trf};
 use leptos::prelude::*;
 use mangru_query::{Heat, HeatCell, HeatPoint};
 use mangru_store::TimeRange;
@@ -46,24 +47,20 @@ pub(crate) fn scatter(heat: &Heat, range: TimeRange, region: Option<Region>, lin
             .iter()
             .map(|point| {
                 let time = point.time_unix_nano.parse().unwrap_or(range.start);
-                let label = format!(
-                    "{}: {}, {}{}",
-                    point.service_name,
-                    point.name,
-                    format::duration(point.duration_ns),
-                    if point.is_error { ", error" } else { "" }
-                );
+                let mut label =
+                    format!("{}: {}, {}", point.service_name, point.name, format::duration(point.duration_ns));
+                if point.is_error {
+                    label = trf("{0}, error", &[&label]);
+                }
                 let (x, y) = (share_of(range, time).clamp(0.002, 0.998), scale.y(point.duration_ns).clamp(0.01, 0.99));
                 dot_view(x, y, point.is_error, (links.point)(point), label)
             })
             .collect(),
         None => cells(heat, scale, links.cell),
     };
-    let summary = format!(
-        "Durations of {} {}, {} with errors",
-        format::counted(total, "span"),
-        spoken(range),
-        format::count(errors)
+    let summary = trf(
+        "Durations of {0} {1}, {2} with errors",
+        &[&counted(total, "span"), &spoken(range), &format::count(errors)],
     );
     let chosen = region.map(|region| {
         let (left, right) = (share_of(range, region.time.start).clamp(0.0, 1.0), share_of(range, region.time.end).clamp(0.0, 1.0));
@@ -71,30 +68,30 @@ pub(crate) fn scatter(heat: &Heat, range: TimeRange, region: Option<Region>, lin
         view! { <rect class="region" x=place(left) y=place(top) width=place(right - left) height=place(bottom - top)></rect> }
     });
     let words = if heat.points.is_some() {
-        "Each point is a span, ◆ with an error."
+        tr("Each point is a span, ◆ with an error.")
     } else {
-        "Too many to draw one by one: stronger cells count more spans, ◆ with errors."
+        tr("Too many to draw one by one: stronger cells count more spans, ◆ with errors.")
     };
     let shares: Vec<f64> = labels.iter().map(|(share, _)| *share).collect();
     let (low, high) = scale.ends();
     let empty =
-        heat.cells.is_empty().then(|| view! { <p class="ts-empty quiet">{tr("No span matches in this range")}</p> });
+        heat.cells.is_empty().then(|| view! { <p class="plot-empty quiet">{tr("No span matches in this range")}</p> });
     view! {
-        <figure class="ts-figure scatter-figure">
-            <div class="ts-body">
+        <figure class="tplot scatter">
+            <div class="plot-body">
                 {share_labels(labels)}
                 <RegionBrush from_ns=range.start to_ns=range.end low_ns=low high_ns=high base=links.base.clone()>
-                    <svg class="ts-area" role="group" aria-label=summary>
+                    <svg class="plot-shapes" role="group" aria-label=summary>
                         {grid(shares, range, TIME_TICKS)}
                         {shapes}
                         {chosen}
                     </svg>
                     {empty}
                 </RegionBrush>
-                {time_labels(range, TIME_TICKS)}
             </div>
+            {time_labels(range, TIME_TICKS)}
             <figcaption class="quiet">
-                "Duration (logarithmic) over start. "{words}" "
+                {tr("Duration (logarithmic) over start.")}" "{words}" "
                 <span class="needs-script">{tr("Drag over a region to ask what is different about it.")}</span>
             </figcaption>
         </figure>

@@ -1,6 +1,6 @@
 //! Reading a dashboard, and whether it can be shown.
 
-use super::variables::{self, Chosen};
+use super::variables::{self, Chosen, Given};
 use super::{COLUMNS, Dashboard, Kind, MAX_HEIGHT, Panel, Query, RowSignal, Variable};
 use crate::chart::plot::Style;
 use crate::config_files::{Fault, from_yaml};
@@ -132,7 +132,7 @@ fn variable_faults(variable: &Variable, before: &[Variable]) -> Vec<Wrong> {
     if !is_name {
         faults.push(("name", format!("`{name}` is not a name: letters, digits and _, a letter first")));
     }
-    if matches!(name, "__interval" | "__rate_interval" | "__range") {
+    if variables::is_given(name) {
         faults.push(("name", format!("`{name}` is given by the dashboard itself")));
     }
     if before.iter().any(|other| other.name == name) {
@@ -246,7 +246,7 @@ fn query_faults(panel: &Panel, query: &Query, known: &[&str]) -> Vec<Wrong> {
         faults.push((language, "a heat map asks promql (buckets of a histogram) or a search".to_owned()));
     }
     // Variables stand for values: with some in their places the query must parse.
-    let filled = variables::filled(text, language, &|_| Some(Chosen::One("x".to_owned())), 60_000_000_000);
+    let filled = variables::filled(text, language, &|_| Some(Chosen::One("x".to_owned())), Given::EXAMPLE);
     let checked = match language {
         "promql" => mangru_query::check_promql(&filled),
         "search" => {
@@ -315,10 +315,11 @@ mod tests {
 
     #[test]
     fn the_ready_made_ones_have_no_fault() {
-        for (name, text) in super::super::READY_MADE {
-            if let Err(faults) = read(text) {
-                panic!("{name}: {faults:#?}");
+        for made in super::super::READY_MADE.iter() {
+            if let Err(faults) = read(&made.text) {
+                panic!("{}: {faults:#?}", made.name);
             }
+            assert!(made.dashboard.is_some(), "{}", made.name);
         }
     }
 }

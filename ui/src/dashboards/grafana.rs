@@ -237,8 +237,12 @@ impl Taken {
                 break;
             }
             let expr = given(&expr);
-            let sample =
-                variables::filled(&expr, "promql", &|_| Some(variables::Chosen::One("x".to_owned())), 60_000_000_000);
+            let sample = variables::filled(
+                &expr,
+                "promql",
+                &|_| Some(variables::Chosen::One("x".to_owned())),
+                variables::Given::EXAMPLE,
+            );
             if let Err(error) = mangru_query::check_promql(&sample) {
                 self.note(what, &format!("the query `{expr}` is left out: {}", error.message));
                 continue;

@@ -1,6 +1,6 @@
 //! What a panel shows: its queries asked, with the reader's choices in place of the variables.
 
-use super::variables::{self, Chosen};
+use super::variables::{self, Chosen, Given};
 use super::{Dashboard, Figure, Kind, Panel, Query, RowSignal, Variable};
 use crate::answers::{self, Answer, Labelled, Search};
 use crate::params::Params;
@@ -124,9 +124,9 @@ pub(crate) async fn fill(
 async fn filled(query: &QueryService, panel: &Panel, choices: &[Choice], range: TimeRange) -> Filled {
     let chosen =
         |name: &str| choices.iter().find(|choice| choice.variable.name == name).map(|choice| choice.chosen.clone());
-    let step_ns = answers::step_ns(range);
+    let given = Given { step_ns: answers::step_ns(range), range_ns: range.end.saturating_sub(range.start) };
     let put = |text: &Option<String>, language: &str| {
-        text.as_ref().map(|text| variables::filled(text, language, &chosen, step_ns))
+        text.as_ref().map(|text| variables::filled(text, language, &chosen, given))
     };
     let asked: Vec<Query> = panel
         .queries
@@ -295,7 +295,7 @@ async fn heat(query: &QueryService, one: &Query, range: TimeRange, told: &mut To
     if answer.series.is_empty() {
         return Ok(Content::Heat { columns: Vec::new(), step_ns: answer.step_ns, rows: Vec::new() });
     }
-    match crate::pages::metrics::heat_of(&answer, unit) {
+    match answers::rows_of_buckets(&answer, unit) {
         Some((columns, rows)) => Ok(Content::Heat { columns, step_ns: answer.step_ns, rows }),
         None => {
             let message = "a heat map needs series with the label le: the buckets of a histogram";

@@ -11,7 +11,7 @@ pub(crate) enum Chosen {
     All(Vec<String>),
 }
 
-/// The names that a dashboard gives itself: the step of its charts, and a range that rates are good over.
+/// The names that a dashboard gives itself: the step of its charts, a range that rates are good over, and its whole range.
 const GIVEN: [&str; 3] = ["__interval", "__rate_interval", "__range"];
 
 /// Whether a name is given by the dashboard itself.
@@ -70,12 +70,12 @@ pub(crate) fn named_in(text: &str) -> Vec<String> {
 }
 
 /// The query with what is chosen in place of its variables. What is not known stays as it is.
-pub(crate) fn filled(text: &str, language: &str, chosen: &dyn Fn(&str) -> Option<Chosen>, step_ns: i64) -> String {
+pub(crate) fn filled(text: &str, language: &str, chosen: &dyn Fn(&str) -> Option<Chosen>, given: Given) -> String {
     let mut out = String::with_capacity(text.len());
     for piece in pieces(text) {
         match piece {
             Piece::Text(text) => out.push_str(text),
-            Piece::Variable(name) if is_given(name) => out.push_str(&given(name, step_ns)),
+            Piece::Variable(name) if is_given(name) => out.push_str(&given.text(name)),
             Piece::Variable(name) => match chosen(name) {
                 Some(value) => put(&mut out, &value, language),
                 None => {
@@ -88,12 +88,27 @@ pub(crate) fn filled(text: &str, language: &str, chosen: &dyn Fn(&str) -> Option
     out
 }
 
-fn given(name: &str, step_ns: i64) -> String {
-    let seconds = (step_ns / 1_000_000_000).max(1);
-    match name {
-        // Long enough for two points of a metric that comes every minute.
-        "__rate_interval" => format!("{}s", (seconds * 4).max(150)),
-        _ => format!("{seconds}s"),
+/// What the names stand for that a dashboard gives itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Given {
+    /// The step of its charts, in nanoseconds.
+    pub(crate) step_ns: i64,
+    /// The length of its range, in nanoseconds.
+    pub(crate) range_ns: i64,
+}
+
+impl Given {
+    /// What checks put in where no dashboard is shown: an hour, a minute at a time.
+    pub(crate) const EXAMPLE: Self = Self { step_ns: 60_000_000_000, range_ns: 3_600_000_000_000 };
+
+    fn text(self, name: &str) -> String {
+        let seconds = |ns: i64| (ns / 1_000_000_000).max(1);
+        match name {
+            // Long enough for two points of a metric that comes every minute.
+            "__rate_interval" => format!("{}s", (seconds(self.step_ns) * 4).max(150)),
+            "__range" => format!("{}s", seconds(self.range_ns)),
+            _ => format!("{}s", seconds(self.step_ns)),
+        }
     }
 }
 
@@ -160,11 +175,12 @@ mod tests {
 
     #[test]
     fn values_are_written_as_each_language_writes_them() {
-        let step = 30_000_000_000;
+        let step = Given { step_ns: 30_000_000_000, range_ns: 3_600_000_000_000 };
         assert_eq!(filled("up{job=\"$s\"}", "promql", &one, step), "up{job=\"a.b\\\"c'd\"}");
         assert_eq!(filled("up{job=~\"${s}|x\"}", "promql", &one, step), "up{job=~\"a\\\\.b\\\"c'd|x\"}");
         assert_eq!(filled("up{job=~\"$s\"}", "promql", &all, step), "up{job=~\".*\"}");
         assert_eq!(filled("rate(x[$__rate_interval])", "promql", &one, step), "rate(x[150s])");
+        assert_eq!(filled("increase(x[$__range:$__interval])", "promql", &one, step), "increase(x[3600s:30s])");
         assert_eq!(filled("service:$s level:error", "search", &one, step), "service:\"a.b\\\"c'd\" level:error");
         assert_eq!(filled("service:$s", "search", &all, step), "service:*");
         assert_eq!(filled("WHERE s IN ($s)", "sql", &all, step), "WHERE s IN ('a''', 'b')");

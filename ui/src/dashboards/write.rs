@@ -120,8 +120,8 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_back() {
-        for (name, file) in READY_MADE {
-            let dashboard = read(file).expect("a valid file");
+        for made in READY_MADE.iter() {
+            let (name, dashboard) = (made.name, read(&made.text).expect("a valid file"));
             let written = dashboard.yaml();
             match read(&written) {
                 Ok(again) => assert_eq!(again, dashboard, "{name}"),

@@ -122,7 +122,7 @@ pub(crate) fn graph(nodes: &[DrawnNode], edges: &[DrawnEdge], summary: String) -
     let view_box = format!("0 0 {width:.0} {height:.0}");
     let (width, height) = (format!("{width:.0}"), format!("{height:.0}"));
     view! {
-        <GraphView>
+        <GraphView words=words()>
             <svg class="graph" viewBox=view_box width=width height=height role="group" aria-label=summary>
                 <defs>
                     <marker id="arrow" viewBox="0 0 8 8" refX="7.5" refY="4" markerWidth="8" markerHeight="8" markerUnits="userSpaceOnUse" orient="auto"><path class="arrow-head" d="M0 0.5L8 4L0 7.5Z"></path></marker>
@@ -169,6 +169,11 @@ fn label(edge: &DrawnEdge, (x, y): (f64, f64)) -> AnyView {
         </g>
     }
     .into_any()
+}
+
+/// What the view of a graph says, in the order it expects.
+fn words() -> Vec<String> {
+    [tr("Size of the graph"), tr("Smaller"), tr("Fit"), tr("Larger"), tr("Graph")].map(str::to_owned).to_vec()
 }
 
 fn node_box(number: usize, node: &DrawnNode, (x, y): (f64, f64)) -> AnyView {

@@ -1,7 +1,7 @@
 //! What the islands need of the browser: its clock zone, its address bar.
 
 use js_sys::Date;
-use wasm_bindgen::JsValue;
+use wasm_bindgen::{JsCast as _, JsValue};
 
 const MILLISECOND: i64 = 1_000_000;
 
@@ -28,10 +28,33 @@ pub(super) fn go(address: &str) {
     }
 }
 
+/// Whether what an event is about lies within an element of this selector.
+pub(super) fn is_within(event: &web_sys::Event, selector: &str) -> bool {
+    let target = event.target().and_then(|target| target.dyn_into::<web_sys::Element>().ok());
+    target.is_some_and(|target| target.closest(selector).ok().flatten().is_some())
+}
+
+/// All elements within one that a selector names.
+pub(super) fn all_within(element: &web_sys::Element, selector: &str) -> Vec<web_sys::Element> {
+    let Ok(found) = element.query_selector_all(selector) else { return Vec::new() };
+    (0..found.length()).filter_map(|index| found.item(index)?.dyn_into().ok()).collect()
+}
+
 /// Goes to an address with this range, nanoseconds since the Unix epoch.
 pub(super) fn go_to_range(base: &str, start: i64, end: i64) {
+    go_with(base, &format!("start={start}&end={end}"));
+}
+
+/// Goes to an address with further parameters.
+pub(super) fn go_with(base: &str, params: &str) {
     let joint = if base.contains('?') { '&' } else { '?' };
-    go(&format!("{base}{joint}start={start}&end={end}"));
+    go(&format!("{base}{joint}{params}"));
+}
+
+/// A stretch of time in the reader's zone.
+pub(super) fn stretch(from: i64, to: i64) -> String {
+    let utc = wants_utc();
+    format!("{} – {}", moment(from, "row", utc), moment(to, "clock", utc))
 }
 
 /// The moment in the reader's zone, in one of the forms of `<time data-show>`.

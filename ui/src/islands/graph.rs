@@ -1,5 +1,6 @@
 //! A graph that is alive: its size, panning by dragging, and the neighbours of what is under the pointer.
 
+use super::browser;
 use leptos::ev::PointerEvent;
 use leptos::html;
 use leptos::prelude::*;
@@ -13,9 +14,12 @@ const STILL: i32 = 4;
 /// Wraps a graph drawn by the server.
 #[island]
 pub(crate) fn GraphView(
+    /// What it says: the size of the graph, smaller, fit, larger, the graph.
+    words: Vec<String>,
     /// The graph: an `<svg class="graph">` whose nodes carry `data-node` and whose edges `data-from` and `data-to`.
     children: Children,
 ) -> impl IntoView {
+    let said = move |place: usize| words.get(place).cloned().unwrap_or_default();
     let window: NodeRef<html::Div> = NodeRef::new();
     // None fits the graph into the window, as the style sheet does.
     let scale = RwSignal::new(None::<f64>);
@@ -68,13 +72,13 @@ pub(crate) fn GraphView(
     };
     view! {
         <div class="graph-view">
-            <div class="graph-tools needs-script" role="group" aria-label="Size of the graph">
-                <button type="button" aria-label="Smaller" title="Smaller" on:click=move |_| zoom(0.8)>"−"</button>
-                <button type="button" on:click=move |_| scale.set(None)>"Fit"</button>
+            <div class="graph-tools needs-script" role="group" aria-label=said(0)>
+                <button type="button" aria-label=said(1) title=said(1) on:click=move |_| zoom(0.8)>"−"</button>
+                <button type="button" on:click=move |_| scale.set(None)>{said(2)}</button>
                 <button type="button" on:click=move |_| scale.set(Some(1.0))>"100 %"</button>
-                <button type="button" aria-label="Larger" title="Larger" on:click=move |_| zoom(1.25)>"+"</button>
+                <button type="button" aria-label=said(3) title=said(3) on:click=move |_| zoom(1.25)>"+"</button>
             </div>
-            <div class="graph-window" node_ref=window tabindex="0" role="region" aria-label="Graph"
+            <div class="graph-window" node_ref=window tabindex="0" role="region" aria-label=said(4)
                 on:pointerover=on_over on:pointerdown=on_down on:pointermove=on_move on:pointerup=move |_| dragged.set(None)
                 on:dragstart=move |event| event.prevent_default()>
                 {children()}
@@ -88,7 +92,7 @@ fn mark(graph: &Element, under: Option<&Element>) {
     let closest = |selector: &str| under.and_then(|element| element.closest(selector).ok().flatten());
     let number =
         |element: &Element, name: &str| element.get_attribute(name).and_then(|number| number.parse::<usize>().ok());
-    let edges = all(graph, "[data-from]");
+    let edges = browser::all_within(graph, "[data-from]");
     let ends = |edge: &Element| Some((number(edge, "data-from")?, number(edge, "data-to")?));
     let chosen: BTreeSet<(usize, usize)> = match (closest("[data-from]"), closest("[data-node]")) {
         (Some(edge), _) => ends(&edge).into_iter().collect(),
@@ -106,13 +110,8 @@ fn mark(graph: &Element, under: Option<&Element>) {
         let is_near = ends(edge).is_some_and(|ends| chosen.contains(&ends));
         let _ = edge.class_list().toggle_with_force("is-near", is_near);
     }
-    for node in all(graph, "[data-node]") {
+    for node in browser::all_within(graph, "[data-node]") {
         let is_near = number(&node, "data-node").is_some_and(|number| near.contains(&number));
         let _ = node.class_list().toggle_with_force("is-near", is_near);
     }
-}
-
-fn all(element: &Element, selector: &str) -> Vec<Element> {
-    let Ok(found) = element.query_selector_all(selector) else { return Vec::new() };
-    (0..found.length()).filter_map(|index| found.item(index)?.dyn_into().ok()).collect()
 }

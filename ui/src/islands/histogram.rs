@@ -22,6 +22,8 @@ pub(crate) fn HistogramZoom(
     counts: Vec<Vec<u64>>,
     /// The address to zoom on, without a range.
     base: String,
+    /// What is said where there is nothing.
+    nothing: String,
     /// The chart.
     children: Children,
 ) -> impl IntoView {
@@ -72,10 +74,9 @@ pub(crate) fn HistogramZoom(
     let mark_width = move || marked().map_or(0, |(first, last)| (last - first + 1) * 10).to_string();
     let read_out = move || {
         let Some((first, last)) = marked() else { return String::new() };
-        let utc = browser::wants_utc();
         let start = start_ns + step_ns * first as i64;
         let end = start_ns + step_ns * (last as i64 + 1);
-        let mut text = format!("{} – {}", browser::moment(start, "row", utc), browser::moment(end, "clock", utc));
+        let mut text = browser::stretch(start, end);
         let mut sum = 0;
         for (label, counts) in labels.iter().zip(&counts) {
             let count = counts.get(first..=last).unwrap_or(&[]).iter().sum::<u64>();
@@ -86,7 +87,8 @@ pub(crate) fn HistogramZoom(
             }
         }
         if sum == 0 {
-            text.push_str("   nothing");
+            // Writing to a String cannot fail.
+            let _ = write!(text, "   {nothing}");
         }
         text
     };

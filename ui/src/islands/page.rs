@@ -10,15 +10,16 @@ use web_sys::{Document, Element, HtmlElement, KeyboardEvent};
 /// Listens for the short cuts of every page and shows them on `?`.
 #[island]
 pub(crate) fn PageKeys(
-    /// What the list says: its head, `or`, what each key does, its button.
+    /// What the list says: its head, `or`, what each key does, its button; what a button says that copied.
     words: Vec<String>,
 ) -> impl IntoView {
     let said = move |place: usize| words.get(place).cloned().unwrap_or_default();
+    let copied = said(8);
     let dialog: NodeRef<html::Dialog> = NodeRef::new();
     Effect::new(move |_| {
         let Some(document) = web_sys::window().and_then(|window| window.document()) else { return };
         show_times(&document);
-        listen(&document, dialog);
+        listen(&document, dialog, copied.clone());
         if let Some(root) = browser::root() {
             // The class tells the style sheet that what needs scripts may be shown; it cannot be refused.
             let _ = root.class_list().add_1("alive");
@@ -67,10 +68,10 @@ pub(super) fn show_times(document: &Document) {
     }
 }
 
-fn listen(document: &Document, dialog: NodeRef<html::Dialog>) {
+fn listen(document: &Document, dialog: NodeRef<html::Dialog>, copied: String) {
     let page = document.clone();
     let on_key = Closure::<dyn FnMut(KeyboardEvent)>::new(move |event: KeyboardEvent| press(&page, dialog, &event));
-    let on_click = Closure::<dyn FnMut(web_sys::MouseEvent)>::new(|event: web_sys::MouseEvent| {
+    let on_click = Closure::<dyn FnMut(web_sys::MouseEvent)>::new(move |event: web_sys::MouseEvent| {
         let target = event.target().and_then(|target| target.dyn_into::<Element>().ok());
         let within = |selector: &str| target.as_ref().and_then(|target| target.closest(selector).ok().flatten());
         // A value that narrows the search excludes with Alt.
@@ -86,7 +87,7 @@ fn listen(document: &Document, dialog: NodeRef<html::Dialog>) {
             let text = button.get_attribute("data-copy").unwrap_or_default();
             // Where the clipboard is refused the text can still be selected by hand.
             let _ = window.navigator().clipboard().write_text(&text);
-            button.set_text_content(Some("copied"));
+            button.set_text_content(Some(&copied));
         }
     });
     // A choice that needs no button takes effect at once.

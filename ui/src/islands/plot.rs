@@ -1,5 +1,5 @@
 //! What a chart does under the pointer: a cross-hair on all charts of the page, a read-out, zoom by dragging, a legend
-//! that hides and shows.
+//! that shows one series alone, or hides it.
 
 use super::browser;
 use crate::unit::Unit;
@@ -16,6 +16,11 @@ thread_local! {
     static MOMENT: ArcRwSignal<Option<i64>> = ArcRwSignal::new(None);
 }
 
+/// The moment under the pointer, whichever chart it is over.
+pub(super) fn moment_under_pointer() -> ArcRwSignal<Option<i64>> {
+    MOMENT.with(Clone::clone)
+}
+
 /// Lays itself over a chart drawn by the server. Dragging leads to `base` with the range chosen, when it is given.
 #[island]
 pub(crate) fn PlotHover(
@@ -29,7 +34,7 @@ pub(crate) fn PlotHover(
     labels: Vec<String>,
     /// The classes of their colours.
     classes: Vec<String>,
-    /// The moments of values, as shares of the width.
+    /// The moments of values, as shares of the width; without any, the cross-hair stands wherever the pointer is.
     offsets: Vec<f64>,
     /// A value per series and moment.
     values: Vec<Vec<Option<f64>>>,
@@ -39,19 +44,20 @@ pub(crate) fn PlotHover(
     children: Children,
 ) -> impl IntoView {
     let area: NodeRef<html::Div> = NodeRef::new();
-    let shared = MOMENT.with(Clone::clone);
+    let shared = moment_under_pointer();
     let is_here = RwSignal::new(false);
     let dragged = RwSignal::new(None::<(f64, f64)>);
     let hidden = RwSignal::new(Vec::<usize>::new());
     let length = (end_ns - start_ns).max(1) as f64;
     let count = labels.len();
+    let at = move |share: f64| start_ns + (share * length) as i64;
 
     let on_move = {
         let shared = shared.clone();
         move |event: PointerEvent| {
             let share = share_of(area, &event);
             is_here.set(share.is_some());
-            shared.set(share.map(|share| start_ns + (share * length) as i64));
+            shared.set(share.map(at));
             if let (Some((from, _)), Some(share)) = (dragged.get_untracked(), share) {
                 dragged.set(Some((from, share)));
             }
@@ -59,7 +65,9 @@ pub(crate) fn PlotHover(
     };
     let can_zoom = !base.is_empty();
     let on_down = move |event: PointerEvent| {
-        if let Some(share) = share_of(area, &event).filter(|_| can_zoom && event.button() == 0 && !is_on_link(&event)) {
+        if let Some(share) = share_of(area, &event)
+            .filter(|_| can_zoom && event.button() == 0 && !browser::is_within(&event, "a, button"))
+        {
             event.prevent_default();
             dragged.set(Some((share, share)));
         }
@@ -69,7 +77,6 @@ pub(crate) fn PlotHover(
         dragged.set(None);
         let (from, to) = (from.min(to), from.max(to));
         if to - from > 0.005 {
-            let at = |share: f64| start_ns + (share * length) as i64;
             browser::go_to_range(&base, at(from), at(to));
         }
     };
@@ -81,14 +88,17 @@ pub(crate) fn PlotHover(
             shared.set(None);
         }
     };
-    // A click on a name shows that series alone, another one shows all; with Ctrl it hides and shows the one.
+    // A click on a name shows that series alone, another one shows all; with Ctrl or Shift it hides and shows the one.
     let on_click = move |event: MouseEvent| {
         if let Some(chosen) = named_by(&event) {
-            let only = event.ctrl_key() || event.meta_key();
+            let only = event.ctrl_key() || event.meta_key() || event.shift_key();
             hidden.update(|hidden| choose(hidden, chosen, count, only));
         }
     };
-    let class = move || hidden.with(|hidden| hides(hidden));
+    Effect::new(move |_| {
+        let Some(area) = area.get() else { return };
+        hidden.with(|hidden| hide_series(&area, hidden));
+    });
 
     // The place of the nearest moment that has values.
     let nearest = {
@@ -99,44 +109,70 @@ pub(crate) fn PlotHover(
         })
     };
     let cross = {
-        let offsets = offsets.clone();
-        move || nearest.get().map(|place| format!("{:.2}%", offsets[place] * 100.0))
+        let (shared, offsets) = (shared.clone(), offsets.clone());
+        move || {
+            let at = || shared.get().map(|at| (at - start_ns) as f64 / length).filter(|at| (0.0..=1.0).contains(at));
+            let share = if offsets.is_empty() { at() } else { nearest.get().map(|place| offsets[place]) };
+            share.map(|share| format!("{:.2}%", share * 100.0))
+        }
     };
     let brush = move || dragged.get().map(|(from, to)| (from.min(to), (from - to).abs()));
+    let chosen = move || brush().filter(|(_, width)| *width > 0.0).map(|brush| stretch_view(brush, at));
     let read_out = move || {
-        let place = nearest.get().filter(|_| is_here.get())?;
-        let moment = start_ns + (offsets[place] * length) as i64;
+        let place = nearest.get().filter(|_| is_here.get() && brush().is_none_or(|(_, width)| width == 0.0))?;
         let found = hidden.with(|hidden| values_at(&values, place, hidden));
         let more = found.len().saturating_sub(SHOWN);
-        let row = |(series, value): (usize, f64)| {
-            let class = format!("swatch {}", classes[series]);
-            view! { <tr><td><span class=class></span>{labels[series].clone()}</td><td class="num">{unit.text(value)}</td></tr> }
-        };
-        let rows: Vec<_> = found.into_iter().take(SHOWN).map(row).collect();
-        let class = if offsets[place] > 0.5 { "plot-read-out left" } else { "plot-read-out" };
-        Some(view! {
-            <div class=class>
-                <strong>{browser::moment(moment, "full", browser::wants_utc())}</strong>
-                <table><tbody>{rows}</tbody></table>
-                {(more > 0).then(|| format!("+ {more}"))}
-            </div>
-        })
+        let row = |(series, value): (usize, f64)| (classes[series].clone(), labels[series].clone(), unit.text(value));
+        let rows = found.into_iter().take(SHOWN).map(row).collect();
+        Some(values_view(offsets[place], at(offsets[place]), rows, more))
     };
 
     view! {
-        <div class=class node_ref=area on:pointermove=on_move on:pointerdown=on_down on:pointerup=on_up on:pointerleave=on_leave on:click=on_click>
+        <div class="plot-alive" node_ref=area on:pointermove=on_move on:pointerdown=on_down on:pointerup=on_up on:pointerleave=on_leave on:click=on_click>
             {children()}
             <div class="plot-over" aria-hidden="true">
                 <svg>
-                    {move || brush().map(|(x, width)| view! {
-                        <rect class="marked" x=format!("{:.2}%", x * 100.0) y="0" width=format!("{:.2}%", width * 100.0) height="100%"></rect>
-                    })}
+                    {move || brush().map(marked_view)}
                     {move || cross().map(|x| view! { <line class="cross" x1=x.clone() x2=x y1="0" y2="100%"></line> })}
                 </svg>
-                {read_out}
+                {chosen}{read_out}
             </div>
         </div>
     }
+}
+
+/// The class of a box beside a share of the width: on the side where there is room.
+fn box_class(share: f64) -> &'static str {
+    if share > 0.5 { "plot-read-out left" } else { "plot-read-out" }
+}
+
+/// The stretch that is being chosen, by where it begins and how wide it is.
+fn marked_view((from, width): (f64, f64)) -> AnyView {
+    let percent = |share: f64| format!("{:.2}%", share * 100.0);
+    view! { <rect class="marked" x=percent(from) y="0" width=percent(width) height="100%"></rect> }.into_any()
+}
+
+/// The same in words.
+fn stretch_view((from, width): (f64, f64), at: impl Fn(f64) -> i64) -> AnyView {
+    let class = box_class(from + width / 2.0);
+    view! { <div class=class><strong>{browser::stretch(at(from), at(from + width))}</strong></div> }.into_any()
+}
+
+/// The values at a moment: the class, the name and the value of each series, and how many more there are.
+fn values_view(share: f64, moment: i64, rows: Vec<(String, String, String)>, more: usize) -> AnyView {
+    let row = |(class, label, value): (String, String, String)| {
+        let class = format!("swatch {class}");
+        view! { <tr><td><span class=class></span>{label}</td><td class="num">{value}</td></tr> }
+    };
+    let rows: Vec<_> = rows.into_iter().map(row).collect();
+    view! {
+        <div class=box_class(share)>
+            <strong>{browser::moment(moment, "full", browser::wants_utc())}</strong>
+            <table><tbody>{rows}</tbody></table>
+            {(more > 0).then(|| format!("+ {more}"))}
+        </div>
+    }
+    .into_any()
 }
 
 /// Where the pointer is over the picture, as a share of its width; none beside it.
@@ -147,16 +183,21 @@ fn share_of(area: NodeRef<html::Div>, event: &PointerEvent) -> Option<f64> {
     is_inside.then(|| ((x - canvas.left()) / canvas.width().max(1.0)).clamp(0.0, 1.0))
 }
 
-/// Whether something is pressed that leads elsewhere.
-fn is_on_link(event: &PointerEvent) -> bool {
-    let target = event.target().and_then(|target| target.dyn_into::<web_sys::Element>().ok());
-    target.is_some_and(|target| target.closest("a, button").ok().flatten().is_some())
-}
-
-/// The classes by which the style sheet hides series.
-fn hides(hidden: &[usize]) -> String {
-    let places: Vec<String> = hidden.iter().map(|place| format!(" hide-{place}")).collect();
-    format!("plot-alive{}", places.concat())
+/// Hides what the server drew of the hidden series, and tells so in the legend.
+fn hide_series(area: &web_sys::Element, hidden: &[usize]) {
+    let is_hidden = |element: &web_sys::Element| {
+        element
+            .get_attribute("data-series")
+            .and_then(|number| number.parse().ok())
+            .is_some_and(|number| hidden.contains(&number))
+    };
+    for shape in browser::all_within(area, "g[data-series]") {
+        // Toggling a class of a known name, or setting such an attribute, cannot fail.
+        let _ = shape.class_list().toggle_with_force("is-off", is_hidden(&shape));
+    }
+    for name in browser::all_within(area, "button[data-series]") {
+        let _ = name.set_attribute("aria-pressed", if is_hidden(&name) { "false" } else { "true" });
+    }
 }
 
 /// The series whose name in the legend was clicked.

@@ -11,7 +11,11 @@ use web_sys::{Document, Element, XmlHttpRequest, XmlHttpRequestResponseType};
 pub(crate) fn LiveParts(
     /// Seconds between two.
     every: u32,
+    /// What it says: paused, not reached, live, go on, pause.
+    words: Vec<String>,
 ) -> impl IntoView {
+    let words = StoredValue::new(words);
+    let said = move |place: usize| words.with_value(|words| words.get(place).cloned().unwrap_or_default());
     let is_paused = RwSignal::new(false);
     let has_failed = RwSignal::new(false);
     let is_alive = RwSignal::new(false);
@@ -36,17 +40,17 @@ pub(crate) fn LiveParts(
         // It lives as long as the page.
         tick.forget();
     });
-    let words = move || match (is_paused.get(), has_failed.get()) {
-        (true, _) => "paused".to_owned(),
-        (false, true) => "⚠ not reached, trying again".to_owned(),
-        (false, false) => format!("live, every {every} s"),
+    let state = move || match (is_paused.get(), has_failed.get()) {
+        (true, _) => said(0),
+        (false, true) => said(1),
+        (false, false) => said(2),
     };
     view! {
         <span class="live-state" class:hidden=move || !is_alive.get()>
             <span class="live-dot" class:is-off=move || is_paused.get() || has_failed.get() aria-hidden="true"></span>
-            <span>{words}</span>
+            <span>{state}</span>
             <button type="button" class="link" on:click=move |_| is_paused.update(|paused| *paused = !*paused)>
-                {move || if is_paused.get() { "go on" } else { "pause" }}
+                {move || said(if is_paused.get() { 3 } else { 4 })}
             </button>
         </span>
     }

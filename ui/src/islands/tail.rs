@@ -45,7 +45,7 @@ enum Line {
 pub(crate) fn LiveTail(
     /// The address of the stream of events.
     stream: String,
-    /// What it says: pause, resume, paused, connecting, live, lost, rows since the start, rows left out, trace.
+    /// What it says: pause, resume, paused, connecting, live, lost, rows since the start, rows left out, trace, its name.
     words: Vec<String>,
 ) -> impl IntoView {
     let words = StoredValue::new(words);
@@ -72,7 +72,7 @@ pub(crate) fn LiveTail(
         text
     };
     view! {
-        <section class="tail" aria-label="Live tail">
+        <section class="tail" aria-label=said(9)>
             <p class="tail-bar">
                 <button type="button" class="needs-script" on:click=move |_| is_paused.update(|paused| *paused = !*paused)>
                     {move || said(usize::from(is_paused.get()))}

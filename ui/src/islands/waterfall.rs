@@ -5,7 +5,7 @@ mod ticks;
 
 pub(crate) use rows::{Row, flags};
 #[cfg(feature = "ssr")]
-pub(crate) use ticks::ticks as time_ticks;
+pub(crate) use ticks::labels as time_labels;
 
 use super::browser;
 use crate::format;
@@ -17,7 +17,6 @@ use rows::{end_of_subtree, in_view, shown};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
-use ticks::ticks;
 
 /// The height of a row, as the style sheet has it.
 const ROW_HEIGHT: i32 = 24;
@@ -59,6 +58,8 @@ pub(crate) fn TraceWaterfall(
     base: String,
     /// The span that is open.
     selected: String,
+    /// What it says: how the keys move, search, how many are shown, expand, collapse, whole time, drag, children.
+    words: Vec<String>,
     /// The rows for those without scripts.
     children: Children,
 ) -> impl IntoView {
@@ -71,17 +72,28 @@ pub(crate) fn TraceWaterfall(
         scroll: RwSignal::new(0),
         cursor: RwSignal::new(cursor),
     };
+    let words = Said(StoredValue::new(words));
     let is_alive = RwSignal::new(false);
     Effect::new(move |_| is_alive.set(true));
     view! {
         <div class="waterfall">
             <div class:hidden=move || is_alive.get()>{children()}</div>
-            {move || is_alive.get().then(|| picture(&spans, state, selected.clone()))}
+            {move || is_alive.get().then(|| picture(&spans, state, selected.clone(), words))}
         </div>
     }
 }
 
-fn picture(spans: &Arc<Spans>, state: State, selected: String) -> AnyView {
+/// What the waterfall says, by place.
+#[derive(Clone, Copy)]
+struct Said(StoredValue<Vec<String>>);
+
+impl Said {
+    fn at(self, place: usize) -> String {
+        self.0.with_value(|words| words.get(place).cloned().unwrap_or_default())
+    }
+}
+
+fn picture(spans: &Arc<Spans>, state: State, selected: String, words: Said) -> AnyView {
     let visible = {
         let spans = Arc::clone(spans);
         Memo::new(move |_| {
@@ -107,7 +119,7 @@ fn picture(spans: &Arc<Spans>, state: State, selected: String) -> AnyView {
                 let above = (first as i32 * ROW_HEIGHT).to_string();
                 let below = ((visible.len() - last) as i32 * ROW_HEIGHT).to_string();
                 let rows: Vec<_> =
-                    visible[first..last].iter().map(|index| line(&spans, *index, state, &selected)).collect();
+                    visible[first..last].iter().map(|index| line(&spans, *index, state, &selected, words)).collect();
                 view! {
                     <svg class="spacer" width="1" height=above aria-hidden="true"></svg>
                     {rows}
@@ -121,11 +133,11 @@ fn picture(spans: &Arc<Spans>, state: State, selected: String) -> AnyView {
         move |event: KeyboardEvent| press(&spans, state, visible, window, &event)
     };
     view! {
-        {toolbar(spans, state, visible)}
-        {minimap(spans, state)}
+        {toolbar(spans, state, visible, words)}
+        {minimap(spans, state, words)}
         {scale(spans, state)}
         <div class="wf-window" node_ref=window tabindex="0" role="region"
-            aria-label="Spans; arrow keys move, left and right collapse and expand, Enter opens"
+            aria-label=words.at(0)
             on:scroll=move |_| if let Some(window) = window.get_untracked() { state.scroll.set(window.scroll_top()) }
             on:keydown=on_key>
             {lines}
@@ -134,27 +146,26 @@ fn picture(spans: &Arc<Spans>, state: State, selected: String) -> AnyView {
     .into_any()
 }
 
-fn toolbar(spans: &Arc<Spans>, state: State, visible: Memo<Vec<usize>>) -> AnyView {
-    let total = spans.rows.len() as u64;
+fn toolbar(spans: &Arc<Spans>, state: State, visible: Memo<Vec<usize>>, words: Said) -> AnyView {
     let parents: Vec<usize> =
         (0..spans.rows.len()).filter(|index| end_of_subtree(&spans.rows, *index) > index + 1).collect();
     let is_zoomed = move || state.zoom.get() != (0.0, 1.0);
     view! {
         <p class="wf-bar">
-            <label>"Search in trace "<input type="search" on:input=move |event| state.search.set(event_target_value(&event)) /></label>
+            <label>{words.at(1)}" "<input type="search" on:input=move |event| state.search.set(event_target_value(&event)) /></label>
             <span class="quiet" role="status">
-                {move || format!("{} of {} shown", format::count(visible.with(Vec::len) as u64), format::counted(total, "span"))}
+                {move || words.at(2).replace("{0}", &format::count(visible.with(Vec::len) as u64))}
             </span>
-            <button type="button" on:click=move |_| state.collapsed.set(BTreeSet::new())>"Expand all"</button>
-            <button type="button" on:click=move |_| state.collapsed.set(parents.iter().copied().filter(|index| *index > 0).collect())>"Collapse all"</button>
-            <button type="button" disabled=move || !is_zoomed() on:click=move |_| state.zoom.set((0.0, 1.0))>"Whole time"</button>
+            <button type="button" on:click=move |_| state.collapsed.set(BTreeSet::new())>{words.at(3)}</button>
+            <button type="button" on:click=move |_| state.collapsed.set(parents.iter().copied().filter(|index| *index > 0).collect())>{words.at(4)}</button>
+            <button type="button" disabled=move || !is_zoomed() on:click=move |_| state.zoom.set((0.0, 1.0))>{words.at(5)}</button>
         </p>
     }
     .into_any()
 }
 
 /// The whole trace in small; dragging over it chooses the time in view.
-fn minimap(spans: &Arc<Spans>, state: State) -> AnyView {
+fn minimap(spans: &Arc<Spans>, state: State, words: Said) -> AnyView {
     let mut shapes = vec![String::new(); crate::palette::SERVICE_COLOURS as usize];
     let total = spans.total_ns as f64;
     let step = 60.0 / spans.rows.len().max(1) as f64;
@@ -199,7 +210,7 @@ fn minimap(spans: &Arc<Spans>, state: State) -> AnyView {
     let marked = move || dragged.get().map_or_else(|| state.zoom.get(), |(from, to)| (from.min(to), from.max(to)));
     view! {
         <div class="wf-minimap" node_ref=area on:pointerdown=on_down on:pointermove=on_move on:pointerup=on_up
-            on:pointerleave=move |_| dragged.set(None) title="Drag to zoom">
+            on:pointerleave=move |_| dragged.set(None) title=words.at(6)>
             <svg viewBox="0 0 1000 60" preserveAspectRatio="none" aria-hidden="true">
                 {paths}
                 <rect class="outside" x="0" y="0" height="60" width=move || (marked().0 * 1000.0).to_string()></rect>
@@ -216,25 +227,13 @@ fn scale(spans: &Arc<Spans>, state: State) -> AnyView {
     let total = spans.total_ns as f64;
     let marks = move || {
         let (from, to) = state.zoom.get();
-        ticks(from * total, to * total)
-            .into_iter()
-            .map(|(share, words)| {
-                let anchor = if share < 0.02 {
-                    "start"
-                } else if share > 0.96 {
-                    "end"
-                } else {
-                    "middle"
-                };
-                view! { <text x=format!("{:.2}%", share * 100.0) y="11" text-anchor=anchor>{words}</text> }
-            })
-            .collect::<Vec<_>>()
+        ticks::labels(from * total, to * total)
     };
     view! { <div class="wf-scale" aria-hidden="true"><span class="wf-name"></span><svg class="wf-axis">{marks}</svg></div> }.into_any()
 }
 
 /// One span: its name with the toggle of its children, and its bar.
-fn line(spans: &Arc<Spans>, index: usize, state: State, selected: &str) -> AnyView {
+fn line(spans: &Arc<Spans>, index: usize, state: State, selected: &str, words: Said) -> AnyView {
     let row = &spans.rows[index];
     let service = spans.services[row.service as usize].clone();
     let name = spans.names[row.name as usize].clone();
@@ -250,7 +249,7 @@ fn line(spans: &Arc<Spans>, index: usize, state: State, selected: &str) -> AnyVi
     let toggle_view = if has_children {
         view! {
             <button type="button" class="toggle" tabindex="-1" aria-expanded=move || (!is_collapsed()).to_string()
-                aria-label="Children" on:click=toggle>{move || if is_collapsed() { "▸" } else { "▾" }}</button>
+                aria-label=words.at(7) on:click=toggle>{move || if is_collapsed() { "▸" } else { "▾" }}</button>
         }
         .into_any()
     } else {

@@ -1,6 +1,7 @@
 //! Alerts: what fires and why, what is pending, what is quiet; who was told; silences.
 
 pub(crate) mod create;
+pub(crate) mod elsewhere;
 mod firing;
 pub(crate) mod rule;
 pub(crate) mod silences;

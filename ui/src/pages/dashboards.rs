@@ -12,7 +12,8 @@ use crate::config_files::Fault;
 use crate::context::UiContext;
 use crate::dashboards::panel_data::{self, ALL, Choice, Filled};
 use crate::dashboards::variables::Chosen;
-use crate::dashboards::{Dashboard, READY_MADE, read};
+use crate::dashboards::{Dashboard, READY_MADE};
+use crate::pages::alerts::elsewhere::AlertHistory;
 use crate::parts;
 use crate::request::PageRequest;
 use crate::shell::{Screen, page};
@@ -39,11 +40,12 @@ pub(crate) struct Kept {
 }
 
 /// All dashboards: the files first, then those that come with the program and that no file takes the name of.
-pub(crate) fn kept(context: &UiContext) -> Vec<Kept> {
+pub(crate) async fn kept(context: &UiContext) -> Vec<Kept> {
     let mut all: Vec<Kept> = context
         .config_files
         .dashboards
-        .all()
+        .now()
+        .await
         .into_iter()
         .map(|file| Kept {
             name: file.name,
@@ -53,10 +55,15 @@ pub(crate) fn kept(context: &UiContext) -> Vec<Kept> {
             faults: file.faults,
         })
         .collect();
-    for (name, text) in READY_MADE {
-        if !all.iter().any(|kept| kept.name == name) {
-            let dashboard = read(text).ok().map(Arc::new);
-            all.push(Kept { name: name.to_owned(), dashboard, text: text.into(), path: None, faults: Vec::new() });
+    for made in READY_MADE.iter() {
+        if !all.iter().any(|kept| kept.name == made.name) {
+            all.push(Kept {
+                name: made.name.to_owned(),
+                dashboard: made.dashboard.clone(),
+                text: Arc::clone(&made.text),
+                path: None,
+                faults: Vec::new(),
+            });
         }
     }
     all
@@ -64,7 +71,7 @@ pub(crate) fn kept(context: &UiContext) -> Vec<Kept> {
 
 /// Answers `/dashboards`.
 pub(crate) async fn handle(State(context): State<Arc<UiContext>>, request: PageRequest) -> Response {
-    let all = kept(&context);
+    let all = kept(&context).await;
     let folder = context.config_files.dashboards.path().display().to_string();
     page(&request, || list::screen(&request, &all, &folder))
 }
@@ -75,7 +82,7 @@ pub(crate) async fn show(
     Path(name): Path<String>,
     mut request: PageRequest,
 ) -> Response {
-    let Some(kept) = kept(&context).into_iter().find(|kept| kept.name == name) else {
+    let Some(kept) = kept(&context).await.into_iter().find(|kept| kept.name == name) else {
         return page(&request, || super::not_found(&trf("There is no dashboard {0}.", &[&name])));
     };
     let Some(dashboard) = kept.dashboard.clone() else {
@@ -101,12 +108,17 @@ pub(crate) struct Shown {
     pub(crate) choices: Vec<Choice>,
     /// Its panels with what they ask.
     pub(crate) panels: Vec<Filled>,
+    /// What alerts did in the range.
+    pub(crate) alerts: AlertHistory,
 }
 
 async fn load(context: &UiContext, request: &PageRequest, dashboard: &Dashboard) -> Shown {
     let choices = panel_data::choices(&context.query, dashboard, request).await;
-    let panels = panel_data::fill(&context.query, dashboard, &choices, request.time.range).await;
-    Shown { choices, panels }
+    let (panels, alerts) = futures::join!(
+        panel_data::fill(&context.query, dashboard, &choices, request.time.range),
+        AlertHistory::of(context, request),
+    );
+    Shown { choices, panels, alerts }
 }
 
 /// The screen of one dashboard.
@@ -121,7 +133,7 @@ pub(crate) fn screen(request: &PageRequest, kept: &Kept, dashboard: &Dashboard, 
         </div>
         {(!dashboard.description.is_empty()).then(|| view! { <p class="quiet">{dashboard.description.clone()}</p> })}
         {faults(kept)}
-        {panels::grid(request, &shown.panels)}
+        {panels::grid(request, shown)}
     }
     .into_any();
     Screen { title: dashboard.title.clone(), has_time: true, status: StatusCode::OK, content }

@@ -1,6 +1,7 @@
 //! The gallery: every component in all its states, with made-up data. It is for those who work on the pages, and the
 //! browser tests look at it in both themes.
 
+mod calls;
 mod charts;
 mod elements;
 
@@ -24,7 +25,11 @@ struct Exhibit {
 
 /// The screen.
 pub(crate) fn screen(request: &PageRequest) -> Screen {
-    let exhibits: Vec<Exhibit> = elements::exhibits(request).into_iter().chain(charts::exhibits(request)).collect();
+    let exhibits: Vec<Exhibit> = elements::exhibits(request)
+        .into_iter()
+        .chain(charts::exhibits(request))
+        .chain(calls::exhibits(request))
+        .collect();
     let index: Vec<_> = exhibits
         .iter()
         .map(|exhibit| view! { <li><a href=format!("#{}", id(exhibit.name))>{exhibit.name}</a></li> })

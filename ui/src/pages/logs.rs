@@ -8,10 +8,10 @@ mod rows;
 pub(crate) mod saved;
 mod search_bar;
 
+use crate::answers::round_step;
 use crate::chart::histogram::{BarSeries, StackedBars, histogram};
 use crate::context::UiContext;
 use crate::islands::tail::LiveTail;
-use crate::pages::overview::round_step;
 use crate::palette::Severity;
 use crate::params::{Params, encoded};
 use crate::parts;
@@ -106,7 +106,7 @@ fn is_live(params: &Params) -> bool {
 
 async fn load(context: &UiContext, request: &PageRequest) -> Logs {
     let (query, range) = (request.query().to_owned(), request.time.range);
-    let saved = Saved::of(&context.config_files.searches);
+    let saved = Saved::of(&context.config_files.searches).await;
     // A query that does not parse fails once, not once per part of the page.
     let found = found(context, request).await;
     if found.error().is_some() {
@@ -276,6 +276,7 @@ fn tail_words() -> Vec<String> {
         tr("{0} rows since it started, the newest {1} are kept"),
         tr("; {0} left out because they came too fast"),
         tr("trace"),
+        tr("Live tail"),
     ]
     .map(str::to_owned)
     .to_vec()
@@ -296,7 +297,7 @@ fn severities(request: &PageRequest, logs: &Logs) -> AnyView {
                 BarSeries { label: severity.word().to_owned(), class: severity.class(), counts: sums }
             });
             let bars = StackedBars {
-                what: "log records",
+                what: tr("log records"),
                 start_ns: counts.start,
                 step_ns: counts.step_ns,
                 buckets: counts.buckets,

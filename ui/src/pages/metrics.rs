@@ -4,11 +4,10 @@ mod catalog;
 mod editor;
 mod result;
 
-pub(crate) use result::heat_of;
-
 use crate::answers::{self, Answer};
 use crate::context::UiContext;
 use crate::format;
+use crate::pages::alerts::elsewhere::AlertHistory;
 use crate::parts;
 use crate::request::PageRequest;
 use crate::shell::{Screen, page};
@@ -34,6 +33,8 @@ pub(crate) struct Metrics {
     pub(crate) asked: Vec<Asked>,
     /// Exemplars of the metrics that are asked for.
     pub(crate) exemplars: Vec<Exemplar>,
+    /// What alerts did in the range.
+    pub(crate) alerts: AlertHistory,
 }
 
 /// A measurement with the trace it was made in.
@@ -74,9 +75,10 @@ pub(crate) async fn handle(State(context): State<Arc<UiContext>>, request: PageR
     let answers =
         futures::future::join_all(texts.iter().map(|text| answers::promql(&context.query, text, range))).await;
     let names_asked = asked_metrics(&names, &texts);
-    let exemplars = exemplars(&context, &names_asked, range).await;
+    let (exemplars, alerts) =
+        futures::join!(exemplars(&context, &names_asked, range), AlertHistory::of(&context, &request));
     let asked = texts.into_iter().zip(answers).map(|(text, answer)| Asked { text, answer }).collect();
-    let metrics = Metrics { names, asked, exemplars };
+    let metrics = Metrics { names, asked, exemplars, alerts };
     page(&request, || screen(&request, &metrics))
 }
 

@@ -4,12 +4,13 @@ pub(crate) mod breakers;
 mod services;
 mod strip;
 
+use crate::answers::round_step;
 use crate::context::{Endpoints, UiContext};
 use crate::islands::refresh::LiveParts;
 use crate::parts;
 use crate::request::PageRequest;
 use crate::shell::{Screen, page};
-use crate::text::tr;
+use crate::text::{tr, trf};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -18,7 +19,6 @@ use leptos::prelude::*;
 use mangru_query::{CountRequest, Counts, Coverage, QueryError, ServiceSummary};
 use mangru_store::Signal;
 use std::sync::Arc;
-use std::time::Duration;
 
 const SPARK_BUCKETS: usize = 30;
 const STRIP_BUCKETS: i64 = 60;
@@ -41,17 +41,15 @@ pub(crate) struct Overview {
     pub(crate) firing: Vec<(String, String, String)>,
 }
 
-/// A bucket width that cuts the range in about `buckets` pieces of a round length.
-pub(crate) fn round_step(length_ns: i64, buckets: i64) -> Duration {
-    const ROUND: [u64; 17] = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 43200, 86400];
-    let wanted = (length_ns / buckets.max(1)).max(0) as u64;
-    if wanted < 1_000_000_000 {
-        let milliseconds = [1_u64, 2, 5, 10, 20, 50, 100, 200, 500, 1000];
-        let fit = milliseconds.into_iter().find(|ms| ms * 1_000_000 >= wanted).unwrap_or(1000);
-        return Duration::from_millis(fit);
-    }
-    let seconds = ROUND.into_iter().find(|s| s * 1_000_000_000 >= wanted);
-    Duration::from_secs(seconds.unwrap_or(wanted / 1_000_000_000 / 86400 * 86400 + 86400))
+/// What refreshing in place says, in the order it expects.
+fn refresh_words() -> Vec<String> {
+    vec![
+        tr("paused").to_owned(),
+        tr("⚠ not reached, trying again").to_owned(),
+        trf("live, every {0} s", &[&REFRESH.to_string()]),
+        tr("go on").to_owned(),
+        tr("pause").to_owned(),
+    ]
 }
 
 /// Answers `/`.
@@ -90,23 +88,9 @@ pub(crate) fn screen(request: &PageRequest, overview: &Overview) -> Screen {
             <h1 class="unseen">{tr("Overview")}</h1>
             {crate::pages::alerts::strip(request, &overview.firing)}
             {strip::strip(request, &overview.strip)}
-            {services::section(request, overview, is_live.then(|| view! { <LiveParts every=REFRESH /> }.into_any()))}
+            {services::section(request, overview, is_live.then(|| view! { <LiveParts every=REFRESH words=refresh_words() /> }.into_any()))}
         }
         .into_any()
     };
     Screen { title: tr("Overview").to_owned(), has_time: true, status: StatusCode::OK, content }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn steps_are_round_and_cut_about_as_asked() {
-        assert_eq!(round_step(15 * 60 * 1_000_000_000, 60), Duration::from_secs(15));
-        assert_eq!(round_step(3_600 * 1_000_000_000, 60), Duration::from_mins(1));
-        assert_eq!(round_step(1_000_000_000, 60), Duration::from_millis(20));
-        assert!(round_step(i64::MAX, 60) > Duration::from_hours(24));
-        assert_eq!(round_step(0, 60), Duration::from_millis(1));
-    }
 }

@@ -4,11 +4,12 @@ mod charts;
 mod problems;
 mod tables;
 
+use crate::answers::round_step;
 use crate::chart::sparkline::sparkline;
 use crate::context::UiContext;
 use crate::format;
+use crate::pages::alerts::elsewhere::{self, AlertHistory};
 use crate::pages::map::links;
-use crate::pages::overview::round_step;
 use crate::parts::{self, code, field_term};
 use crate::request::PageRequest;
 use crate::shell::{Screen, page};
@@ -17,9 +18,10 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use leptos::prelude::*;
+use mangru_alerts::AlertView;
 use mangru_query::{
     Coverage, Exceptions, ExceptionsRequest, Figures, Heat, HeatRequest, LogRow, MapRequest, Operation, Page,
-    QueryError, QueryService, RowsRequest, ServiceMap, SqlRequest, SqlResult, Stats, StatsRequest,
+    QueryError, RowsRequest, ServiceMap, SqlRequest, SqlResult, Stats, StatsRequest,
 };
 use mangru_store::{Signal, TimeRange};
 use std::sync::Arc;
@@ -59,6 +61,10 @@ pub(crate) struct Service {
     pub(crate) versions: Result<Stats, QueryError>,
     /// What it measures.
     pub(crate) metrics: Result<SqlResult, QueryError>,
+    /// Its alerts that fire.
+    pub(crate) firing: Vec<AlertView>,
+    /// What alerts did in the range.
+    pub(crate) alerts: AlertHistory,
 }
 
 fn figures(
@@ -88,7 +94,8 @@ fn is_told_apart(stats: &Result<Stats, QueryError>) -> bool {
 
 impl Service {
     /// Asks for all that the page shows.
-    async fn of(query: &QueryService, name: &str, request: &PageRequest) -> Self {
+    async fn of(context: &UiContext, name: &str, request: &PageRequest) -> Self {
+        let query = &context.query;
         let range = request.time.range;
         let own = field_term("service.name", name);
         let entries = format!("{own} kind:(server OR consumer)");
@@ -119,19 +126,21 @@ impl Service {
             range,
             limit: METRICS,
         };
-        let (before, versions, by_instance, heat, operations) = futures::join!(
+        let told =
+            futures::future::join(elsewhere::firing_in(context, request, name), AlertHistory::of(context, request));
+        let (before, versions, by_instance, heat, operations, map, exceptions, error_logs, metrics, told) = futures::join!(
             query.stats(Signal::Spans, &of_before),
             query.stats(Signal::Spans, &of_versions),
             query.stats(Signal::Spans, &of_instances),
             query.heat(&heat),
             query.operations(name, range),
-        );
-        let (map, exceptions, error_logs, metrics) = futures::join!(
             query.map(&map),
             query.exceptions(&exceptions),
             query.logs(&error_logs),
             query.sql(&metrics),
+            told,
         );
+        let (firing, alerts) = told;
         let mut instances = (INSTANCE_FIELDS[0], by_instance);
         for field in &INSTANCE_FIELDS[1..] {
             if is_told_apart(&instances.1) {
@@ -154,6 +163,8 @@ impl Service {
             instances,
             versions,
             metrics,
+            firing,
+            alerts,
         }
     }
 
@@ -173,7 +184,7 @@ pub(crate) async fn handle(
     Path(name): Path<String>,
     request: PageRequest,
 ) -> Response {
-    let service = Service::of(&context.query, &name, &request).await;
+    let service = Service::of(&context, &name, &request).await;
     page(&request, || screen(&request, &service))
 }
 
@@ -183,6 +194,7 @@ pub(crate) fn screen(request: &PageRequest, service: &Service) -> Screen {
         silent(request, service)
     } else {
         view! {
+            {elsewhere::of_service(request, &service.firing)}
             {head(request, service)}
             {charts::charts(request, service)}
             <div class="service-columns">
@@ -209,6 +221,7 @@ fn silent(request: &PageRequest, service: &Service) -> AnyView {
     let wider = request.here(&request.params.without("end").with("start", "-24h"));
     let logs = request.search("/logs", &field_term("service.name", &service.name));
     view! {
+        {elsewhere::of_service(request, &service.firing)}
         <h1>{parts::service(&service.name)}</h1>
         <div class="empty">
             <p>{tr("Nothing of this service in this range: no span, no error log, no metric.")}" "<a href=wider>{tr("Look at the last 24 hours")}</a>" · "<a href=logs>{tr("All its logs")}</a></p>
@@ -223,22 +236,17 @@ fn total(stats: &Result<Stats, QueryError>) -> Figures {
     stats.as_ref().ok().and_then(|stats| stats.series.first()).map(|series| series.total.clone()).unwrap_or_default()
 }
 
-/// Errors among rows.
-pub(super) fn error_ratio(figures: &Figures) -> f64 {
-    if figures.rows == 0 { 0.0 } else { figures.errors as f64 / figures.rows as f64 }
-}
-
 fn head(request: &PageRequest, service: &Service) -> AnyView {
     let (now, before) = (total(&service.stats), total(&service.before));
-    let moved = |now: f64, before: f64, is_bad_up: bool| {
-        let (text, class) = parts::moved(now, before, is_bad_up);
-        (!text.is_empty())
-            .then(|| view! { <span class=class title=tr("Against the window of the same length before")>{text}</span> })
+    let duration = |ns: Option<f64>| format::duration_or_dash(ns.map(|ns| ns as i64));
+    // One of the percentiles, with the way to the spans behind it.
+    let percentile = |name: &'static str, of: fn(&Figures) -> Option<f64>, href: String| {
+        let moved = parts::moved(of(&now).unwrap_or(0.0), Some(of(&before).unwrap_or(0.0)), true);
+        view! { <div class="stat"><dt>{name}</dt><dd><a href=href>{duration(of(&now))}</a>{moved}</dd></div> }
     };
-    let duration = |ns: Option<f64>| ns.map_or_else(|| "–".to_owned(), |ns| format::duration(ns as i64));
     let of = |term: &str| request.search("/traces", &format!("{} {term}", service.requests));
     let any = |term: &str| request.time.params().with("q", &service.requests).with("order", term).on("/traces");
-    let ratio = error_ratio(&now);
+    let ratio = parts::error_ratio(&now);
     let own = field_term("service.name", &service.name);
     let id = service
         .map
@@ -251,7 +259,7 @@ fn head(request: &PageRequest, service: &Service) -> AnyView {
     let map = id.map(
         |id| view! { <a class="button" href=request.time.params().with("focus", &id).on("/map")>{tr("On the map")}</a> },
     );
-    let p95 = |percentile: Option<f64>| of(&format!("duration>={}ns", percentile.unwrap_or(0.0) as i64));
+    let beyond = |percentile: Option<f64>| of(&format!("duration>={}ns", percentile.unwrap_or(0.0) as i64));
     let error_class = if now.errors > 0 { "stat bad" } else { "stat" };
     view! {
         <div class="service-head">
@@ -264,11 +272,11 @@ fn head(request: &PageRequest, service: &Service) -> AnyView {
                 </p>
             </div>
             <dl class="stats">
-                <div class="stat"><dt>{tr("Requests")}</dt><dd><a href=request.search("/traces", &service.requests)>{format!("{}/s", format::short(now.rows_per_second))}</a>{moved(now.rows as f64, before.rows as f64, false)}</dd></div>
-                <div class=error_class><dt>{tr("Errors")}</dt><dd><a href=of("status:error")>{(now.errors > 0).then_some("✖ ")}{format::percent(ratio)}</a>{moved(ratio, error_ratio(&before), true)}</dd></div>
-                <div class="stat"><dt>"p50"</dt><dd><a href=any("newest")>{duration(now.p50)}</a>{moved(now.p50.unwrap_or(0.0), before.p50.unwrap_or(0.0), true)}</dd></div>
-                <div class="stat"><dt>"p95"</dt><dd><a href=p95(now.p95)>{duration(now.p95)}</a>{moved(now.p95.unwrap_or(0.0), before.p95.unwrap_or(0.0), true)}</dd></div>
-                <div class="stat"><dt>"p99"</dt><dd><a href=p95(now.p99)>{duration(now.p99)}</a>{moved(now.p99.unwrap_or(0.0), before.p99.unwrap_or(0.0), true)}</dd></div>
+                <div class="stat"><dt>{tr("Requests")}</dt><dd><a href=request.search("/traces", &service.requests)>{format!("{}/s", format::short(now.rows_per_second))}</a>{parts::moved(now.rows as f64, Some(before.rows as f64), false)}</dd></div>
+                <div class=error_class><dt>{tr("Errors")}</dt><dd><a href=of("status:error")>{parts::error_words(now.errors, ratio)}</a>{parts::moved(ratio, Some(parts::error_ratio(&before)), true)}</dd></div>
+                {percentile("p50", |figures| figures.p50, any("newest"))}
+                {percentile("p95", |figures| figures.p95, beyond(now.p95))}
+                {percentile("p99", |figures| figures.p99, beyond(now.p99))}
             </dl>
         </div>
     }

@@ -70,19 +70,28 @@ fn failed(error: &QueryError) -> Screen {
     }
 }
 
+/// A trace from one of its sides, for screens that hold a picture of one.
+pub(crate) fn side(request: &PageRequest, trace: &Trace, name: &str) -> AnyView {
+    side_of(request, trace, &Layout::of(trace), name)
+}
+
+fn side_of(request: &PageRequest, trace: &Trace, layout: &Layout, name: &str) -> AnyView {
+    match name {
+        "flame" => flame::flame(request, trace, layout),
+        "calls" => calls::calls(request, trace, layout),
+        "table" => waterfall::table(request, trace, layout),
+        "json" => json(trace),
+        _ => waterfall::waterfall(request, trace, layout),
+    }
+}
+
 /// The screen.
 pub(crate) fn screen(request: &PageRequest, trace: &Trace) -> Screen {
     let layout = Layout::of(trace);
     let root = layout.order.first().map(|placed| &trace.spans[placed.span]);
     let name = root.map_or_else(String::new, |root| format!("{}: {}", root.service_name, root.name));
     let chosen = request.params.get("view").unwrap_or("waterfall");
-    let body = match chosen {
-        "flame" => flame::flame(request, trace, &layout),
-        "calls" => calls::calls(request, trace, &layout),
-        "table" => waterfall::table(request, trace, &layout),
-        "json" => json(trace),
-        _ => waterfall::waterfall(request, trace, &layout),
-    };
+    let body = side_of(request, trace, &layout, chosen);
     let open = request.params.get("span").and_then(|id| trace.spans.iter().position(|span| span.span_id == id));
     let content = view! {
         {head(request, trace, &layout, &name)}

@@ -4,10 +4,10 @@ pub(crate) mod charts;
 mod different;
 mod list;
 
+use crate::answers::round_step;
 use crate::chart::scatter::Region;
 use crate::context::UiContext;
 use crate::format;
-use crate::pages::overview::round_step;
 use crate::parts::{self, hidden_inputs, narrowed};
 use crate::request::PageRequest;
 use crate::shell::{Screen, page};

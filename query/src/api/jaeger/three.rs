@@ -2,7 +2,7 @@
 
 use super::super::covered::covered;
 use super::super::error::status;
-use super::{TracesParameters, found, kind_name, recent};
+use super::{TracesParameters, found, kind_name, recent, tags_of_json, trace_id};
 use crate::{Coverage, ErrorCode, QueryError, QueryService, otlp_json, parse_time};
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
@@ -96,13 +96,13 @@ async fn traces(State(service): Service, Query(pairs): Pairs) -> Result<Response
     let parameters = TracesParameters {
         service: text("query.service_name", "query.serviceName").unwrap_or_default(),
         operation: text("query.operation_name", "query.operationName").unwrap_or_default(),
-        tags: text("query.attributes", "query.tags"),
+        tags: one(&pairs, "query.attributes", "query.tags").map(tags_of_json).transpose()?.unwrap_or_default(),
         min_duration: text("query.duration_min", "query.durationMin"),
         max_duration: text("query.duration_max", "query.durationMax"),
         limit: limit.transpose()?,
         start: moment("query.start_time_min", "query.startTimeMin")?,
         end: moment("query.start_time_max", "query.startTimeMax")?,
-        trace_id: None,
+        trace_ids: Vec::new(),
     };
     let ids = found(&service, &parameters).await?;
     if ids.is_empty() {
@@ -113,8 +113,7 @@ async fn traces(State(service): Service, Query(pairs): Pairs) -> Result<Response
 }
 
 async fn trace(State(service): Service, Path(id): Path<String>) -> Result<Response, Fault> {
-    let trace_id = TraceId::from_hex(&format!("{id:0>32}"))
-        .ok_or_else(|| QueryError::invalid("trace_id", format!("`{id}` is not a trace id")))?;
+    let trace_id = trace_id("trace_id", &id)?;
     let (message, coverage) = message(&service, &[trace_id]).await?;
     if message["result"]["resourceSpans"].as_array().is_none_or(Vec::is_empty) {
         return Err(QueryError::new(ErrorCode::NotFound, "No traces found").into());

@@ -2,8 +2,9 @@
 
 use super::{Asker, Fault, Pairs, Service, duration, found, number, one, range, required, success};
 use crate::api::prometheus;
-use crate::logql::{self, Entry, Kind, LinesRequest, MetricRequest, Query};
-use crate::{PromQlValue, QueryError, QueryService};
+use crate::logql::{self, Entry, Kind, Label, LinesRequest, MetricRequest, Parser, Query};
+use crate::request::usual_step;
+use crate::{PromQlSeries, PromQlValue, QueryError, QueryService};
 use axum::Json;
 use axum::extract::{Form, Path, State};
 use serde_json::{Value, json};
@@ -16,16 +17,39 @@ const LINES: usize = 1_000;
 fn volume_query(pairs: &[(String, String)], range_ns: i64) -> Result<logql::MetricQuery, QueryError> {
     let selector = required(pairs, "query")?;
     let matchers = logql::parse_selector(selector)?;
-    let names = match one(pairs, "targetLabels") {
+    let by = match one(pairs, "targetLabels") {
         Some(names) => names.split(',').map(|name| name.trim().to_owned()).collect::<BTreeSet<_>>(),
         None => matchers.into_iter().map(|matcher| matcher.name).collect(),
     };
-    let names = names.into_iter().collect::<Vec<_>>().join(", ");
-    let text = format!("sum by ({names}) (bytes_over_time({selector}[{range_ns}ns]))");
+    let by = by.into_iter().collect::<Vec<_>>().join(", ");
+    let text = format!("sum by ({by}) (bytes_over_time({selector}[{range_ns}ns]))");
     match logql::parse(&text)? {
         Query::Metric(query) => Ok(query),
         Query::Lines(_) => Err(QueryError::internal("a volume is not a query for numbers")),
     }
+}
+
+/// Whether volumes are told for each label alone instead of for each set of labels.
+fn is_by_label(pairs: &[(String, String)]) -> Result<bool, QueryError> {
+    match one(pairs, "aggregateBy") {
+        None | Some("series") => Ok(false),
+        Some("labels") => Ok(true),
+        Some(other) => Err(QueryError::invalid("aggregateBy", format!("`{other}` is neither `series` nor `labels`"))),
+    }
+}
+
+/// Series with several labels as one series for each label's name, which is the sum of all that have it.
+fn by_label(series: &[PromQlSeries]) -> Vec<PromQlSeries> {
+    let mut all: BTreeMap<String, BTreeMap<i64, f64>> = BTreeMap::new();
+    for (labels, points) in series {
+        for name in labels.as_object().into_iter().flat_map(|labels| labels.keys()) {
+            let sums = all.entry(name.clone()).or_default();
+            for (time, value) in points {
+                *sums.entry(*time).or_default() += value;
+            }
+        }
+    }
+    all.into_iter().map(|(name, points)| (json!({ name: "" }), points.into_iter().collect())).collect()
 }
 
 async fn volumes(
@@ -42,7 +66,11 @@ async fn volumes(
     let limit = number(pairs, "limit", 100)?;
     // The largest first.
     let size = |points: &[(i64, f64)]| points.iter().map(|(_, value)| *value).sum::<f64>();
+    let is_by_label = is_by_label(pairs)?;
     if let PromQlValue::Vector(series) | PromQlValue::Matrix(series) = &mut answer.value {
+        if is_by_label {
+            *series = by_label(series);
+        }
         series.sort_by(|(_, left), (_, right)| size(right).total_cmp(&size(left)));
         series.truncate(limit);
     }
@@ -59,8 +87,7 @@ pub(super) async fn volume_range(
     Form(pairs): Pairs,
 ) -> Result<Json<Value>, Fault> {
     let range = range(&pairs)?;
-    let usual = ((range.end - range.start) / 250).div_euclid(1_000_000_000).max(1) * 1_000_000_000;
-    let step = duration(&pairs, "step")?.filter(|step| *step > 0).unwrap_or(usual);
+    let step = duration(&pairs, "step")?.filter(|step| *step > 0).unwrap_or_else(|| usual_step(range));
     volumes(&service, &pairs, asker.tenants, Some(step)).await
 }
 
@@ -91,24 +118,33 @@ async fn sampled(
     let text = required(pairs, "query")?;
     let range = range(pairs)?;
     let limit = number(pairs, "line_limit", LINES)?.min(service.settings().max_limit);
+    let Query::Lines(query) = logql::parse(text)? else {
+        return Err(QueryError::invalid("query", "only log queries have fields"));
+    };
+    let request = LinesRequest { query, range, limit, interval: 0, is_forward: false, tenants };
+    let (entries, _) = service.logql_lines(&request).await?;
+    crate::scan::blocking(move || Ok(fields_of(&entries))).await
+}
+
+/// The fields of some lines: their metadata, and what the parsers find that can read them.
+fn fields_of(entries: &[Entry]) -> BTreeMap<String, Field> {
     let mut fields: BTreeMap<String, Field> = BTreeMap::new();
-    for parser in ["", "json", "logfmt"] {
-        let query = if parser.is_empty() { text.to_owned() } else { format!("{text} | {parser} | __error__=\"\"") };
-        let Query::Lines(query) = logql::parse(&query)? else {
-            return Err(QueryError::invalid("query", "only log queries have fields"));
-        };
-        let request = LinesRequest { query, range, limit, is_forward: false, tenants: tenants.clone() };
-        let (entries, _) = service.logql_lines(&request).await?;
-        let wanted = if parser.is_empty() { Kind::Metadata } else { Kind::Parsed };
-        for label in entries.iter().flat_map(|Entry { labels, .. }| labels).filter(|label| label.kind == wanted) {
+    let mut add = |labels: &[Label], kind: Kind, parser: Option<&'static str>| {
+        for label in labels.iter().filter(|label| label.kind == kind) {
             let field = fields.entry(label.name.to_string()).or_default();
             field.values.insert(label.value.to_string());
-            if !parser.is_empty() {
-                field.parsers.insert(if parser == "json" { "json" } else { "logfmt" });
+            field.parsers.extend(parser);
+        }
+    };
+    for entry in entries {
+        add(&entry.labels, Kind::Metadata, None);
+        for (parser, name) in [(Parser::Json, "json"), (Parser::Logfmt, "logfmt")] {
+            if let Some(labels) = entry.parsed(parser) {
+                add(&labels, Kind::Parsed, Some(name));
             }
         }
     }
-    Ok(fields)
+    fields
 }
 
 /// The type of values as Loki names it.

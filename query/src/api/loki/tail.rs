@@ -32,7 +32,11 @@ pub(super) async fn tail(
         Some(_) => {
             let start = moment(&pairs, "start")?.unwrap_or(end).min(end);
             let range = TimeRange { start, end };
-            before(&service, LinesRequest { query, range, limit, is_forward: false, tenants: asker.tenants }).await?
+            before(
+                &service,
+                LinesRequest { query, range, limit, interval: 0, is_forward: false, tenants: asker.tenants },
+            )
+            .await?
         }
     };
     Ok(upgrade.on_upgrade(move |socket| speak(socket, tail, before, asker.categorizes)))
@@ -65,12 +69,8 @@ async fn speak(mut socket: WebSocket, mut tail: LinesTail, before: Vec<Entry>, c
     loop {
         tokio::select! {
             tailed = tail.next() => {
-                let message = match tailed {
-                    Some(Tailed::Lines(entries)) => message(&entries, 0, categorizes),
-                    Some(Tailed::Dropped(count)) => message(&[], count, categorizes),
-                    None => return,
-                };
-                if socket.send(message).await.is_err() {
+                let Some(Tailed { lines, dropped }) = tailed else { return };
+                if socket.send(message(&lines, dropped, categorizes)).await.is_err() {
                     return;
                 }
             }

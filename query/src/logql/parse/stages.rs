@@ -2,11 +2,12 @@
 
 use super::super::cursor::MAX_DEPTH;
 use super::super::extract::{self, Pattern};
-use super::super::filter::{Addresses, Comparison, LabelFilter, Matcher, TextTest, Unit};
+use super::super::filter::{Addresses, LabelFilter, Matcher, TextTest, Unit};
 use super::super::template::Template;
 use super::super::{Conversion, LabelSource, LinePattern, NamedLabel, Stage, Unwrap, unsupported, wrong_at};
 use super::{Parser, RangeParts};
 use crate::QueryError;
+use crate::comparison::Comparison;
 use regex::Regex;
 
 impl Parser {
@@ -284,15 +285,7 @@ impl Parser {
             }
             return Ok(LabelFilter::Text(Matcher { name, test: self.text_test(operator)? }));
         }
-        let comparison = match operator {
-            "=" | "==" => Comparison::Equal,
-            "!=" => Comparison::NotEqual,
-            ">" => Comparison::Greater,
-            ">=" => Comparison::GreaterOrEqual,
-            "<" => Comparison::Less,
-            "<=" => Comparison::LessOrEqual,
-            _ => return Err(self.cursor.unexpected("a text in quotes")),
-        };
+        let comparison = Comparison::of(operator).ok_or_else(|| self.cursor.unexpected("a text in quotes"))?;
         let text = self.cursor.literal();
         let units = [Unit::None, Unit::Duration, Unit::Bytes];
         let read = units.into_iter().find_map(|unit| unit.read(&text).map(|value| (unit, value)));

@@ -1,6 +1,7 @@
 //! The functions of templates.
 
 use super::MAX_BYTES;
+use serde_json::Value as Json;
 use std::fmt::Write as _;
 
 /// What a value is when it was evaluated.
@@ -9,14 +10,56 @@ pub(super) enum Found {
     Text(String),
     Number(f64),
     Flag(bool),
+    /// An object or a list.
+    Json(Json),
+}
+
+/// A value of JSON as Go prints it.
+fn shown(value: &Json) -> String {
+    match value {
+        Json::Null => "<nil>".to_owned(),
+        Json::String(text) => text.clone(),
+        Json::Array(items) => format!("[{}]", items.iter().map(shown).collect::<Vec<_>>().join(" ")),
+        Json::Object(members) => {
+            // Go puts the members in the order of their names.
+            let sorted: std::collections::BTreeMap<&String, &Json> = members.iter().collect();
+            let members = sorted.into_iter().map(|(name, value)| format!("{name}:{}", shown(value)));
+            format!("map[{}]", members.collect::<Vec<_>>().join(" "))
+        }
+        Json::Number(number) => number.as_f64().unwrap_or_default().to_string(),
+        Json::Bool(flag) => flag.to_string(),
+    }
 }
 
 impl Found {
+    /// A value of JSON; what is null is an empty text.
+    pub(super) fn of_json(value: &Json) -> Self {
+        match value {
+            Json::Null => Self::Text(String::new()),
+            Json::Bool(flag) => Self::Flag(*flag),
+            Json::Number(number) => Self::Number(number.as_f64().unwrap_or_default()),
+            Json::String(text) => Self::Text(text.clone()),
+            other => Self::Json(other.clone()),
+        }
+    }
+
+    /// The same in JSON.
+    pub(super) fn json(&self) -> Json {
+        match self {
+            Self::Text(text) if text.is_empty() => Json::Null,
+            Self::Text(text) => text.as_str().into(),
+            Self::Number(number) => (*number).into(),
+            Self::Flag(flag) => (*flag).into(),
+            Self::Json(value) => value.clone(),
+        }
+    }
+
     pub(super) fn text(&self) -> String {
         match self {
             Self::Text(text) => text.clone(),
             Self::Number(number) => number.to_string(),
             Self::Flag(flag) => flag.to_string(),
+            Self::Json(value) => shown(value),
         }
     }
 
@@ -25,6 +68,7 @@ impl Found {
             Self::Text(text) => text.trim().parse().unwrap_or_default(),
             Self::Number(number) => *number,
             Self::Flag(flag) => f64::from(u8::from(*flag)),
+            Self::Json(_) => 0.0,
         }
     }
 
@@ -33,6 +77,9 @@ impl Found {
             Self::Text(text) => !text.is_empty(),
             Self::Number(number) => *number != 0.0,
             Self::Flag(flag) => *flag,
+            Self::Json(value) => value
+                .as_object()
+                .map_or_else(|| value.as_array().is_some_and(|all| !all.is_empty()), |all| !all.is_empty()),
         }
     }
 }
@@ -101,6 +148,8 @@ pub(super) const FUNCTIONS: &[(&str, usize, usize)] = &[
     ("or", 1, 16),
     ("not", 1, 1),
     ("len", 1, 1),
+    ("fromJson", 1, 1),
+    ("index", 2, 16),
     ("print", 0, 16),
     ("printf", 1, 16),
     ("urlencode", 1, 1),
@@ -155,7 +204,23 @@ pub(super) fn on_numbers(name: &str, arguments: &[Found]) -> Option<Result<Found
         "and" => arguments.iter().find(|found| !found.is_true()).cloned().unwrap_or_else(last),
         "or" => arguments.iter().find(|found| found.is_true()).cloned().unwrap_or_else(last),
         "not" => Found::Flag(!first().is_true()),
-        "len" => Found::Number(first().text().len() as f64),
+        "len" => Found::Number(match first() {
+            Found::Json(Json::Array(items)) => items.len() as f64,
+            Found::Json(Json::Object(members)) => members.len() as f64,
+            other => other.text().len() as f64,
+        }),
+        "fromJson" => match serde_json::from_str(&first().text()) {
+            Ok(value) => Found::of_json(&value),
+            Err(error) => return Some(Err(format!("fromJson: {error}"))),
+        },
+        "index" => {
+            let found = arguments[1..].iter().try_fold(first().json(), |value, place| match (&value, place) {
+                (Json::Array(items), place) => items.get(place.number() as usize).cloned(),
+                (Json::Object(members), place) => members.get(&place.text()).cloned(),
+                _ => None,
+            });
+            Found::of_json(&found.unwrap_or(Json::Null))
+        }
         _ => return None,
     }))
 }
@@ -276,7 +341,7 @@ fn encoded(name: &str, text: &str) -> Result<Found, String> {
         "bytes" => Found::Number(super::super::filter::bytes(text).ok_or_else(|| format!("{text:?} is not a size"))?),
         "duration" | "duration_seconds" => {
             let duration =
-                super::super::filter::duration_ns(text).ok_or_else(|| format!("{text:?} is not a duration"))?;
+                crate::request::compound_duration_ns(text).ok_or_else(|| format!("{text:?} is not a duration"))?;
             Found::Number(duration / 1e9)
         }
         other => return Err(format!("{other} is not supported here")),

@@ -1,17 +1,33 @@
 //! The round times above a waterfall.
 
-use crate::measure::Measure;
+use crate::unit::Unit;
+use leptos::prelude::*;
+
+/// The round times as words of an SVG; the outermost stand within it.
+pub(crate) fn labels(from: f64, to: f64) -> Vec<AnyView> {
+    let label = |(share, words): (f64, String)| {
+        let anchor = if share < 0.02 {
+            "start"
+        } else if share > 0.96 {
+            "end"
+        } else {
+            "middle"
+        };
+        view! { <text x=format!("{:.2}%", share * 100.0) y="11" text-anchor=anchor>{words}</text> }.into_any()
+    };
+    ticks(from, to).into_iter().map(label).collect()
+}
 
 /// Round times between two, in nanoseconds from the trace's start: each with its place as a share, and in words.
-pub(crate) fn ticks(from: f64, to: f64) -> Vec<(f64, String)> {
+fn ticks(from: f64, to: f64) -> Vec<(f64, String)> {
     let length = (to - from).max(1.0);
-    let steps = Measure::Nanoseconds.ticks(length, 6);
+    let steps = Unit::Nanoseconds.ticks(0.0, length, 6);
     let step = steps.get(1).copied().unwrap_or(length).max(1.0);
     let first = (from / step).ceil();
     (0..20)
         .map(|n| (first + f64::from(n)) * step)
         .take_while(|at| *at <= to + length * 1e-9)
-        .map(|at| ((at - from) / length, Measure::Nanoseconds.tick(at)))
+        .map(|at| ((at - from) / length, Unit::Nanoseconds.tick(at)))
         .collect()
 }
 

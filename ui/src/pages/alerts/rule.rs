@@ -1,7 +1,7 @@
 //! One rule: its condition drawn over its data, its alerts, what they did, and what they would have done.
 
 use super::{range_ms, tables};
-use crate::chart::plot::{Legend, Plot, Series, Style, Threshold, plot};
+use crate::chart::plot::{Plot, Series, Threshold, plot};
 use crate::clock::{Show, time_view};
 use crate::context::UiContext;
 use crate::format;
@@ -92,7 +92,7 @@ pub(crate) fn screen(request: &PageRequest, shown: &Shown) -> Screen {
                     <td>{super::firing::labels(&alert.labels, &["alertname"])}{summary.map(|text| view! { <br /><span>{text}</span> })}{super::firing::evidence(&alert.evidence, 5)}</td>
                     <td class="num">{format::short(alert.value)}</td>
                     <td>{time_view(since_ms * 1_000_000, Show::Row)}</td>
-                    <td class="goto">{super::silences::quick_form(request, &alert.labels)}</td>
+                    <td class="goto">{super::silences::quick_form(&alert.labels)}</td>
                 </tr>
             }
         })
@@ -187,18 +187,11 @@ fn picture(request: &PageRequest, what: String, drawn: &Drawn) -> AnyView {
         value: number,
         label: format!("{} {operator} {}", tr("threshold"), format::short(number)),
     });
-    let chart = plot(&Plot {
-        what: what.clone(),
-        unit: Unit::None,
-        style: Style::Line,
+    let chart = plot(Plot {
         series,
-        range: request.time.range,
-        step_ns: 0,
         thresholds: threshold.into_iter().collect(),
-        dots: Vec::new(),
-        legend: Legend::Line,
-        zoom: None,
-        class: "",
+        zoom: Some((&request.path, &request.params)),
+        ..Plot::new(what.clone(), Unit::None, request.time.range)
     });
     let cut = (drawn.left_out > 0)
         .then(|| view! { " "<strong class="warning">{trf("⚠ {0} more are not drawn", &[&drawn.left_out.to_string()])}</strong> });

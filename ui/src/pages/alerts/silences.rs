@@ -28,7 +28,7 @@ fn state_words(state: &'static str) -> &'static str {
 }
 
 /// A form that silences just these labels for an hour.
-pub(super) fn quick_form(_request: &PageRequest, labels: &Labels) -> AnyView {
+pub(super) fn quick_form(labels: &Labels) -> AnyView {
     let matchers = labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect::<Vec<_>>().join(", ");
     view! {
         <form class="inline silence" action="/alerts/silences" method="post">

@@ -1,7 +1,7 @@
 //! Making a dashboard: its YAML beside its picture. Nothing is written here; the file is copied or downloaded.
 
 use super::{Shown, fault_list, kept, load, panels};
-use crate::config_files::Fault;
+use crate::config_files::{self, Fault};
 use crate::context::UiContext;
 use crate::dashboards::{Dashboard, read};
 use crate::params::Params;
@@ -12,8 +12,8 @@ use crate::shell::{Screen, page};
 use crate::text::{tr, trf};
 use crate::time_choice::{self, RELATIVE, TimeChoice};
 use axum::extract::{Form, State};
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
+use axum::response::Response;
 use leptos::prelude::*;
 use std::sync::Arc;
 
@@ -43,23 +43,23 @@ panels:
 ";
 
 /// A dashboard in the making.
-pub(super) struct Draft {
+struct Draft {
     /// The text as it was written.
-    pub(super) text: String,
+    text: String,
     /// The name of its file.
-    pub(super) name: String,
+    name: String,
     /// What it shows, or what is wrong with it.
-    pub(super) shown: Result<(Dashboard, Shown), Vec<Fault>>,
+    shown: Result<(Dashboard, Shown), Vec<Fault>>,
     /// What could not be taken over from elsewhere.
-    pub(super) notes: Vec<String>,
+    notes: Vec<String>,
 }
 
 /// Answers `GET /dashboards/edit?name=`.
 pub(crate) async fn edit(State(context): State<Arc<UiContext>>, request: PageRequest) -> Response {
     let name = request.params.get("name").unwrap_or("").to_owned();
-    let found = kept(&context).into_iter().find(|kept| kept.name == name);
+    let found = kept(&context).await.into_iter().find(|kept| kept.name == name);
     let text = found.as_ref().map_or(TEMPLATE, |kept| &kept.text).to_owned();
-    answer(&context, request, text, name).await
+    answer(&context, request, text, name, Vec::new()).await
 }
 
 /// Answers `POST /dashboards/edit` with the fields `yaml`, `name` and `start`.
@@ -70,23 +70,14 @@ pub(crate) async fn edit_posted(
 ) -> Response {
     let (text, name) = (field(&fields, "yaml").replace("\r\n", "\n"), field(&fields, "name").to_owned());
     take_range(&mut request, &fields);
-    answer(&context, request, text, name).await
+    answer(&context, request, text, name, Vec::new()).await
 }
 
 /// Answers `POST /dashboards/download`: the text as a file.
 pub(crate) async fn download(Form(fields): Form<Vec<(String, String)>>) -> Response {
     let text = field(&fields, "yaml").replace("\r\n", "\n");
     let name = read(&text).map_or_else(|_| field(&fields, "name").to_owned(), |dashboard| file_name(&dashboard.title));
-    let ascii: String = file_name(&name).chars().filter(char::is_ascii).collect();
-    let mut response = text.into_response();
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/yaml; charset=utf-8"));
-    if let Ok(value) = HeaderValue::from_str(&format!(
-        "attachment; filename=\"{}.yaml\"",
-        if ascii.is_empty() { "dashboard" } else { &ascii }
-    )) {
-        response.headers_mut().insert(header::CONTENT_DISPOSITION, value);
-    }
-    response
+    config_files::download(text, &file_name(&name), "dashboard")
 }
 
 /// A field of a posted form.
@@ -103,7 +94,14 @@ pub(super) fn take_range(request: &mut PageRequest, fields: &[(String, String)])
     }
 }
 
-async fn answer(context: &UiContext, mut request: PageRequest, text: String, name: String) -> Response {
+/// Shows a text as YAML and as the dashboard it makes, with what could not be taken over from elsewhere.
+pub(super) async fn answer(
+    context: &UiContext,
+    mut request: PageRequest,
+    text: String,
+    name: String,
+    notes: Vec<String>,
+) -> Response {
     let shown = match read(&text) {
         Err(faults) => Err(faults),
         Ok(dashboard) => {
@@ -113,16 +111,16 @@ async fn answer(context: &UiContext, mut request: PageRequest, text: String, nam
         }
     };
     let folder = context.config_files.dashboards.path().display().to_string();
-    page(&request, || screen(&request, &Draft { text, name, shown, notes: Vec::new() }, &folder))
+    page(&request, || screen(&request, &Draft { text, name, shown, notes }, &folder))
 }
 
 /// The screen.
-pub(super) fn screen(request: &PageRequest, draft: &Draft, folder: &str) -> Screen {
+fn screen(request: &PageRequest, draft: &Draft, folder: &str) -> Screen {
     let title = draft.shown.as_ref().map_or_else(|_| draft.name.clone(), |(dashboard, _)| dashboard.title.clone());
     let name = if draft.name.is_empty() { file_name(&title) } else { draft.name.clone() };
     let picture = match &draft.shown {
         Err(faults) => view! { <div class="error" role="alert"><p><strong>"✖ "</strong>{tr("This cannot be shown yet.")}</p>{fault_list(faults, &draft.text)}</div> }.into_any(),
-        Ok((_, shown)) => panels::grid(request, &shown.panels),
+        Ok((_, shown)) => panels::grid(request, shown),
     };
     let ranges: Vec<_> = RELATIVE
         .iter()
@@ -175,7 +173,7 @@ fn reference() -> AnyView {
         ("unit", "none, ns, ms, s, bytes, bytes_per_second, percent, ratio, per_second"),
         ("style", "line, area, stack, bars"),
         ("value", "last, sum, mean, min, max"),
-        ("$name", tr("a variable in a query; $__interval and $__rate_interval are given")),
+        ("$name", tr("a variable in a query; $__interval, $__rate_interval and $__range are given")),
     ];
     let rows: Vec<_> =
         rows.into_iter().map(|(key, what)| view! { <dt><code>{key}</code></dt><dd>{what}</dd> }).collect();

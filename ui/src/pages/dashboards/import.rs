@@ -1,8 +1,8 @@
 //! Taking a dashboard over from Grafana: its JSON becomes a file of ours, with a list of what could not be.
 
-use super::edit::{self, Draft, field, take_range};
+use super::edit::{self, field, take_range};
 use crate::context::UiContext;
-use crate::dashboards::{grafana, read};
+use crate::dashboards::grafana;
 use crate::parts::escaped_text;
 use crate::request::PageRequest;
 use crate::saved_searches::file_name;
@@ -31,22 +31,8 @@ pub(crate) async fn import_posted(
         Ok(taken) => taken,
         Err(error) => return page(&request, || form(&request, &json, Some(&error))),
     };
-    let text = taken.dashboard.yaml();
-    let mut notes = taken.notes;
-    let shown = match read(&text) {
-        Ok(dashboard) => {
-            super::open_range(&mut request, &dashboard);
-            let shown = super::load(&context, &request, &dashboard).await;
-            Ok((dashboard, shown))
-        }
-        Err(faults) => Err(faults),
-    };
-    if notes.is_empty() {
-        notes = Vec::new();
-    }
     let name = file_name(&taken.dashboard.title);
-    let folder = context.config_files.dashboards.path().display().to_string();
-    page(&request, || edit::screen(&request, &Draft { text, name, shown, notes }, &folder))
+    edit::answer(&context, request, taken.dashboard.yaml(), name, taken.notes).await
 }
 
 fn form(request: &PageRequest, json: &str, error: Option<&str>) -> Screen {

@@ -1,13 +1,15 @@
 //! The panels of a dashboard on their grid. What is wrong with one is shown in it, and nowhere else.
 
+use super::Shown;
 use crate::answers::{self, Labelled, VALUE};
 use crate::chart::heat::{Heat, heat};
-use crate::chart::plot::{Legend, MAX_SERIES, Plot, Series, Threshold, plot};
+use crate::chart::plot::{Event, MAX_SERIES, Plot, Series, Size, Threshold, plot};
 use crate::chart::sparkline::sparkline;
 use crate::clock::{Show, row_time};
 use crate::dashboards::panel_data::{self, Content, Filled};
 use crate::dashboards::{Kind, Panel};
 use crate::format;
+use crate::pages::alerts::elsewhere::AlertHistory;
 use crate::palette::Severity;
 use crate::parts;
 use crate::request::PageRequest;
@@ -22,17 +24,17 @@ const BARS: usize = 20;
 const STATS: usize = 12;
 
 /// All panels.
-pub(super) fn grid(request: &PageRequest, panels: &[Filled]) -> AnyView {
-    let panels: Vec<_> = panels.iter().map(|filled| panel(request, filled)).collect();
+pub(super) fn grid(request: &PageRequest, shown: &Shown) -> AnyView {
+    let panels: Vec<_> = shown.panels.iter().map(|filled| panel(request, filled, &shown.alerts)).collect();
     view! { <div class="dash">{panels}</div> }.into_any()
 }
 
-fn panel(request: &PageRequest, filled: &Filled) -> AnyView {
+fn panel(request: &PageRequest, filled: &Filled, alerts: &AlertHistory) -> AnyView {
     let panel = &filled.panel;
     let class = format!("dash-panel w-{} h-{} kind-{}", panel.width, panel.height, panel.kind.name());
     let body = match &filled.content {
         Err((text, error)) => parts::error(text, error),
-        Ok(content) => content_view(request, filled, content),
+        Ok(content) => content_view(request, filled, content, alerts),
     };
     let explore = panel_data::explorer(filled, &request.time.params())
         .map(|address| view! { <a class="explore" href=address title=tr("Open in its explorer") aria-label=trf("Open {0} in its explorer", &[&panel.title])>"↗"</a> });
@@ -57,7 +59,7 @@ fn panel(request: &PageRequest, filled: &Filled) -> AnyView {
     view! { <section class=class aria-label=name>{title}<div class="dash-body">{body}</div></section> }.into_any()
 }
 
-fn content_view(request: &PageRequest, filled: &Filled, content: &Content) -> AnyView {
+fn content_view(request: &PageRequest, filled: &Filled, content: &Content, alerts: &AlertHistory) -> AnyView {
     let panel = &filled.panel;
     match content {
         Content::Text => words(&panel.text),
@@ -70,18 +72,29 @@ fn content_view(request: &PageRequest, filled: &Filled, content: &Content) -> An
             columns: columns.clone(),
             step_ns: *step_ns,
             rows: rows.clone(),
-            class: "",
+            size: size_of(panel),
+            zoom: Some((&request.path, &request.params)),
         }),
         Content::Series { series, step_ns, unit } => match panel.kind {
             Kind::Stat => stats(panel, series, *unit),
             Kind::Bar => bars(panel, series, *unit),
             Kind::Table => values(panel, series, *unit),
-            _ => chart(request, panel, series, *step_ns, *unit),
+            _ => {
+                let asked = filled.asked.iter().filter_map(|query| query.promql.as_deref());
+                chart(request, panel, series, *step_ns, *unit, alerts.of_queries(request, asked))
+            }
         },
     }
 }
 
-fn chart(request: &PageRequest, panel: &Panel, series: &[(String, Labelled)], step_ns: i64, unit: Unit) -> AnyView {
+fn chart(
+    request: &PageRequest,
+    panel: &Panel,
+    series: &[(String, Labelled)],
+    step_ns: i64,
+    unit: Unit,
+    events: Vec<Event>,
+) -> AnyView {
     let mut all: Vec<Series> = series
         .iter()
         .map(|(label, series)| Series {
@@ -92,26 +105,26 @@ fn chart(request: &PageRequest, panel: &Panel, series: &[(String, Labelled)], st
         .collect();
     let left_out = all.len().saturating_sub(MAX_SERIES);
     all.truncate(MAX_SERIES);
-    let drawn = plot(&Plot {
-        what: panel.title.clone(),
-        unit,
+    let thresholds =
+        panel.thresholds.iter().map(|line| Threshold { value: line.value, label: line.label.clone() }).collect();
+    let drawn = plot(Plot {
         style: panel.style(),
         series: all,
-        range: request.time.range,
         step_ns,
-        thresholds: panel
-            .thresholds
-            .iter()
-            .map(|line| Threshold { value: line.value, label: line.label.clone() })
-            .collect(),
-        dots: Vec::new(),
-        legend: Legend::Line,
+        thresholds,
+        events,
         zoom: Some((&request.path, &request.params)),
-        class: "",
+        size: size_of(panel),
+        ..Plot::new(panel.title.clone(), unit, request.time.range)
     });
     let warning = (left_out > 0)
         .then(|| view! { <p class="warning">{trf("⚠ {0} more series are not drawn", &[&left_out.to_string()])}</p> });
     view! { {drawn}{warning} }.into_any()
+}
+
+/// How much room a panel gives its chart.
+const fn size_of(panel: &Panel) -> Size {
+    if panel.width <= 6 { Size::Narrow } else { Size::Wide }
 }
 
 /// A series of a severity or of a service has their colour.
@@ -294,7 +307,7 @@ fn map_view(request: &PageRequest, filled: &Filled, map: &ServiceMap) -> AnyView
         .take(BARS)
         .map(|edge| {
             let is_bad = edge.figures.error_ratio >= 0.05;
-            let p95 = edge.figures.p95_ns.map_or_else(|| "–".to_owned(), format::duration);
+            let p95 = format::duration_or_dash(edge.figures.p95_ns);
             view! {
                 <tr>
                     <td>{parts::service(&name(&edge.from))}" → "{parts::service(&name(&edge.to))}</td>

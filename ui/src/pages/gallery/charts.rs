@@ -1,9 +1,10 @@
 //! Charts in all their states.
 
 use super::Exhibit;
+use crate::chart::dot::Dot;
 use crate::chart::heat::{Heat, heat};
 use crate::chart::histogram::{BarSeries, StackedBars, histogram};
-use crate::chart::plot::{Dot, Legend, Plot, Series, Style, Threshold, plot};
+use crate::chart::plot::{Event, EventKind, Legend, Plot, Series, Size, Style, Threshold, plot};
 use crate::chart::sparkline::sparkline;
 use crate::palette::Severity;
 use crate::params::Params;
@@ -41,17 +42,10 @@ fn example<'a>(range: TimeRange, style: Style, unit: Unit, top: f64, count: i64)
         })
         .collect();
     Plot {
-        what: "an example".to_owned(),
-        unit,
         style,
         series,
-        range,
         step_ns: (range.end - range.start) / STEPS,
-        thresholds: Vec::new(),
-        dots: Vec::new(),
-        legend: Legend::Line,
-        zoom: None,
-        class: "",
+        ..Plot::new("an example".to_owned(), unit, range)
     }
 }
 
@@ -63,7 +57,7 @@ fn plots(request: &PageRequest) -> Exhibit {
             series.points.drain(30..45);
         }
         chart.series[0].points[60].1 = f64::NAN;
-        plot(&chart)
+        plot(chart)
     };
     let marked = {
         let mut chart = example(range, Style::Line, Unit::Seconds, 0.8, 2);
@@ -71,52 +65,82 @@ fn plots(request: &PageRequest) -> Exhibit {
         chart.dots = chart.series[0]
             .points
             .iter()
+            .enumerate()
             .step_by(13)
-            .map(|(at, value)| Dot {
+            .map(|(number, (at, value))| Dot {
                 time_ns: *at,
                 value: value * 1.1,
+                is_error: number % 2 == 1,
                 href: "#plot".to_owned(),
                 label: "trace 4bf92f35".to_owned(),
             })
             .collect();
-        plot(&chart)
+        plot(chart)
     };
     let zoomable = {
         let mut chart = example(range, Style::Line, Unit::PerSecond, 40.0, 4);
         chart.legend = Legend::Table;
         chart.zoom = Some((&request.path, &request.params));
-        plot(&chart)
+        plot(chart)
+    };
+    let eventful = {
+        let mut chart = example(range, Style::Stack, Unit::PerSecond, 40.0, 2);
+        let happened = [
+            (20, "version 1.5.0 seen first", None, EventKind::Version),
+            (45, "CardDeclined fires", Some("#plot"), EventKind::Fired),
+            (70, "CardDeclined is resolved", Some("#plot"), EventKind::Resolved),
+        ];
+        chart.events = happened
+            .into_iter()
+            .map(|(step, label, href, kind)| Event {
+                time_ns: range.start + (range.end - range.start) / STEPS * step,
+                label: label.to_owned(),
+                href: href.map(str::to_owned),
+                kind,
+            })
+            .collect();
+        chart.figure = Some(view! { <b>"42/s"</b> }.into_any());
+        chart.zoom = Some((&request.path, &request.params));
+        plot(chart)
+    };
+    let small = {
+        let mut chart = example(range, Style::Line, Unit::Nanoseconds, 4e8, 3);
+        chart.figure = Some(view! { <span>"p95 "<b>"231 ms"</b></span> }.into_any());
+        chart.size = Size::Small;
+        plot(chart)
     };
     let flat = {
         let mut chart = example(range, Style::Line, Unit::Bytes, 1.0, 1);
         for (_, value) in &mut chart.series[0].points {
             *value = value.mul_add(4096.0, 8e8);
         }
-        plot(&chart)
+        plot(chart)
     };
     let negative = {
         let mut chart = example(range, Style::Area, Unit::None, 10.0, 1);
         for (_, value) in &mut chart.series[0].points {
             *value -= 5.0;
         }
-        plot(&chart)
+        plot(chart)
     };
-    let empty = plot(&example(range, Style::Line, Unit::None, 1.0, 0));
+    let empty = plot(example(range, Style::Line, Unit::None, 1.0, 0));
     let alone = {
         let mut chart = example(range, Style::Line, Unit::None, 5.0, 1);
         chart.series[0].points = vec![chart.series[0].points[40]];
-        plot(&chart)
+        plot(chart)
     };
     Exhibit {
         name: "Plot",
         about: "Values over time. The pointer reads them out on all charts of the page at once, dragging zooms, a name in the legend shows its series alone.",
         states: vec![
             ("lines, legend as a table, zoom", zoomable),
-            ("areas", plot(&example(range, Style::Area, Unit::Ratio, 0.3, 2))),
-            ("stacked", plot(&example(range, Style::Stack, Unit::PerSecond, 60.0, 4))),
-            ("bars", plot(&example(range, Style::Bars, Unit::None, 60.0, 3))),
+            ("areas", plot(example(range, Style::Area, Unit::Ratio, 0.3, 2))),
+            ("stacked", plot(example(range, Style::Stack, Unit::PerSecond, 60.0, 4))),
+            ("bars", plot(example(range, Style::Bars, Unit::None, 60.0, 3))),
             ("gaps", with_gap),
             ("threshold and exemplars", marked),
+            ("events, with a heading", eventful),
+            ("small", small),
             ("far from zero, in bytes", flat),
             ("below zero", negative),
             ("one value", alone),
@@ -131,7 +155,7 @@ fn small(_: &PageRequest, range: TimeRange) -> Exhibit {
         name: "Sparkline",
         about: "A line of a word's size; the number stands beside it.",
         states: vec![
-            ("calm", view! { <p>{sparkline(&values, "calm")}" 9.1 /s"</p> }.into_any()),
+            ("calm", view! { <p>{sparkline(&values, "calm")}" 9.1/s"</p> }.into_any()),
             ("bad", view! { <p>{sparkline(&values, "bad")}" 12 %"</p> }.into_any()),
             ("nothing", view! { <p>{sparkline(&[0.0; 12], "calm")}" 0"</p> }.into_any()),
         ],
@@ -153,14 +177,23 @@ fn heats(range: TimeRange) -> Exhibit {
         })
         .collect();
     let example = Heat {
+        size: Size::Wide,
+        zoom: None,
         what: "requests by duration".to_owned(),
         range,
         columns: (0..STEPS).map(|n| range.start + n * step).collect(),
         step_ns: step,
         rows,
-        class: "",
     };
-    let nothing = Heat { what: String::new(), range, columns: Vec::new(), step_ns: 1, rows: Vec::new(), class: "" };
+    let nothing = Heat {
+        what: String::new(),
+        range,
+        columns: Vec::new(),
+        step_ns: 1,
+        rows: Vec::new(),
+        size: Size::Wide,
+        zoom: None,
+    };
     Exhibit {
         name: "Heat map",
         about: "How often which value was seen when; the darker, the more.",

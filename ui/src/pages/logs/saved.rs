@@ -1,13 +1,11 @@
 //! Saved searches: the ones that are there, and the file that would keep this one.
 
-use crate::config_files::{Folder, Named};
+use crate::config_files::{self, Folder, Named};
 use crate::parts;
 use crate::request::PageRequest;
 use crate::saved_searches::{SavedSearch, SearchScreen, file_name};
 use crate::text::{tr, trf};
-use axum::extract::State;
-use axum::http::{HeaderValue, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use leptos::prelude::*;
 use std::sync::Arc;
 
@@ -21,22 +19,15 @@ pub(crate) struct Saved {
 
 impl Saved {
     /// What is there now.
-    pub(crate) fn of(folder: &Folder<SavedSearch>) -> Self {
-        Self { files: folder.all(), folder: folder.path().display().to_string() }
+    pub(crate) async fn of(folder: &Arc<Folder<SavedSearch>>) -> Self {
+        Self { files: folder.now().await, folder: folder.path().display().to_string() }
     }
 }
 
 /// Answers `/logs/saved.yaml?title=&q=…`: the file that keeps the search, as a download.
-pub(crate) async fn download(State(_): State<Arc<crate::UiContext>>, request: PageRequest) -> Response {
+pub(crate) async fn download(request: PageRequest) -> Response {
     let search = search(&request);
-    let mut response = search.yaml().into_response();
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/yaml; charset=utf-8"));
-    let ascii: String = file_name(&search.title).chars().filter(char::is_ascii).collect();
-    let name = if ascii.is_empty() { "search".to_owned() } else { ascii };
-    if let Ok(value) = HeaderValue::from_str(&format!("attachment; filename=\"{name}.yaml\"")) {
-        response.headers_mut().insert(header::CONTENT_DISPOSITION, value);
-    }
-    response
+    config_files::download(search.yaml(), &file_name(&search.title), "search")
 }
 
 fn search(request: &PageRequest) -> SavedSearch {

@@ -22,12 +22,8 @@ pub(crate) const fn sign(kind: NodeKind) -> Sign {
     }
 }
 
-fn p95(figures: &CallFigures) -> String {
-    figures.p95_ns.map_or_else(|| "–".to_owned(), format::duration)
-}
-
 fn spoken(figures: &CallFigures) -> String {
-    let duration = |ns: Option<i64>| ns.map_or_else(|| "–".to_owned(), format::duration);
+    let duration = format::duration_or_dash;
     let calls = trf(
         "{0} at {1}/s, {2} ({3})",
         &[
@@ -37,14 +33,19 @@ fn spoken(figures: &CallFigures) -> String {
             &format::percent(figures.error_ratio),
         ],
     );
-    format!("{calls}, p50 {}, p95 {}, p99 {}", duration(figures.p50_ns), p95(figures), duration(figures.p99_ns))
+    format!(
+        "{calls}, p50 {}, p95 {}, p99 {}",
+        duration(figures.p50_ns),
+        duration(figures.p95_ns),
+        duration(figures.p99_ns)
+    )
 }
 
 /// Rate, errors when there are any, and the 95th percentile.
 fn in_short(figures: &CallFigures) -> String {
     let errors =
         if figures.errors > 0 { format!(" ✖ {}", format::percent(figures.error_ratio)) } else { String::new() };
-    format!("{}/s{errors} · {}", format::short(figures.calls_per_second), p95(figures))
+    format!("{}/s{errors} · {}", format::short(figures.calls_per_second), format::duration_or_dash(figures.p95_ns))
 }
 
 fn drawn_node(request: &PageRequest, node: &MapNode, focus: Option<&str>) -> DrawnNode {
@@ -90,7 +91,10 @@ fn drawn_edge(
         to,
         weight: (figures.calls as f64).ln_1p() / (most as f64).ln_1p().max(0.1),
         error_ratio: figures.error_ratio,
-        label: (format!("{}/s · {}", format::short(figures.calls_per_second), p95(figures)), errors),
+        label: (
+            format!("{}/s · {}", format::short(figures.calls_per_second), format::duration_or_dash(figures.p95_ns)),
+            errors,
+        ),
         title: trf("{0} to {1}, {2}: {3}", &[&part.nodes[from].name, &part.nodes[to].name, kind, &spoken(figures)]),
         href: links::edge(request, &part.nodes, edge, &links::own_search(request)),
     })

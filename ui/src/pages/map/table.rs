@@ -35,20 +35,12 @@ pub(crate) fn name(node: &MapNode) -> AnyView {
 
 /// Cells of rate, errors and percentiles; the rate leads to the calls, the errors to those that failed.
 pub(crate) fn figure_cells(figures: &CallFigures, all: String, failing: String) -> AnyView {
-    let duration = |ns: Option<i64>| ns.map_or_else(|| "–".to_owned(), format::duration);
-    let has_errors = figures.errors > 0;
-    let class = if has_errors { "num bad" } else { "num" };
-    let errors = if has_errors {
-        view! { <a href=failing>{format!("✖ {}", format::percent(figures.error_ratio))}</a> }.into_any()
-    } else {
-        view! { <span>"0 %"</span> }.into_any()
-    };
     view! {
         <td class="num"><a href=all>{format::short(figures.calls_per_second)}</a></td>
-        <td class=class>{errors}</td>
-        <td class="num">{duration(figures.p50_ns)}</td>
-        <td class="num">{duration(figures.p95_ns)}</td>
-        <td class="num">{duration(figures.p99_ns)}</td>
+        {parts::error_cell(figures.errors, figures.error_ratio, failing)}
+        <td class="num">{format::duration_or_dash(figures.p50_ns)}</td>
+        <td class="num">{format::duration_or_dash(figures.p95_ns)}</td>
+        <td class="num">{format::duration_or_dash(figures.p99_ns)}</td>
     }
     .into_any()
 }

@@ -2,8 +2,9 @@
 
 use super::{Exemplar, Metrics, editor};
 use crate::answers::{self, Answer, Labelled};
+use crate::chart::dot::Dot;
 use crate::chart::heat::{Heat, heat};
-use crate::chart::plot::{Dot, Legend, MAX_SERIES, Plot, Series, Style, plot};
+use crate::chart::plot::{Legend, MAX_SERIES, Plot, Series, Size, Style, plot};
 use crate::format;
 use crate::params::Params;
 use crate::parts;
@@ -11,7 +12,6 @@ use crate::request::PageRequest;
 use crate::text::{tr, trf};
 use crate::unit::Unit;
 use leptos::prelude::*;
-use std::collections::BTreeMap;
 
 /// Rows of a table.
 const ROWS: usize = 500;
@@ -49,7 +49,7 @@ pub(super) fn result(request: &PageRequest, metrics: &Metrics) -> AnyView {
         "{0} series, a value every {1}, {2} points looked at, {3} ms",
         &[
             &format::count(series as u64),
-            &Unit::Nanoseconds.text(step as f64),
+            &Unit::Nanoseconds.tick(step as f64),
             &format::count(rows),
             &format!("{slowest:.0}"),
         ],
@@ -112,18 +112,17 @@ fn chart(
     all.truncate(MAX_SERIES);
     let series =
         all.into_iter().map(|(label, series)| Series { label, points: series.points, ..Series::default() }).collect();
-    let drawn = plot(&Plot {
-        what: answers.iter().map(|(_, text, _)| *text).collect::<Vec<_>>().join("; "),
-        unit,
+    let what = answers.iter().map(|(_, text, _)| *text).collect::<Vec<_>>().join("; ");
+    let drawn = plot(Plot {
         style,
         series,
-        range: request.time.range,
         step_ns: answers.iter().map(|(_, _, answer)| answer.step_ns).max().unwrap_or(0),
-        thresholds: Vec::new(),
-        dots: metrics.exemplars.iter().map(dot).collect(),
+        dots: metrics.exemplars.iter().map(|exemplar| dot(exemplar, unit)).collect(),
+        events: metrics.alerts.of_queries(request, answers.iter().map(|(_, text, _)| *text)),
         legend: Legend::Table,
         zoom: Some(("/metrics/explore", &request.params)),
-        class: "tall",
+        size: Size::Tall,
+        ..Plot::new(what, unit, request.time.range)
     });
     let warning = (left_out > 0).then(|| {
         let words = trf(
@@ -136,22 +135,23 @@ fn chart(
 }
 
 /// An exemplar leads to its trace, at its span.
-fn dot(exemplar: &Exemplar) -> Dot {
+fn dot(exemplar: &Exemplar, unit: Unit) -> Dot {
     let params = Params::default();
     let params = if exemplar.span_id.is_empty() { params } else { params.with("span", &exemplar.span_id) };
     Dot {
         time_ns: exemplar.time_ns,
         value: exemplar.value,
+        is_error: false,
         href: params.on(&format!("/traces/{}", crate::params::encoded(&exemplar.trace_id))),
-        label: trf("Trace of {0}", &[&exemplar.service]),
+        label: format!("{}: {}", trf("Trace of {0}", &[&exemplar.service]), unit.text(exemplar.value)),
     }
 }
 
 fn heats(request: &PageRequest, answers: &[(usize, &str, &Answer)]) -> AnyView {
     let drawn: Vec<_> = answers
         .iter()
-        .map(|(_, text, answer)| match heat_of(answer, Unit::of_promql(&text.replace("_bucket", ""))) {
-            Some(rows) => heat(&Heat { what: (*text).to_owned(), range: request.time.range, columns: rows.0, step_ns: answer.step_ns, rows: rows.1, class: "tall" }),
+        .map(|(_, text, answer)| match answers::rows_of_buckets(answer, Unit::of_promql(&text.replace("_bucket", ""))) {
+            Some(rows) => heat(&Heat { what: (*text).to_owned(), range: request.time.range, columns: rows.0, step_ns: answer.step_ns, rows: rows.1, size: Size::Tall, zoom: Some(("/metrics/explore", &request.params)) }),
             None => view! {
                 <div class="empty"><p>{tr("A heat map needs the buckets of a histogram: series with the label le, such as")}</p>
                     <pre>"sum by (le) (increase(http_server_request_duration_seconds_bucket[1m]))"</pre></div>
@@ -160,63 +160,6 @@ fn heats(request: &PageRequest, answers: &[(usize, &str, &Answer)]) -> AnyView {
         })
         .collect();
     view! { {drawn} }.into_any()
-}
-
-type Rows = (Vec<i64>, Vec<(String, Vec<f64>)>);
-
-/// Buckets of a histogram, each less than the next, as how many fell into each.
-pub(crate) fn heat_of(answer: &Answer, unit: Unit) -> Option<Rows> {
-    let mut by_bound: Vec<(f64, BTreeMap<i64, f64>)> = Vec::new();
-    for series in &answer.series {
-        let text = series.labels.get("le")?;
-        let bound = if text == "+Inf" { f64::INFINITY } else { text.parse().ok()? };
-        let place = match by_bound.iter().position(|(known, _)| known.total_cmp(&bound).is_eq()) {
-            Some(place) => place,
-            None => {
-                by_bound.push((bound, BTreeMap::new()));
-                by_bound.len() - 1
-            }
-        };
-        for (at, value) in &series.points {
-            *by_bound[place].1.entry(*at).or_default() += value;
-        }
-    }
-    if by_bound.is_empty() {
-        return None;
-    }
-    by_bound.sort_by(|left, right| left.0.total_cmp(&right.0));
-    let columns: Vec<i64> = by_bound
-        .iter()
-        .flat_map(|(_, values)| values.keys().copied())
-        .collect::<std::collections::BTreeSet<_>>()
-        .into_iter()
-        .collect();
-    let mut below = vec![0.0; columns.len()];
-    let mut lowest = String::new();
-    let rows: Vec<(String, Vec<f64>)> = by_bound
-        .iter()
-        .map(|(bound, values)| {
-            let counts = columns
-                .iter()
-                .zip(&mut below)
-                .map(|(at, below)| {
-                    let all = values.get(at).copied().unwrap_or(*below);
-                    let inside = (all - *below).max(0.0);
-                    *below = all.max(*below);
-                    inside
-                })
-                .collect();
-            let name = if bound.is_finite() { format!("≤ {}", unit.text(*bound)) } else { format!("> {lowest}") };
-            lowest = unit.text(*bound);
-            (name, counts)
-        })
-        .collect();
-    // Buckets above and below all that was seen say nothing.
-    let is_seen = |counts: &[f64]| counts.iter().any(|count| *count > 0.0);
-    let first = rows.iter().position(|(_, counts)| is_seen(counts)).unwrap_or(0);
-    let last = rows.iter().rposition(|(_, counts)| is_seen(counts)).unwrap_or(rows.len() - 1);
-    let rows = rows.into_iter().skip(first).take(last + 1 - first).collect();
-    Some((columns, rows))
 }
 
 fn table(answers: &[(usize, &str, &Answer)], unit: Unit) -> AnyView {
@@ -253,27 +196,4 @@ fn table(answers: &[(usize, &str, &Answer)], unit: Unit) -> AnyView {
         });
     }
     view! { {tables} }.into_any()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn buckets_that_hold_those_below_become_rows_of_their_own() {
-        let bucket = |le: &str, values: [f64; 2]| Labelled {
-            labels: [("le".to_owned(), le.to_owned())].into(),
-            points: vec![(10, values[0]), (20, values[1])],
-        };
-        let series = vec![
-            bucket("+Inf", [7.0, 2.0]),
-            bucket("0.1", [0.0, 0.0]),
-            bucket("0.5", [3.0, 2.0]),
-            bucket("1", [7.0, 2.0]),
-        ];
-        let (columns, rows) = heat_of(&Answer { series, ..Answer::default() }, Unit::Seconds).expect("buckets");
-        assert_eq!(columns, [10, 20]);
-        assert_eq!(rows, [("≤ 500 ms".to_owned(), vec![3.0, 2.0]), ("≤ 1 s".to_owned(), vec![4.0, 0.0])]);
-        assert!(heat_of(&Answer { series: vec![Labelled::default()], ..Answer::default() }, Unit::None).is_none());
-    }
 }

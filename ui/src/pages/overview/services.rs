@@ -117,12 +117,6 @@ fn table(request: &PageRequest, services: &[&ServiceSummary], breakers: &[Breake
     .into_any()
 }
 
-/// A figure's move against the window before; where more is worse, more is marked.
-fn moved(now: f64, before: Option<f64>, is_bad_up: bool) -> AnyView {
-    let (text, class) = before.map_or((String::new(), "change"), |before| parts::moved(now, before, is_bad_up));
-    view! { <span class=class>{text}</span> }.into_any()
-}
-
 /// The versions seen, those that the window before did not have with a mark.
 fn versions(service: &ServiceSummary) -> AnyView {
     let before = service.previous.as_ref().map(|previous| &previous.versions);
@@ -165,7 +159,6 @@ fn row(request: &PageRequest, service: &ServiceSummary, breakers: Option<&[Break
     let beyond = |ns: Option<i64>| request.search("/traces", &format!("{entries} duration>={}ns", ns.unwrap_or(0)));
     let error_logs = request.search("/logs", &format!("{term} level>=error"));
     let previous = service.previous.as_ref();
-    let duration = |ns: Option<i64>| ns.map_or_else(|| "–".to_owned(), format::duration);
     let p95: Vec<f64> = service.p95_series_ns.iter().map(|ns| *ns as f64).collect();
     let has_errors = service.errors > 0;
     let error_class = if has_errors { "num bad" } else { "num" };
@@ -176,24 +169,24 @@ fn row(request: &PageRequest, service: &ServiceSummary, breakers: Option<&[Break
             <td class="num">
                 {sparkline(&as_f64(&service.request_counts), "calm")}
                 <a href=request.search("/traces", &entries)>{format::short(service.requests_per_second)}</a>
-                {moved(service.requests as f64, previous.map(|before| before.requests as f64), false)}
+                {parts::moved(service.requests as f64, previous.map(|before| before.requests as f64), false)}
             </td>
             <td class=error_class>
                 {sparkline(&as_f64(&service.error_counts), "bad")}
-                <a href=failing>{has_errors.then_some("✖ ")}{format::percent(service.error_ratio)}</a>
-                {moved(service.errors as f64, previous.map(|before| before.errors as f64), true)}
+                <a href=failing>{parts::error_words(service.errors, service.error_ratio)}</a>
+                {parts::moved(service.errors as f64, previous.map(|before| before.errors as f64), true)}
             </td>
-            <td class="num"><a href=beyond(service.p50_ns)>{duration(service.p50_ns)}</a></td>
+            <td class="num"><a href=beyond(service.p50_ns)>{format::duration_or_dash(service.p50_ns)}</a></td>
             <td class="num">
                 {sparkline(&p95, "calm")}
-                <a href=beyond(service.p95_ns)>{duration(service.p95_ns)}</a>
-                {moved(service.p95_ns.unwrap_or(0) as f64, previous.and_then(|before| before.p95_ns).map(|ns| ns as f64), true)}
+                <a href=beyond(service.p95_ns)>{format::duration_or_dash(service.p95_ns)}</a>
+                {parts::moved(service.p95_ns.unwrap_or(0) as f64, previous.and_then(|before| before.p95_ns).map(|ns| ns as f64), true)}
             </td>
-            <td class="num"><a href=beyond(service.p99_ns)>{duration(service.p99_ns)}</a></td>
+            <td class="num"><a href=beyond(service.p99_ns)>{format::duration_or_dash(service.p99_ns)}</a></td>
             <td class=log_class>
                 {sparkline(&as_f64(&service.error_log_counts), "bad")}
                 <a href=error_logs>{format::short(service.error_logs as f64 / minutes)}</a>
-                {moved(service.error_logs as f64, previous.map(|before| before.error_logs as f64), true)}
+                {parts::moved(service.error_logs as f64, previous.map(|before| before.error_logs as f64), true)}
             </td>
             <td class="mono">{versions(service)}</td>
             {breakers.map(|breakers| breaker_cell(breakers, &service.name))}

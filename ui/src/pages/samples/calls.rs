@@ -1,9 +1,12 @@
 //! Made-up answers for the map, a service and the search for traces.
 
 use super::{HOSTILE, NOW, SECOND, TRACE, coverage, log};
+use crate::pages::alerts::elsewhere::AlertHistory;
 use crate::pages::{map, service, traces};
 use crate::request::PageRequest;
 use crate::shell::Screen;
+use mangru_alerts::AlertView;
+use mangru_alerts::machine::{Alert, State, Transition};
 use mangru_query::{
     CallFigures, CallKind, ComparedField, ComparedKind, ComparedValue, Comparison, ExceptionGroup, Exceptions, Figures,
     Heat, HeatCell, HeatPoint, MapEdge, MapNode, NodeKind, Operation, Page, QueryError, ServiceMap, SqlColumn,
@@ -185,8 +188,46 @@ pub(super) fn service_screen(request: &PageRequest, name: &str) -> Screen {
         instances: ("resource.service.instance.id", Ok(stats(&[Some("pod-1"), Some(HOSTILE)]))),
         versions: Ok(stats(&[Some("1.4.2"), Some("1.5.0")])),
         metrics: Ok(metrics),
+        firing: vec![firing(name)],
+        alerts: AlertHistory {
+            transitions: vec![Transition {
+                time_ms: (NOW - 300 * SECOND) / 1_000_000,
+                rule: "shop-declined".to_owned(),
+                name: HOSTILE.to_owned(),
+                from: State::Pending,
+                to: State::Firing,
+                labels: [("service_name".to_owned(), name.to_owned())].into(),
+                value: 7.0,
+            }],
+            ..AlertHistory::default()
+        },
     };
     service::screen(request, &data)
+}
+
+/// An alert of a service whose words would do harm.
+fn firing(service: &str) -> AlertView {
+    AlertView {
+        fingerprint: 7,
+        rule: "shop-declined".to_owned(),
+        alert: Alert {
+            labels: [("alertname", HOSTILE), ("service_name", service)]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
+            annotations: [("summary".to_owned(), HOSTILE.to_owned())].into(),
+            value: 7.0,
+            state: State::Firing,
+            active_at_ms: NOW / 1_000_000 - 60_000,
+            fired_at_ms: None,
+            resolved_at_ms: None,
+            kept_since_ms: None,
+            evidence: Vec::new(),
+        },
+        receivers: Vec::new(),
+        muted: None,
+        url: String::new(),
+        posted: None,
+    }
 }
 
 /// What is different about some spans.

@@ -6,6 +6,7 @@ use crate::config_files::{Fault, Named};
 use crate::dashboards::panel_data::{Choice, Content, Filled};
 use crate::dashboards::variables::Chosen;
 use crate::dashboards::{Dashboard, Kind, Link, Panel, Query, Variable};
+use crate::pages::alerts::elsewhere::AlertHistory;
 use crate::pages::{dashboards, logs, metrics};
 use crate::request::PageRequest;
 use crate::saved_searches::SavedSearch;
@@ -119,6 +120,7 @@ pub(super) fn metrics_screen(request: &PageRequest) -> Screen {
                 span_id: String::new(),
                 service: HOSTILE.to_owned(),
             }],
+            alerts: AlertHistory::default(),
         },
     )
 }
@@ -185,5 +187,10 @@ pub(super) fn dashboard_screen(request: &PageRequest) -> Screen {
         path: Some(format!("config/{HOSTILE}.yaml")),
         faults: vec![Fault::new(1, "title", HOSTILE)],
     };
-    dashboards::screen(request, &kept, &dashboard, &dashboards::Shown { choices: vec![choice], panels })
+    dashboards::screen(
+        request,
+        &kept,
+        &dashboard,
+        &dashboards::Shown { choices: vec![choice], panels, alerts: AlertHistory::default() },
+    )
 }

@@ -1,17 +1,17 @@
 //! Rate, errors and durations over time with examples as dots, and the durations as a heat map.
 
-use super::{Service, error_ratio, total};
+use super::{Service, total};
+use crate::chart::dot::Dot;
 use crate::chart::latency::heat_map;
-use crate::chart::series::{Dot, Series, SeriesChart, series_chart};
+use crate::chart::plot::{Event, EventKind, Plot, Series, Size, Style, plot};
 use crate::format;
-use crate::measure::Measure;
-use crate::pages::traces::charts::{cell_address, over_time, span_address};
-use crate::params::Params;
+use crate::pages::traces::charts::{cell_address, over_time, percentiles, span_address};
 use crate::parts;
 use crate::request::PageRequest;
-use crate::text::tr;
+use crate::text::{tr, trf};
+use crate::unit::Unit;
 use leptos::prelude::*;
-use mangru_query::{Figures, Heat, HeatCell, HeatPoint, Stats};
+use mangru_query::{Heat, HeatCell, HeatPoint, Stats};
 use std::collections::BTreeMap;
 
 /// Examples on a chart.
@@ -39,18 +39,16 @@ fn examples(request: &PageRequest, heat: &Heat) -> Vec<Dot> {
             value: point.duration_ns as f64,
             is_error: point.is_error,
             href: span_address(request, point),
-            label: format!(
-                "{} took {}{}",
-                point.name,
-                format::duration(point.duration_ns),
-                if point.is_error { ", error" } else { "" }
-            ),
+            label: {
+                let took = trf("{0} took {1}", &[&point.name, &format::duration(point.duration_ns)]);
+                if point.is_error { trf("{0}, error", &[&took]) } else { took }
+            },
         })
         .collect()
 }
 
 /// When a version was seen first, when it was not there from the start.
-fn new_versions(versions: &Stats) -> Vec<(i64, String)> {
+fn new_versions(versions: &Stats) -> Vec<Event> {
     versions
         .series
         .iter()
@@ -59,9 +57,11 @@ fn new_versions(versions: &Stats) -> Vec<(i64, String)> {
             let first = series.buckets.iter().position(|figures| figures.rows > 0)?;
             let had_others =
                 versions.series.iter().any(|other| other.buckets.iter().take(first).any(|figures| figures.rows > 0));
-            (first > 0 && had_others).then(|| {
-                let time = versions.start.saturating_add(versions.step_ns.saturating_mul(first as i64));
-                (time, format!("version {version} seen first"))
+            (first > 0 && had_others).then(|| Event {
+                time_ns: versions.start.saturating_add(versions.step_ns.saturating_mul(first as i64)),
+                label: trf("version {0} seen first", &[version]),
+                href: None,
+                kind: EventKind::Version,
             })
         })
         .collect()
@@ -73,61 +73,57 @@ pub(super) fn charts(request: &PageRequest, service: &Service) -> AnyView {
         Err(error) => return parts::error("", error),
         Ok(stats) => stats,
     };
-    let params: &Params = &request.params;
-    let nothing = Vec::new();
-    let buckets: &Vec<Figures> = stats.series.first().map_or(&nothing, |series| &series.buckets);
     let sum = total(&service.stats);
-    let marks = || service.versions.as_ref().map(new_versions).unwrap_or_default();
-    let chart = |title: &str, figure: String, unit: Measure, series: Vec<Series>, dots: Vec<Dot>| SeriesChart {
-        title: title.to_owned(),
-        figure: view! { <b>{figure}</b> }.into_any(),
-        unit,
-        range: request.time.range,
-        start_ns: stats.start,
-        step_ns: stats.step_ns,
-        series,
-        is_stacked: title == "Requests",
-        is_small: false,
-        threshold: None,
-        dots,
-        marks: marks(),
-        path: &request.path,
-        params,
+    let mut events = service.versions.as_ref().map(new_versions).unwrap_or_default();
+    events.extend(service.alerts.of_service(request, &service.name));
+    let chart = |title: &'static str, figure: String, unit: Unit, style: Style, series: Vec<Series>, dots: Vec<Dot>| {
+        plot(Plot {
+            figure: Some(view! { <b>{figure}</b> }.into_any()),
+            style,
+            series,
+            step_ns: stats.step_ns,
+            has_zero: true,
+            dots,
+            events: events.clone(),
+            zoom: Some((&request.path, &request.params)),
+            size: Size::Narrow,
+            ..Plot::new(title.to_owned(), unit, request.time.range)
+        })
     };
     let seconds = stats.step_ns as f64 / 1e9;
     let rate = chart(
-        "Requests",
-        Measure::Rate.show(sum.rows_per_second),
-        Measure::Rate,
+        tr("Requests"),
+        Unit::PerSecond.text(sum.rows_per_second),
+        Unit::PerSecond,
+        Style::Stack,
         vec![
-            over_time("ok", "tone-calm", buckets, |figures| Some((figures.rows - figures.errors) as f64 / seconds)),
-            over_time("errors", "tone-bad", buckets, |figures| Some(figures.errors as f64 / seconds)),
+            over_time(tr("ok"), "tone-calm", stats, |figures| Some((figures.rows - figures.errors) as f64 / seconds)),
+            over_time(tr("errors"), "tone-bad", stats, |figures| Some(figures.errors as f64 / seconds)),
         ],
         Vec::new(),
     );
     let errors = chart(
-        "Errors",
-        format::percent(error_ratio(&sum)),
-        Measure::Share,
-        vec![over_time("errors", "tone-bad", buckets, |figures| (figures.rows > 0).then(|| error_ratio(figures)))],
+        tr("Errors"),
+        format::percent(parts::error_ratio(&sum)),
+        Unit::Ratio,
+        Style::Line,
+        vec![over_time(tr("errors"), "tone-bad", stats, |figures| {
+            (figures.rows > 0).then(|| parts::error_ratio(figures))
+        })],
         Vec::new(),
     );
-    let dots = service.heat.as_ref().map(|heat| examples(request, heat)).unwrap_or_default();
     let durations = chart(
-        "Duration",
-        sum.p95.map_or_else(|| "–".to_owned(), |ns| format!("p95 {}", format::duration(ns as i64))),
-        Measure::Nanoseconds,
-        vec![
-            over_time("p50", "pct-50", buckets, |figures| figures.p50),
-            over_time("p95", "pct-95", buckets, |figures| figures.p95),
-            over_time("p99", "pct-99", buckets, |figures| figures.p99),
-        ],
-        dots,
+        tr("Duration"),
+        format!("p95 {}", format::duration_or_dash(sum.p95.map(|ns| ns as i64))),
+        Unit::Nanoseconds,
+        Style::Line,
+        percentiles(stats),
+        service.heat.as_ref().map(|heat| examples(request, heat)).unwrap_or_default(),
     );
     view! {
     <section aria-label=tr("Rate, errors and durations") class="red-charts">
         <h2 class="unseen">{tr("Rate, errors and durations")}</h2>
-            {series_chart(rate)}{series_chart(errors)}{series_chart(durations)}
+            {rate}{errors}{durations}
         </section>
         {parts::incomplete(&stats.coverage)}
     }
@@ -140,7 +136,7 @@ pub(super) fn heat(request: &PageRequest, service: &Service) -> AnyView {
         Err(error) => parts::error("", error),
         Ok(heat) => {
             let href = |cell: &HeatCell| cell_address(request, heat, &service.requests, cell);
-            heat_map("Latency of requests", heat, request.time.range, &href)
+            heat_map(tr("Latency of requests"), heat, request.time.range, &href)
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A service in tables: its operations, who calls it and what it calls, where it runs, what it measures.
 
-use super::{Service, error_ratio, page_of};
+use super::{Service, page_of};
 use crate::format;
 use crate::pages::map::{links, table};
 use crate::params::Params;
@@ -8,7 +8,7 @@ use crate::parts::{self, field_term};
 use crate::request::PageRequest;
 use crate::text::{tr, trf};
 use leptos::prelude::*;
-use mangru_query::{Figures, MapEdge, NodeKind, Operation, Stats};
+use mangru_query::{Figures, MapEdge, NodeKind, Operation, SPAN_KINDS, Stats};
 use serde_json::Value;
 
 /// Operations shown at first.
@@ -65,23 +65,15 @@ pub(super) fn operations(request: &PageRequest, service: &Service) -> AnyView {
         .into_any()
 }
 
-/// The names of span kinds, by number.
-const KINDS: [&str; 6] = ["unspecified", "internal", "server", "client", "producer", "consumer"];
-
 fn operation_row(request: &PageRequest, service: &Service, operation: &Operation, seconds: f64) -> AnyView {
-    let kind = usize::try_from(operation.kind).ok().and_then(|kind| KINDS.get(kind)).copied().unwrap_or("unspecified");
+    let kind =
+        usize::try_from(operation.kind).ok().and_then(|kind| SPAN_KINDS.get(kind)).copied().unwrap_or("unspecified");
     let query =
         format!("{} {} kind:{kind}", field_term("service.name", &service.name), field_term("name", &operation.name));
     let slow = request.time.params().with("q", &query).with("order", "slowest").on("/traces");
     let beyond = |ns: i64| request.search("/traces", &format!("{query} duration>={ns}ns"));
     let ratio = operation.errors as f64 / operation.requests.max(1) as f64;
-    let errors = if operation.errors > 0 {
-        let failing = request.search("/traces", &format!("{query} status:error"));
-        view! { <a href=failing>{format!("✖ {}", format::percent(ratio))}</a> }.into_any()
-    } else {
-        view! { <span>"0 %"</span> }.into_any()
-    };
-    let class = if operation.errors > 0 { "num bad" } else { "num" };
+    let failing = request.search("/traces", &format!("{query} status:error"));
     let different = format!(
         "{}#different",
         request
@@ -96,7 +88,7 @@ fn operation_row(request: &PageRequest, service: &Service, operation: &Operation
             <th scope="row"><a href=request.search("/traces", &query) data-row="">{operation.name.clone()}</a></th>
             <td>{kind}</td>
             <td class="num">{format::short(operation.requests as f64 / seconds.max(1e-9))}</td>
-            <td class=class>{errors}</td>
+            {parts::error_cell(operation.errors, ratio, failing)}
             <td class="num">{format::duration(operation.p50_ns)}</td>
             <td class="num"><a href=beyond(operation.p95_ns)>{format::duration(operation.p95_ns)}</a></td>
             <td class="num"><a href=beyond(operation.p99_ns)>{format::duration(operation.p99_ns)}</a></td>
@@ -118,21 +110,12 @@ pub(super) fn neighbours(request: &PageRequest, service: &Service) -> AnyView {
                 let calls = links::edge(request, &all, edge, "");
                 let failing = links::edge(request, &all, edge, "status:error");
                 let page = if node.kind == NodeKind::Service { page_of(request, &node.name) } else { calls.clone() };
-                let duration = |ns: Option<i64>| ns.map_or_else(|| "–".to_owned(), format::duration);
-                let has_errors = edge.figures.errors > 0;
-                let class = if has_errors { "num bad" } else { "num" };
-                let errors = if has_errors {
-                    view! { <a href=failing>{format!("✖ {}", format::percent(edge.figures.error_ratio))}</a> }
-                        .into_any()
-                } else {
-                    view! { <span>"0 %"</span> }.into_any()
-                };
                 Some(view! {
                     <tr>
                         <th scope="row"><a href=page data-row="">{table::name(node)}</a></th>
                         <td class="num"><a href=calls>{format::short(edge.figures.calls_per_second)}</a></td>
-                        <td class=class>{errors}</td>
-                        <td class="num">{duration(edge.figures.p95_ns)}</td>
+                        {parts::error_cell(edge.figures.errors, edge.figures.error_ratio, failing)}
+                        <td class="num">{format::duration_or_dash(edge.figures.p95_ns)}</td>
                     </tr>
                 })
             };
@@ -169,21 +152,14 @@ fn group_rows(request: &PageRequest, service: &Service, field: &str, stats: &Sta
             let key = series.key.as_ref().filter(|key| !key.is_empty())?;
             let query = format!("{} {}", field_term("service.name", &service.name), field_term(field, key));
             let figures: &Figures = &series.total;
-            let class = if figures.errors > 0 { "num bad" } else { "num" };
             let failing = request.search("/traces", &format!("{query} status:error"));
-            let errors = if figures.errors > 0 {
-                view! { <a href=failing>{format!("✖ {}", format::percent(error_ratio(figures)))}</a> }.into_any()
-            } else {
-                view! { <span>"0 %"</span> }.into_any()
-            };
-            let p95 = figures.p95.map_or_else(|| "–".to_owned(), |ns| format::duration(ns as i64));
             Some(
                 view! {
                     <tr>
                         <th scope="row"><a href=request.search("/traces", &query) data-row="" class="mono">{format::clipped(key, 60)}</a></th>
                         <td class="num">{format::short(figures.rows_per_second)}</td>
-                        <td class=class>{errors}</td>
-                        <td class="num">{p95}</td>
+                        {parts::error_cell(figures.errors, parts::error_ratio(figures), failing)}
+                        <td class="num">{format::duration_or_dash(figures.p95.map(|ns| ns as i64))}</td>
                         <td class="goto"><a href=request.search("/logs", &query)>{tr("logs")}</a></td>
                     </tr>
                 }

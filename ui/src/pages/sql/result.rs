@@ -1,7 +1,7 @@
 //! What a statement gave.
 
 use crate::answers::{self, Shape};
-use crate::chart::plot::{Legend, MAX_SERIES, Plot, Series, Style, plot};
+use crate::chart::plot::{Legend, MAX_SERIES, Plot, Series, Size, plot};
 use crate::clock::{Show, time_view};
 use crate::format;
 use crate::parts;
@@ -74,18 +74,12 @@ fn chart(request: &PageRequest, found: &SqlResult, shape: &Shape) -> AnyView {
                 ..Series::default()
             })
             .collect();
-        let drawn = plot(&Plot {
-            what: tr("Result").to_owned(),
-            unit: Unit::None,
-            style: Style::Line,
+        let drawn = plot(Plot {
             series,
-            range: request.time.range,
-            step_ns: 0,
-            thresholds: Vec::new(),
-            dots: Vec::new(),
             legend: Legend::Table,
             zoom: Some(("/sql", &request.params)),
-            class: "tall",
+            size: Size::Tall,
+            ..Plot::new(tr("Result").to_owned(), Unit::None, request.time.range)
         });
         let more = (left_out > 0).then(
             || view! { <p class="warning">{trf("⚠ {0} more series are not drawn", &[&left_out.to_string()])}</p> },

@@ -4,7 +4,7 @@ use super::ROWS_PER_PAGE;
 use super::layout::{Layout, Placed, start_of};
 use crate::clock::{Show, row_time};
 use crate::format;
-use crate::islands::waterfall::{Row, TraceWaterfall, flags, time_ticks};
+use crate::islands::waterfall::{Row, TraceWaterfall, flags, time_labels};
 use crate::nouns::counted;
 use crate::palette::service_class;
 use crate::parts;
@@ -45,6 +45,20 @@ fn span_base(request: &PageRequest) -> String {
     format!("{address}{}span=", if address.contains('?') { '&' } else { '?' })
 }
 
+/// What the waterfall says, in the order it expects; how many of the spans are shown it puts in itself.
+fn island_words(spans: usize) -> Vec<String> {
+    vec![
+        tr("Spans; arrow keys move, left and right collapse and expand, Enter opens").to_owned(),
+        tr("Search in trace").to_owned(),
+        trf("{0} of {1} shown", &["{0}", &counted(spans as u64, "span")]),
+        tr("Expand all").to_owned(),
+        tr("Collapse all").to_owned(),
+        tr("Whole time").to_owned(),
+        tr("Drag to zoom").to_owned(),
+        tr("Children").to_owned(),
+    ]
+}
+
 /// The waterfall: an island whose children are the rows for those without scripts.
 pub(super) fn waterfall(request: &PageRequest, trace: &Trace, layout: &Layout) -> AnyView {
     let mut names = Words::default();
@@ -75,23 +89,11 @@ pub(super) fn waterfall(request: &PageRequest, trace: &Trace, layout: &Layout) -
             line(row, &names.list[row.name as usize], &services.list[row.service as usize], total, &base, &selected)
         })
         .collect();
-    let marks: Vec<_> = time_ticks(0.0, total as f64)
-        .into_iter()
-        .map(|(share, words)| {
-            let anchor = if share < 0.02 {
-                "start"
-            } else if share > 0.96 {
-                "end"
-            } else {
-                "middle"
-            };
-            view! { <text x=format!("{:.2}%", share * 100.0) y="11" text-anchor=anchor>{words}</text> }
-        })
-        .collect();
+    let marks = time_labels(0.0, total as f64);
     let pages = paging(request, &window, rows.len());
     view! {
         <section aria-label=tr("Waterfall")>
-            <TraceWaterfall rows names=names.list services=services.list total_ns=total base selected>
+            <TraceWaterfall rows names=names.list services=services.list total_ns=total base selected words=island_words(trace.spans.len())>
                 <div class="wf-scale" aria-hidden="true"><span class="wf-name"></span><svg class="wf-axis">{marks}</svg></div>
                 <div class="wf-static">{lines}</div>
                 {pages}

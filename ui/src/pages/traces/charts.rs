@@ -1,15 +1,15 @@
 //! The pictures of a result: every span by start and duration, percentiles and errors over time.
 
 use super::{Asked, Traces, carried};
+use crate::chart::plot::{Plot, Series, Size, plot};
 use crate::chart::scatter::{ScatterLinks, scatter};
-use crate::chart::series::{Series, SeriesChart, series_chart};
 use crate::clock::rfc3339;
 use crate::format;
-use crate::measure::Measure;
 use crate::params::Params;
 use crate::parts::{self, narrowed};
 use crate::request::PageRequest;
 use crate::text::tr;
+use crate::unit::Unit;
 use leptos::prelude::*;
 use mangru_query::{Figures, Heat, HeatCell, HeatPoint, Stats};
 
@@ -46,8 +46,9 @@ pub(super) fn charts(request: &PageRequest, asked: &Asked, traces: &Traces) -> A
             let point = |point: &HeatPoint| span_address(request, point);
             let cell = |cell: &HeatCell| cell_address(request, heat, &asked.query, cell);
             let links = ScatterLinks { point: &point, cell: &cell, base };
-            let what = if asked.roots_only { "Root spans" } else { "Matching spans" };
-            view! { <h2 class="chart-title">{what}" by duration"</h2>{scatter(heat, request.time.range, asked.region, &links)} }.into_any()
+            let what = if asked.roots_only { tr("Root spans by duration") } else { tr("Matching spans by duration") };
+            view! { <h2 class="chart-title">{what}</h2>{scatter(heat, request.time.range, asked.region, &links)} }
+                .into_any()
         }
     };
     let right = match stats {
@@ -82,10 +83,10 @@ fn actions(request: &PageRequest, asked: &Asked) -> AnyView {
                 <div class="menu-body">
                     <form method="get" action="/traces" class="region-form">
                         {parts::hidden_inputs(&clean)}
-                        <label>"From (UTC)"<input name="r_start" value=start spellcheck="false" autocomplete="off" /></label>
-                        <label>"To (UTC)"<input name="r_end" value=end spellcheck="false" autocomplete="off" /></label>
-                        <label>"Shortest"<input name="r_min" value=text("r_min") placeholder="250ms" spellcheck="false" autocomplete="off" /></label>
-                        <label>"Longest"<input name="r_max" value=text("r_max") placeholder="2s" spellcheck="false" autocomplete="off" /></label>
+                        <label>{tr("From (UTC)")}<input name="r_start" value=start spellcheck="false" autocomplete="off" /></label>
+                        <label>{tr("To (UTC)")}<input name="r_end" value=end spellcheck="false" autocomplete="off" /></label>
+                        <label>{tr("Shortest")}<input name="r_min" value=text("r_min") placeholder="250ms" spellcheck="false" autocomplete="off" /></label>
+                        <label>{tr("Longest")}<input name="r_max" value=text("r_max") placeholder="2s" spellcheck="false" autocomplete="off" /></label>
                         <button>{tr("Compare")}</button>
                     </form>
                 </div>
@@ -96,66 +97,66 @@ fn actions(request: &PageRequest, asked: &Asked) -> AnyView {
     .into_any()
 }
 
-/// A series of one of the figures per bucket.
-pub(crate) fn over_time(
-    label: &str,
-    class: &str,
-    buckets: &[Figures],
-    value: impl Fn(&Figures) -> Option<f64>,
-) -> Series {
-    Series { label: label.to_owned(), class: class.to_owned(), values: buckets.iter().map(value).collect() }
+/// A series of one of the figures: a point in the middle of each bucket, a gap where there is nothing to tell.
+pub(crate) fn over_time(label: &str, class: &str, stats: &Stats, value: impl Fn(&Figures) -> Option<f64>) -> Series {
+    let buckets = stats.series.first().map(|series| series.buckets.as_slice()).unwrap_or_default();
+    let middle = |bucket: usize| {
+        stats.start.saturating_add(stats.step_ns.saturating_mul(bucket as i64)).saturating_add(stats.step_ns / 2)
+    };
+    let points = buckets.iter().enumerate();
+    Series {
+        label: label.to_owned(),
+        class: class.to_owned(),
+        points: points.map(|(bucket, figures)| (middle(bucket), value(figures).unwrap_or(f64::NAN))).collect(),
+    }
+}
+
+/// The percentiles of the durations, each in its colour.
+pub(crate) fn percentiles(stats: &Stats) -> Vec<Series> {
+    vec![
+        over_time("p50", "pct-50", stats, |figures| figures.p50),
+        over_time("p95", "pct-95", stats, |figures| figures.p95),
+        over_time("p99", "pct-99", stats, |figures| figures.p99),
+    ]
 }
 
 fn figures(request: &PageRequest, stats: &Stats) -> AnyView {
     let params: &Params = &carried(request);
-    let nothing = Vec::new();
     let total = stats.series.first().map(|series| series.total.clone()).unwrap_or_default();
-    let buckets = stats.series.first().map_or(&nothing, |series| &series.buckets);
-    let chart = |title: &str, figure: AnyView, unit: Measure, series: Vec<Series>| SeriesChart {
-        title: title.to_owned(),
-        figure,
-        unit,
-        range: request.time.range,
-        start_ns: stats.start,
-        step_ns: stats.step_ns,
-        series,
-        is_stacked: false,
-        is_small: true,
-        threshold: None,
-        dots: Vec::new(),
-        marks: Vec::new(),
-        path: &request.path,
-        params,
+    let chart = |title: &str, figure: AnyView, unit: Unit, series: Vec<Series>| {
+        plot(Plot {
+            figure: Some(figure),
+            series,
+            step_ns: stats.step_ns,
+            has_zero: true,
+            zoom: Some((&request.path, params)),
+            size: Size::Small,
+            ..Plot::new(title.to_owned(), unit, request.time.range)
+        })
     };
-    let p = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |ns| format::duration(ns as i64));
+    let p = |value: Option<f64>| format::duration_or_dash(value.map(|ns| ns as i64));
     let durations = chart(
-        "Duration",
+        tr("Duration"),
         view! { <span>"p50 "<b>{p(total.p50)}</b>" p95 "<b>{p(total.p95)}</b>" p99 "<b>{p(total.p99)}</b></span> }
             .into_any(),
-        Measure::Nanoseconds,
-        vec![
-            over_time("p50", "pct-50", buckets, |figures| figures.p50),
-            over_time("p95", "pct-95", buckets, |figures| figures.p95),
-            over_time("p99", "pct-99", buckets, |figures| figures.p99),
-        ],
+        Unit::Nanoseconds,
+        percentiles(stats),
     );
-    let ratio = if total.rows == 0 { 0.0 } else { total.errors as f64 / total.rows as f64 };
     let class = if total.errors > 0 { "bad" } else { "" };
-    let words = format!("{}{}", if total.errors > 0 { "✖ " } else { "" }, format::percent(ratio));
+    let words = parts::error_words(total.errors, parts::error_ratio(&total));
     let errors = chart(
-        "Errors",
+        tr("Errors"),
         view! { <span class=class><b>{words}</b></span> }.into_any(),
-        Measure::Share,
-        vec![over_time("errors", "tone-bad", buckets, |figures| {
-            (figures.rows > 0).then(|| figures.errors as f64 / figures.rows as f64)
+        Unit::Ratio,
+        vec![over_time(tr("errors"), "tone-bad", stats, |figures| {
+            (figures.rows > 0).then(|| parts::error_ratio(figures))
         })],
     );
     let rate = chart(
-        "Spans",
-        view! { <span><b>{Measure::Rate.show(total.rows_per_second)}</b></span> }.into_any(),
-        Measure::Rate,
-        vec![over_time("spans", "tone-calm", buckets, |figures| Some(figures.rows_per_second))],
+        tr("Spans"),
+        view! { <span><b>{Unit::PerSecond.text(total.rows_per_second)}</b></span> }.into_any(),
+        Unit::PerSecond,
+        vec![over_time(tr("spans"), "tone-calm", stats, |figures| Some(figures.rows_per_second))],
     );
-    view! { <div class="small-charts">{series_chart(durations)}{series_chart(errors)}{series_chart(rate)}</div> }
-        .into_any()
+    view! { <div class="small-charts">{durations}{errors}{rate}</div> }.into_any()
 }

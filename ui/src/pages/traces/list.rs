@@ -127,25 +127,26 @@ fn share_words(share: &ServiceShare) -> String {
 /// How the trace's time divides among its services, as one bar with the names as its text.
 fn mix(trace: &TraceSummary) -> AnyView {
     let total = trace.services.iter().map(|share| share.duration_ns.max(0) as f64).sum::<f64>().max(1.0);
+    let titles: Vec<String> = trace.services.iter().map(share_words).collect();
+    let summary = titles.join("; ");
     let mut x = 0.0;
     let pieces: Vec<_> = trace
         .services
         .iter()
-        .map(|share| {
+        .zip(titles)
+        .map(|(share, title)| {
             let width = share.duration_ns.max(0) as f64 / total * 160.0;
             let class = format!("piece {}", service_class(&share.name));
             let at = format!("{x:.1}");
             x += width;
-            let title = share_words(share);
             view! { <rect class=class x=at y="0" width=format!("{:.1}", width.max(0.5)) height="10"><title>{title}</title></rect> }
         })
         .collect();
-    let names: Vec<String> = trace.services.iter().map(share_words).collect();
     let shown = trace.services.iter().take(2).map(|share| share.name.as_str()).collect::<Vec<_>>().join(", ");
     let more = trace.services.len().saturating_sub(2);
     let shown = if more > 0 { format!("{} +{more}", format::clipped(&shown, 40)) } else { shown };
     view! {
-        <svg class="mix" viewBox="0 0 160 10" preserveAspectRatio="none" role="img" aria-label=names.join("; ")>{pieces}</svg>
+        <svg class="mix" viewBox="0 0 160 10" preserveAspectRatio="none" role="img" aria-label=summary>{pieces}</svg>
         <span class="quiet mix-names">{shown}</span>
     }
     .into_any()
