@@ -29,11 +29,14 @@ pub(crate) struct Family {
     pub(crate) samples: Vec<(Labels, u64)>,
 }
 
+/// A figure of each table: its name, kind and help, and where it stands.
+type OfTable = (&'static str, Kind, &'static str, fn(&TableStatus) -> u64);
+
 /// The store's and the collector's figures.
 pub(crate) fn figures(status: &StoreStatus, intake: &Json) -> Vec<Family> {
     use Kind::{Counter, Gauge};
     let mut all = Vec::new();
-    let by_table: [(&str, Kind, &str, fn(&TableStatus) -> u64); 6] = [
+    let by_table: [OfTable; 6] = [
         ("mangru_parts", Gauge, "Published parts.", |table| table.parts as u64),
         ("mangru_part_rows", Gauge, "Rows in parts.", |table| table.part_rows),
         ("mangru_part_bytes", Gauge, "Bytes of part files.", |table| table.part_bytes),

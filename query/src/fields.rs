@@ -121,7 +121,7 @@ impl QueryService {
         let mut is_exact = true;
         let mut found = scan::blocking(move || {
             let mut found = Found::default();
-            for batch in hot.iter() {
+            for batch in &hot {
                 found
                     .add(&scan::hot_rows(batch, signal, &Expr::All, range, &read_columns(signal), &of_hot)?, signal)?;
             }

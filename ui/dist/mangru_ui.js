@@ -9,15 +9,15 @@ wasm.Assist_15197666913087385076(el);
 /**
  * @param {HTMLElement} el
  */
-export function GraphView_10002735564638607206(el) {
-wasm.GraphView_10002735564638607206(el);
+export function GraphView_16590607278815635209(el) {
+wasm.GraphView_16590607278815635209(el);
 }
 
 /**
  * @param {HTMLElement} el
  */
-export function HistogramZoom_8891895976426612588(el) {
-wasm.HistogramZoom_8891895976426612588(el);
+export function HistogramZoom_12243154575887865472(el) {
+wasm.HistogramZoom_12243154575887865472(el);
 }
 
 export class IntoUnderlyingByteSource {
@@ -134,22 +134,22 @@ if (Symbol.dispose) IntoUnderlyingSource.prototype[Symbol.dispose] = IntoUnderly
 /**
  * @param {HTMLElement} el
  */
-export function LiveParts_2518065356007548836(el) {
-wasm.LiveParts_2518065356007548836(el);
+export function LiveParts_11270028051424461264(el) {
+wasm.LiveParts_11270028051424461264(el);
 }
 
 /**
  * @param {HTMLElement} el
  */
-export function LiveTail_15883297471370827650(el) {
-wasm.LiveTail_15883297471370827650(el);
+export function LiveTail_6226309989718892850(el) {
+wasm.LiveTail_6226309989718892850(el);
 }
 
 /**
  * @param {HTMLElement} el
  */
-export function PageKeys_8032677972384770730(el) {
-wasm.PageKeys_8032677972384770730(el);
+export function PageKeys_12023950600195218680(el) {
+wasm.PageKeys_12023950600195218680(el);
 }
 
 /**
@@ -169,8 +169,8 @@ wasm.RegionBrush_3512826645606366058(el);
 /**
  * @param {HTMLElement} el
  */
-export function TraceWaterfall_8716394746825847485(el) {
-wasm.TraceWaterfall_8716394746825847485(el);
+export function TraceWaterfall_15958544914314531917(el) {
+wasm.TraceWaterfall_15958544914314531917(el);
 }
 
 /**
@@ -999,52 +999,52 @@ const ret = arg0.writeText(getStringFromWasm0(arg1, arg2));
 return ret;
 },
 __wbindgen_generic_0000000000000001: function(arg0, arg1) {
-// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [Externref], shim_idx: 826, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [Externref], shim_idx: 828, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
 const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___wasm_bindgen_4ce9bc3e3a6b8b3e___JsValue______true_);
 return ret;
 },
 __wbindgen_generic_0000000000000002: function(arg0, arg1) {
-// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [Externref], shim_idx: 887, ret: Result(Unit), inner_ret: Some(Result(Unit)) }, mutable: true }) -> Externref`.
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [Externref], shim_idx: 889, ret: Result(Unit), inner_ret: Some(Result(Unit)) }, mutable: true }) -> Externref`.
 const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___wasm_bindgen_4ce9bc3e3a6b8b3e___JsValue__core_e86eb2b61472f55c___result__Result_____wasm_bindgen_4ce9bc3e3a6b8b3e___JsError___true_);
 return ret;
 },
 __wbindgen_generic_0000000000000003: function(arg0, arg1) {
-// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("Event")], shim_idx: 798, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("Event")], shim_idx: 800, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
 const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_bfe5d30f0cee41aa___features__gen_CloseEvent__CloseEvent______true_);
 return ret;
 },
 __wbindgen_generic_0000000000000004: function(arg0, arg1) {
-// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("Event")], shim_idx: 826, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("Event")], shim_idx: 828, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
 const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___wasm_bindgen_4ce9bc3e3a6b8b3e___JsValue______true__24);
 return ret;
 },
 __wbindgen_generic_0000000000000005: function(arg0, arg1) {
-// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("KeyboardEvent")], shim_idx: 108, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("KeyboardEvent")], shim_idx: 107, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
 const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_bfe5d30f0cee41aa___features__gen_MouseEvent__MouseEvent______true_);
 return ret;
 },
 __wbindgen_generic_0000000000000006: function(arg0, arg1) {
-// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("MessageEvent")], shim_idx: 798, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("MessageEvent")], shim_idx: 800, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
 const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_bfe5d30f0cee41aa___features__gen_CloseEvent__CloseEvent______true__26);
 return ret;
 },
 __wbindgen_generic_0000000000000007: function(arg0, arg1) {
-// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("MouseEvent")], shim_idx: 108, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("MouseEvent")], shim_idx: 107, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
 const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_bfe5d30f0cee41aa___features__gen_MouseEvent__MouseEvent______true__27);
 return ret;
 },
 __wbindgen_generic_0000000000000008: function(arg0, arg1) {
-// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [], shim_idx: 797, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [], shim_idx: 799, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
 const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke_______true_);
 return ret;
 },
 __wbindgen_generic_0000000000000009: function(arg0, arg1) {
-// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [], shim_idx: 818, ret: Unit, inner_ret: Some(Unit) }, mutable: false }) -> Externref`.
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [], shim_idx: 820, ret: Unit, inner_ret: Some(Unit) }, mutable: false }) -> Externref`.
 const ret = makeClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke_______true__1_);
 return ret;
 },
 __wbindgen_generic_000000000000000a: function(arg0, arg1) {
-// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [], shim_idx: 825, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [], shim_idx: 827, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
 const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke_______true__2_);
 return ret;
 },

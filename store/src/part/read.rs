@@ -11,6 +11,7 @@ use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
 };
 use parquet::file::metadata::RowGroupMetaData;
+use parquet::file::statistics::Statistics;
 use roaring::RoaringBitmap;
 use std::sync::Arc;
 
@@ -101,7 +102,7 @@ fn has_values(metadata: &ArrowReaderMetadata, root: usize, groups: Option<&[usiz
     let (Some(leaf), None) = (leaves.next(), leaves.next()) else { return true };
     let all = metadata.metadata().row_groups();
     let is_empty = |group: &RowGroupMetaData| {
-        let nulls = group.column(leaf).statistics().and_then(|statistics| statistics.null_count_opt());
+        let nulls = group.column(leaf).statistics().and_then(Statistics::null_count_opt);
         nulls.is_some_and(|nulls| i64::try_from(nulls) == Ok(group.num_rows()))
     };
     match groups {

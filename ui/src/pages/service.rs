@@ -184,7 +184,7 @@ pub(crate) async fn handle(
     Path(name): Path<String>,
     request: PageRequest,
 ) -> Response {
-    let service = Service::of(&context, &name, &request).await;
+    let service = Box::pin(Service::of(&context, &name, &request)).await;
     page(&request, || screen(&request, &service))
 }
 

@@ -46,6 +46,8 @@ pub(super) fn compile(root: &Path, library: &StandardLibrary) -> Result<Vec<u8>>
         .args(["build", "--locked", "--package", "mangru-ui", "--lib", "--release"])
         .args(["--no-default-features", "--features", "hydrate", "--target", TARGET, "--target-dir"])
         .arg(&target)
+        // The workspace has an override for the server's half.
+        .args(["--config", "profile.release.package.mangru-ui.opt-level=\"z\""])
         .envs(PROFILE)
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .env_remove("CARGO_TARGET_DIR")
