@@ -3,6 +3,7 @@
 mod admin;
 mod analytics;
 mod compare;
+mod covered;
 mod elastic;
 mod error;
 mod export;

@@ -2,6 +2,7 @@
 
 use crate::language::{Expr, FieldRef, Matcher, quoted};
 use crate::logs::{self, LogRow, any_time};
+use crate::request::{self, Unreadable};
 use crate::scan::{self, Control, Counting, Cursor};
 use crate::traces::of_trace;
 use crate::{Coverage, ErrorCode, QueryError, QueryService};
@@ -93,7 +94,8 @@ impl QueryService {
     /// The rows before and after one of the same source.
     ///
     /// # Errors
-    /// [`ErrorCode::NotFound`] when there is no such row, or no longer.
+    /// [`ErrorCode::NotFound`] when there is no such row, or no longer; [`ErrorCode::Internal`] when it was not found and there are
+    /// parts that could not be read.
     pub async fn context(&self, request: &ContextRequest) -> Result<Context, QueryError> {
         let started = Instant::now();
         let before = self.checked_limit(request.before.max(1))?;
@@ -111,12 +113,14 @@ impl QueryService {
         scan.range = TimeRange { start: i64::MIN, end: place.time.saturating_add(1) };
         let older = scan::newest(self.store(), &scan, before, Some(place), Counting::Page, &control).await?;
         let mut coverage = Coverage { matched_is_exact: true, complete: true, ..Coverage::default() };
-        coverage.unreadable(&older.unreadable_parts);
+        let mut unreadable = Unreadable::default();
+        unreadable.add(&older.unreadable_parts);
         coverage.rows_in_range = older.rows_in_range;
         let mut older_rows = logs::rows(&older.rows, &older.cursors);
         older_rows.reverse();
 
-        let (newer_rows, more_after) = self.after(&mut scan, place, after, &mut coverage, &control).await?;
+        let (newer_rows, more_after) = self.after(&mut scan, place, after, &mut unreadable, &control).await?;
+        coverage.unreadable(unreadable.parts());
         coverage.matched = (older_rows.len() + newer_rows.len()) as u64 + 1;
         coverage.elapsed_ms = crate::request::elapsed_ms(started);
         Ok(Context {
@@ -133,10 +137,23 @@ impl QueryService {
     async fn row_at(&self, place: Cursor, control: &Control) -> Result<LogRow, QueryError> {
         let mut scan = any_time(Signal::Logs, Expr::All, logs::columns());
         scan.range = TimeRange { start: place.time, end: place.time.saturating_add(1) };
-        let found = scan::newest(self.store(), &scan, self.settings().max_limit, None, Counting::Page, control).await?;
-        let at = found.cursors.iter().position(|cursor| *cursor == place);
-        at.and_then(|at| logs::rows(&found.rows.slice(at, 1), &[place]).pop())
-            .ok_or_else(|| QueryError::new(ErrorCode::NotFound, "there is no such row, or no longer"))
+        // The first row behind the place before it, however many rows there are of this time.
+        let before = match (place.ordinal.checked_sub(1), place.hash.checked_add(1)) {
+            (Some(ordinal), _) => Cursor { ordinal, ..place },
+            (None, Some(hash)) => Cursor { hash, ordinal: u32::MAX, ..place },
+            (None, None) => Cursor { time: place.time.saturating_add(1), hash: 0, ordinal: u32::MAX },
+        };
+        let found = scan::newest(self.store(), &scan, 1, Some(before), Counting::Page, control).await?;
+        if found.cursors.first() == Some(&place)
+            && let Some(row) = logs::rows(&found.rows, &found.cursors).pop()
+        {
+            return Ok(row);
+        }
+        if found.unreadable_parts.is_empty() {
+            return Err(QueryError::new(ErrorCode::NotFound, "there is no such row, or no longer"));
+        }
+        let parts = request::unreadable(&found.unreadable_parts);
+        Err(QueryError::internal(format!("the row was not found: {parts}")))
     }
 
     /// The next rows after a place, oldest first, and whether there are more.
@@ -147,7 +164,7 @@ impl QueryService {
         scan: &mut scan::ScanRequest,
         place: Cursor,
         wanted: usize,
-        coverage: &mut Coverage,
+        unreadable: &mut Unreadable,
         control: &Control,
     ) -> Result<(Vec<LogRow>, bool), QueryError> {
         // Rows of the place's own time are in the window, whether they stand before it or behind.
@@ -160,7 +177,7 @@ impl QueryService {
             let end = place.time.saturating_add(width);
             scan.range = TimeRange { start: place.time, end };
             let count = scan::count(self.store(), Signal::Logs, &scan.filter, scan.range, control).await?;
-            coverage.unreadable(&count.unreadable_parts);
+            unreadable.add(&count.unreadable_parts);
             if count.matched < enough && end < i64::MAX && too_long == i64::MAX {
                 too_short = width;
                 width = width.saturating_mul(8);
@@ -176,6 +193,7 @@ impl QueryService {
         };
         let limit = rows.clamp(1, 100 * MAX_WINDOW_ROWS) as usize;
         let found = scan::newest(self.store(), scan, limit, None, Counting::Page, control).await?;
+        unreadable.add(&found.unreadable_parts);
         let at = found.cursors.iter().position(|cursor| *cursor == place).unwrap_or(found.cursors.len());
         let first = at.saturating_sub(wanted);
         let mut newer = logs::rows(&found.rows.slice(first, at - first), &found.cursors[first..at]);

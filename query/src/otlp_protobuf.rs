@@ -27,7 +27,8 @@ impl Message {
         self.0.extend_from_slice(bytes);
     }
 
-    fn number(&mut self, field: u32, value: u64) {
+    /// A whole number, or one of an enumeration.
+    pub(crate) fn number(&mut self, field: u32, value: u64) {
         self.tag(field, 0);
         self.varint(value);
     }

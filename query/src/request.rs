@@ -65,7 +65,7 @@ impl Coverage {
         if !parts.is_empty() {
             self.complete = false;
             self.matched_is_exact = false;
-            self.limit_hit = Some(format!("{} parts could not be read: {}", parts.len(), parts.join(", ")));
+            self.limit_hit = Some(unreadable(parts));
         }
     }
 
@@ -73,6 +73,31 @@ impl Coverage {
     pub(crate) fn cut(&mut self, by: impl Into<String>) {
         self.complete = false;
         self.limit_hit.get_or_insert(by.into());
+    }
+}
+
+/// What is said of parts that could not be read.
+pub(crate) fn unreadable(parts: &[String]) -> String {
+    format!("{} parts could not be read: {}", parts.len(), parts.join(", "))
+}
+
+/// Parts that the scans of one request could not read, each once.
+#[derive(Debug, Default)]
+pub(crate) struct Unreadable(Vec<String>);
+
+impl Unreadable {
+    /// Takes in what a scan could not read.
+    pub(crate) fn add(&mut self, parts: &[String]) {
+        for part in parts {
+            if !self.0.contains(part) {
+                self.0.push(part.clone());
+            }
+        }
+    }
+
+    /// Their paths.
+    pub(crate) fn parts(&self) -> &[String] {
+        &self.0
     }
 }
 

@@ -15,7 +15,7 @@ pub(crate) use cursor::{Cursor, hashes, identity_columns};
 pub use explain::PartExplained;
 pub(crate) use explain::explain;
 pub(crate) use fairness::Fairness;
-pub(crate) use newest::{Counting, newest};
+pub(crate) use newest::{Counting, Newest, newest};
 pub(crate) use plan::PartPlan;
 pub(crate) use rows::{PartRows, hot_rows, matching_rows, open_part};
 

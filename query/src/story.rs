@@ -1,21 +1,30 @@
 //! The story of an id: everything that carries it, whenever it was, on one time line.
 
 use crate::cells::{Cells, plain};
-use crate::language::{Expr, FieldRef, Matcher, TextPattern};
+use crate::language::{Expr, FieldRef, Matcher, ResourceTest, TextPattern};
 use crate::logs::{self, LogRow, any_time};
 use crate::scan::Counting;
 use crate::spans::{self, SpanRow};
 use crate::traces::{of_trace, of_traces};
 use crate::{Coverage, QueryError, QueryService};
 use mangru_store::nested::Exemplar;
-use mangru_store::{Signal, SpanId, TraceId, id::normal_correlation_id};
+use mangru_store::{Signal, SpanId, TraceId, id::normal_correlation_id, value};
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Traces that a story is widened to.
 const MAX_TRACES: usize = 20;
+/// Where an id may stand and is not looked for.
+const NOT_LOOKED_AT: &[&str] = &[
+    "values inside lists and objects of attributes",
+    "ids and attributes of span links",
+    "attributes of scopes",
+    "attributes of metric points",
+    "exemplars without one of the story's traces",
+];
 
 /// One thing that carries the id.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
@@ -71,6 +80,9 @@ pub struct Story {
     pub services: Vec<String>,
     /// What was looked at.
     pub coverage: Coverage,
+    /// Where an id may stand and was not looked for: rows that carry it only there are missing.
+    #[schema(value_type = Vec<String>)]
+    pub not_looked_at: &'static [&'static str],
 }
 
 impl StoryEntry {
@@ -87,8 +99,8 @@ impl StoryEntry {
 impl QueryService {
     /// The story of any id: of a trace, a span, a correlation, a request, an order.
     ///
-    /// Rows carry the id when it is one of their ids, the value of one of their attributes or of their events', or stands in the body. The story
-    /// is widened to the traces of these rows, 20 at most.
+    /// Rows carry the id when it is one of their ids, the value of one of their attributes, their events' or their resource's, or stands in a log's body or
+    /// in a span's name or status message. A UUID is looked for with dashes and without. The story is widened to the traces of these rows, 20 at most.
     pub async fn story(&self, id: &str, limit: usize) -> Result<Story, QueryError> {
         let started = Instant::now();
         let limit = self.checked_limit(limit)?;
@@ -141,7 +153,14 @@ impl QueryService {
             .filter(|name| !name.is_empty())
             .collect();
         coverage.elapsed_ms = crate::request::elapsed_ms(started);
-        Ok(Story { id: id.to_owned(), entries, trace_ids: traces, services: services.into_iter().collect(), coverage })
+        Ok(Story {
+            id: id.to_owned(),
+            entries,
+            trace_ids: traces,
+            services: services.into_iter().collect(),
+            coverage,
+            not_looked_at: NOT_LOOKED_AT,
+        })
     }
 
     async fn story_logs(&self, filter: Expr, limit: usize) -> Result<(Vec<StoryEntry>, Coverage), QueryError> {
@@ -225,9 +244,27 @@ fn carries(id: &str, signal: Signal) -> Expr {
             any.push(Expr::Field(FieldRef::Id("parent_span_id"), Matcher::exactly(&normal)));
         }
     }
-    any.push(Expr::Field(FieldRef::AnyAttribute, Matcher::exactly(id)));
-    if signal == Signal::Logs {
-        any.extend(TextPattern::phrase(id).map(Expr::Text));
+    let spellings = spellings(id);
+    for spelling in &spellings {
+        any.push(Expr::Field(FieldRef::AnyAttribute, Matcher::exactly(spelling)));
+        any.extend(TextPattern::phrase(spelling).map(Expr::Text));
     }
+    let shown = format!("any attribute of the resource is {}", spellings.join(" or "));
+    let passes = move |resource: &str| {
+        let is_carried = |text: &str| spellings.iter().any(|spelling| spelling == text);
+        value::read_object(resource).iter().any(|(_, value)| is_carried(&value.text()))
+    };
+    any.push(Expr::Resource(ResourceTest { shown, passes: Arc::new(passes) }));
     Expr::Or(any)
+}
+
+/// The id as it was given, and as a UUID with its dashes or without when it can be one.
+fn spellings(id: &str) -> Vec<String> {
+    let mut all = vec![id.to_owned()];
+    let normal = normal_correlation_id(id);
+    if normal.len() == 32 && normal.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        let dashed = [&normal[..8], &normal[8..12], &normal[12..16], &normal[16..20], &normal[20..]].join("-");
+        all.extend([normal, dashed].into_iter().filter(|spelling| spelling != id));
+    }
+    all
 }

@@ -3,23 +3,28 @@
 mod find;
 mod outline;
 mod structure;
+mod sums;
+mod whole;
 
 pub use outline::{Outline, OutlineRequest, OutlineRow};
 
 use crate::language::{Expr, FieldRef, Matcher};
 use crate::logs::{self, LogRow, any_time};
-use crate::scan::{Counting, Cursor};
+use crate::request::Unreadable;
+use crate::scan::{self, Control, Counting, Cursor};
 use crate::spans::{self, SpanRow};
 use crate::{Coverage, Page, QueryError, QueryService};
 use find::Found;
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashSet;
 use mangru_store::{Signal, TimeRange, TraceId};
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Instant;
 pub(crate) use structure::{Relation, Structure};
+pub(crate) use whole::Whole;
+use whole::{MAX_SPANS, WholeRequest};
 
-/// Spans of one trace that are shown at most.
+/// Spans of one trace that are shown at most, where each takes a few KiB.
 const MAX_TRACE_SPANS: usize = 100_000;
 /// Logs of one trace that are shown at most.
 const MAX_TRACE_LOGS: usize = 1_000;
@@ -140,6 +145,11 @@ pub(crate) fn of_traces(ids: &[String]) -> Expr {
     Expr::Traces(Arc::new(ids.iter().filter_map(|id| TraceId::from_hex(id)).map(|id| id.0).collect()))
 }
 
+/// Whether spans of a kind are calls to somewhere else: client and producer spans. Their id may be that of the span called, too.
+const fn is_outgoing(kind: i64) -> bool {
+    matches!(kind, 3 | 4)
+}
+
 impl QueryService {
     /// Traces with a span that matches.
     pub async fn traces(&self, request: &TracesRequest) -> Result<Page<TraceSummary>, QueryError> {
@@ -157,114 +167,88 @@ impl QueryService {
         let start = Start::read(request)?;
         let _turn = self.turn().await?;
         let before = if let Start::Place(place) = start { Some(place) } else { None };
-        let Found { order, places, matched, found, all_spans_seen, mut coverage } =
-            self.found_traces(structure, request, limit, before).await?;
-        let mut summaries = self.summaries(&order, &matched).await?;
+        let (control, _guard) = self.control();
+        let mut unreadable = Unreadable::default();
+        let found = self.found_traces(structure, request, limit, before, &mut unreadable, &control).await?;
+        let (mut summaries, gone) = self.summaries(&found, &mut unreadable, &control).await?;
+        let Found { order, places, found, all_spans_seen, mut coverage, .. } = found;
         let mut cursor = None;
         match request.order {
             TraceOrder::Newest => {
                 let more = order.len() > limit || !all_spans_seen;
                 cursor = places.get(limit - 1).filter(|_| more || found > limit).map(ToString::to_string);
+                if !all_spans_seen && found >= limit {
+                    // The spans were cut because there were traces enough.
+                    coverage.limit_hit = coverage.limit_hit.filter(|limit| !limit.starts_with("limit of"));
+                }
             }
             TraceOrder::Slowest => summaries.sort_by_key(|trace| std::cmp::Reverse(trace.duration_ns)),
             TraceOrder::MostErrors => summaries.sort_by_key(|trace| std::cmp::Reverse(trace.errors)),
+        }
+        if request.order != TraceOrder::Newest && (order.len() < found || !all_spans_seen) {
+            let why = coverage.limit_hit.take().map_or_else(String::new, |limit| format!(" ({limit})"));
+            coverage.cut(format!("chosen among the newest {} traces only{why}", order.len()));
         }
         if let Start::After(shown) = start {
             summaries.drain(..shown.min(summaries.len()));
             cursor = (summaries.len() > limit).then(|| format!("after-{}", shown + limit));
         }
         summaries.truncate(limit);
-        if !all_spans_seen && found >= limit {
-            // The spans were cut because there were traces enough.
-            coverage.limit_hit = coverage.limit_hit.filter(|limit| !limit.starts_with("limit of"));
-            coverage.cut(format!("limit of {limit} traces"));
-        }
         coverage.matched = found as u64;
         coverage.matched_is_exact = all_spans_seen && before.is_none();
-        if all_spans_seen && found > limit {
+        if found > limit || (!all_spans_seen && found >= limit) {
             coverage.cut(format!("limit of {limit} traces"));
         }
+        if gone > 0 {
+            coverage.cut(format!("the spans of {gone} traces could not be read any more"));
+        }
+        coverage.unreadable(unreadable.parts());
         coverage.elapsed_ms = crate::request::elapsed_ms(started);
         Ok(Page { rows: summaries, coverage, cursor })
     }
 
-    async fn summaries(&self, ids: &[String], matched: &HashMap<String, u64>) -> Result<Vec<TraceSummary>, QueryError> {
-        if ids.is_empty() {
-            return Ok(Vec::new());
-        }
-        let columns = vec!["time", "duration_ns", "trace_id", "parent_span_id", "name", "status_code", "service_name"];
-        let scan = any_time(Signal::Spans, of_traces(ids), columns);
-        let (batch, _, _) = self.all_rows(&scan, MAX_TRACE_SPANS, Counting::Page).await?;
-        let cells = crate::cells::Cells::new(&batch);
-        let mut rows: HashMap<String, Vec<usize>> = HashMap::new();
-        for row in 0..batch.num_rows() {
-            rows.entry(cells.id("trace_id", row)).or_default().push(row);
-        }
-        Ok(ids
-            .iter()
-            .filter_map(|id| {
-                let mut rows = rows.remove(id)?;
-                let time = |row: usize| cells.integer("time", row).unwrap_or_default();
-                let duration = |row: usize| cells.integer("duration_ns", row).unwrap_or_default();
-                rows.sort_by_key(|row| time(*row));
-                let start = time(*rows.first()?);
-                let end = rows.iter().map(|row| time(*row).saturating_add(duration(*row).max(0))).max()?;
-                let root = rows.iter().copied().find(|row| cells.id("parent_span_id", *row).is_empty());
-                let head = root.unwrap_or(rows[0]);
-                let mut services: Vec<ServiceShare> = Vec::new();
-                for row in &rows {
-                    let name = cells.text("service_name", *row).unwrap_or_default();
-                    match services.iter_mut().find(|service| service.name == name) {
-                        Some(service) => {
-                            service.spans += 1;
-                            service.duration_ns = service.duration_ns.saturating_add(duration(*row));
-                        }
-                        None => {
-                            services.push(ServiceShare {
-                                name: name.to_owned(),
-                                spans: 1,
-                                duration_ns: duration(*row),
-                            });
-                        }
-                    }
-                }
-                services.sort_by_key(|service| std::cmp::Reverse(service.spans));
-                Some(TraceSummary {
-                    trace_id: id.clone(),
-                    start_unix_nano: start.to_string(),
-                    duration_ns: end - start,
-                    root_service: cells.text("service_name", head).unwrap_or_default().to_owned(),
-                    root_name: cells.text("name", head).unwrap_or_default().to_owned(),
-                    root_is_missing: root.is_none(),
-                    spans: rows.len() as u64,
-                    errors: rows.iter().filter(|row| cells.integer("status_code", **row) == Some(2)).count() as u64,
-                    matched_spans: matched.get(id).copied().unwrap_or_default(),
-                    services,
-                })
-            })
-            .collect())
-    }
-
     /// A whole trace, whenever it was.
+    ///
+    /// # Errors
+    /// Beside those of all queries: nothing of it was found, and there are parts that could not be read.
     pub async fn trace(&self, id: TraceId) -> Result<Option<Trace>, QueryError> {
         let trace_id = id.to_string();
-        let scan = any_time(Signal::Spans, of_trace(&trace_id), spans::columns());
+        let (control, _guard) = self.control();
         let _turn = self.turn().await?;
-        let (batch, _, coverage) = self.all_rows(&scan, MAX_TRACE_SPANS, Counting::Page).await?;
-        let mut spans = spans::rows(&batch);
+        let request = WholeRequest { id, columns: spans::columns(), limit: MAX_TRACE_SPANS, span_bytes: 0 };
+        let Whole { spans, mut coverage, .. } = self.whole(&request, &control).await?;
+        let mut spans = spans::rows(&spans);
         spans.reverse();
-        let scan = any_time(Signal::Logs, of_trace(&trace_id), logs::columns());
-        let (batch, cursors, log_coverage) = self.all_rows(&scan, MAX_TRACE_LOGS, Counting::All).await?;
-        let mut logs = logs::rows(&batch, &cursors);
-        logs.reverse();
+        let (logs, found) = self.logs_of(&trace_id, &control).await?;
+        if !found.unreadable_parts.is_empty() {
+            if spans.is_empty() && logs.is_empty() {
+                let parts = crate::request::unreadable(&found.unreadable_parts);
+                return Err(QueryError::internal(format!("whether there is a trace {id} is not known: {parts}")));
+            }
+            let of_spans = coverage.limit_hit.take().map_or_else(String::new, |limit| format!("{limit}; "));
+            coverage.unreadable(&found.unreadable_parts);
+            coverage.limit_hit = coverage.limit_hit.map(|of_logs| format!("{of_spans}{of_logs}"));
+        }
         if spans.is_empty() && logs.is_empty() {
             return Ok(None);
         }
-        Ok(Some(Trace { trace_id, spans, logs, logs_matched: log_coverage.matched, coverage }))
+        Ok(Some(Trace { trace_id, spans, logs, logs_matched: found.matched, coverage }))
+    }
+
+    /// The newest logs of a trace by time, and the scan that found them.
+    async fn logs_of(&self, trace_id: &str, control: &Control) -> Result<(Vec<LogRow>, scan::Newest), QueryError> {
+        let scan = any_time(Signal::Logs, of_trace(trace_id), logs::columns());
+        let found = scan::newest(self.store(), &scan, MAX_TRACE_LOGS, None, Counting::All, control).await?;
+        let mut logs = logs::rows(&found.rows, &found.cursors);
+        logs.reverse();
+        Ok((logs, found))
     }
 
     /// The rows of a trace's spans with all columns, for giving them out as they came in.
-    pub(crate) async fn trace_batch(&self, id: TraceId) -> Result<arrow::record_batch::RecordBatch, QueryError> {
+    ///
+    /// # Errors
+    /// Beside those of all queries: no span of it was found, and there are parts that could not be read.
+    pub(crate) async fn trace_batch(&self, id: TraceId) -> Result<Whole, QueryError> {
         let schema = Signal::Spans.schema();
         let mut seen = HashSet::new();
         let columns: Vec<&'static str> = spans::columns()
@@ -272,8 +256,8 @@ impl QueryService {
             .chain(OTLP_COLUMNS.iter().copied())
             .filter(|name| schema.index_of(name).is_ok() && seen.insert(*name))
             .collect();
-        let scan = any_time(Signal::Spans, of_trace(&id.to_string()), columns);
-        Ok(self.all_rows(&scan, MAX_TRACE_SPANS, Counting::Page).await?.0)
+        let (control, _guard) = self.control();
+        self.whole(&WholeRequest { id, columns, limit: MAX_SPANS, span_bytes: 0 }, &control).await
     }
 }
 

@@ -4,12 +4,12 @@
 mod rows;
 
 use mangru_query::{
-    ContextRequest, PatternsRequest, QueryService, QuerySettings, RowsRequest, SameSource, StatsRequest,
+    ContextRequest, PatternsRequest, QueryService, QuerySettings, RowsRequest, SameSource, StatsRequest, StoryItem,
 };
 use mangru_store::{Signal, Store, StoreConfig, TimeRange};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
-use rows::{Log, logs};
+use rows::{Log, Span, logs, spans};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -241,4 +241,103 @@ async fn the_lines_around_a_row_are_those_next_to_it() {
     assert_eq!(service.context(&gone).await.expect_err("no such row").code, mangru_query::ErrorCode::NotFound);
     let wrong = ContextRequest { row: "here".to_owned(), ..gone };
     assert_eq!(service.context(&wrong).await.expect_err("no place").field, Some("row"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_is_found_among_more_of_its_moment_than_an_answer_holds() {
+    let folder = tempfile::tempdir().expect("folder");
+    let store = store(folder.path()).await;
+    // Three rows of each text at the same nanosecond, sealed and hot.
+    let row = |number: usize| Log {
+        time: START,
+        service: "s".to_owned(),
+        body: format!("line {}", number % 20),
+        ..Log::default()
+    };
+    let all: Vec<Log> = (0..60).map(row).collect();
+    for (place, chunk) in all.chunks(25).enumerate() {
+        store.append(logs(chunk)).await.expect("append");
+        if place < 2 {
+            store.flush().await.expect("flush");
+        }
+    }
+    let service = QueryService::new(store, QuerySettings { max_limit: 7, ..QuerySettings::default() });
+    let (mut rows, mut cursor) = (Vec::new(), None);
+    loop {
+        let request = RowsRequest { query: String::new(), range: TimeRange::ALL, limit: 7, cursor };
+        let page = service.logs(&request).await.expect("a page");
+        rows.extend(page.rows);
+        cursor = page.cursor;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    rows.reverse();
+    assert_eq!(rows.len(), 60);
+    let bodies =
+        |rows: &[mangru_query::LogRow]| -> Vec<String> { rows.iter().map(|row| row.body.to_string()).collect() };
+    for (place, row) in rows.iter().enumerate() {
+        let request = ContextRequest { row: row.row.clone(), before: 3, after: 3, same: SameSource::All };
+        let context = service.context(&request).await.unwrap_or_else(|error| panic!("{place}: {error}"));
+        assert_eq!((&context.row.row, &context.row.body), (&row.row, &row.body));
+        assert_eq!(bodies(&context.before), bodies(&rows[place.saturating_sub(3)..place]), "before {place}");
+        assert_eq!(bodies(&context.after), bodies(&rows[place + 1..(place + 4).min(60)]), "after {place}");
+    }
+    let place = rows[0].row.rsplit_once('-').expect("a place").0;
+    let beyond = ContextRequest { row: format!("{place}-3"), before: 1, after: 1, same: SameSource::All };
+    assert_eq!(service.context(&beyond).await.expect_err("there are three").code, mangru_query::ErrorCode::NotFound);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_story_has_names_resources_and_both_spellings_of_a_uuid() {
+    const DASHED: &str = "6f9619ff-8b86-4011-b42d-00cf4fc964ff";
+    const PLAIN: &str = "6f9619ff8b864011b42d00cf4fc964ff";
+    let folder = tempfile::tempdir().expect("folder");
+    let store = store(folder.path()).await;
+    let log = |second: i64, service: &str, body: String, attributes: &[(&str, &str)]| Log {
+        time: START + second * SECOND,
+        service: service.to_owned(),
+        body,
+        attributes: attributes.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+        ..Log::default()
+    };
+    let all = [
+        log(0, "web", format!("job {DASHED} began"), &[]),
+        log(1, "web", format!("job {PLAIN} goes on"), &[]),
+        log(2, "web", "with dashes".to_owned(), &[("job", DASHED)]),
+        log(3, "web", "without dashes".to_owned(), &[("job", PLAIN)]),
+        log(4, "web-instance-77", "of the resource".to_owned(), &[]),
+        log(5, "web", "another".to_owned(), &[("job", "6f9619ff-8b86-4011-b42d-00cf4fc964fe")]),
+    ];
+    let span = |number: u8, name: &str| Span {
+        time: START + i64::from(number) * SECOND,
+        duration_ns: 5,
+        trace_id: [number; 16],
+        span_id: [number; 8],
+        service: "shop".to_owned(),
+        name: name.to_owned(),
+        ..Span::default()
+    };
+    store.append(logs(&all)).await.expect("append");
+    store.append(spans(&[span(1, "retry order-8831"), span(2, "retry order-8832")])).await.expect("append");
+    let service = QueryService::new(Arc::clone(&store), QuerySettings::default());
+    let carried = async |id: &str| -> Vec<String> {
+        let story = service.story(id, 100).await.expect("a story");
+        assert!(!story.not_looked_at.is_empty(), "what is not looked at is told");
+        let text = |item: &StoryItem| match item {
+            StoryItem::Log(row) => row.body.as_str().unwrap_or_default().to_owned(),
+            StoryItem::Span(row) => row.name.clone(),
+            StoryItem::Exemplar(row) => row.metric_name.clone(),
+        };
+        story.entries.iter().map(|entry| text(&entry.item)).collect()
+    };
+    for _ in ["hot", "sealed"] {
+        let of_job: Vec<String> = all[..4].iter().map(|log| log.body.clone()).collect();
+        for id in [DASHED, PLAIN, &DASHED.to_uppercase()] {
+            assert_eq!(carried(id).await, of_job, "{id}");
+        }
+        assert_eq!(carried("order-8831").await, ["retry order-8831"]);
+        assert_eq!(carried("web-instance-77").await, ["of the resource"]);
+        store.flush().await.expect("flush");
+    }
 }

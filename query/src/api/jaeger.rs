@@ -4,10 +4,11 @@
 
 mod three;
 
+use super::covered::covered;
 use super::error::status;
 use super::parameters::one;
 use crate::language::quoted;
-use crate::{MapRequest, NodeKind, QueryError, QueryService, SpanRow, TraceOrder, TracesRequest, now_ns};
+use crate::{Coverage, MapRequest, NodeKind, QueryError, QueryService, SpanRow, TraceOrder, TracesRequest, now_ns};
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -259,15 +260,17 @@ async fn traces(
         ids
     };
     let mut data = Vec::new();
+    let mut coverage = Coverage { complete: true, ..Coverage::default() };
     for id in ids {
         if let Some(trace) = service.trace(id).await?.filter(|trace| !trace.spans.is_empty()) {
+            coverage.add(&trace.coverage);
             data.push(jaeger_trace(&trace.trace_id, &trace.spans));
         }
     }
     if data.is_empty() && !parameters.trace_ids.is_empty() {
         return Err(QueryError::new(crate::ErrorCode::NotFound, "trace not found").into());
     }
-    Ok(answer(&data))
+    Ok(covered(answer(&data), &coverage))
 }
 
 #[derive(Deserialize)]
@@ -333,7 +336,7 @@ fn trace_id(name: &'static str, id: &str) -> Result<TraceId, QueryError> {
 async fn one_trace(service: &Arc<QueryService>, id: &str) -> Result<Response, JaegerError> {
     let trace_id = trace_id("id", id)?;
     match service.trace(trace_id).await?.filter(|trace| !trace.spans.is_empty()) {
-        Some(trace) => Ok(answer(&[jaeger_trace(&trace.trace_id, &trace.spans)])),
+        Some(trace) => Ok(covered(answer(&[jaeger_trace(&trace.trace_id, &trace.spans)]), &trace.coverage)),
         None => Err(QueryError::new(crate::ErrorCode::NotFound, "trace not found").into()),
     }
 }

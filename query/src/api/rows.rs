@@ -1,5 +1,6 @@
 //! Searches, counts, traces, services, fields, stories, SQL.
 
+use super::covered::covered;
 use super::error::{ApiError, Parameters};
 use crate::{
     CountRequest, Counts, Coverage, ErrorCode, Field, FieldValue, FieldValuesRequest, LogRow, Operation, Outline,
@@ -178,14 +179,15 @@ fn trace_id(text: &str) -> Result<TraceId, QueryError> {
         .ok_or_else(|| QueryError::invalid("id", format!("`{text}` is not a trace id of 32 hex digits")))
 }
 
-/// Gives a whole trace as OTLP JSON.
-#[utoipa::path(get, path = "/api/v1/traces/{id}", params(("id" = String, Path, description = "32 hex digits")), responses((status = 200, description = "OTLP JSON: `resourceSpans`"), (status = 404)))]
+/// Gives a whole trace as OTLP JSON: of more than 1,000,000 spans, or more than a query's memory holds, the earliest. The headers
+/// `x-mangru-complete` and `x-mangru-limit-hit` say so.
+#[utoipa::path(get, path = "/api/v1/traces/{id}", params(("id" = String, Path, description = "32 hex digits")), responses((status = 200, description = "OTLP JSON: `resourceSpans`"), (status = 404), (status = 500, description = "No span was found, and parts could not be read")))]
 pub(super) async fn trace(State(service): Service, Path(id): Path<String>) -> Result<Response, ApiError> {
-    let batch = service.trace_batch(trace_id(&id)?).await?;
-    if batch.num_rows() == 0 {
+    let trace = service.trace_batch(trace_id(&id)?).await?;
+    if trace.spans.num_rows() == 0 {
         return Err(QueryError::new(ErrorCode::NotFound, format!("there is no span of trace {id}")).into());
     }
-    Ok(Json(crate::otlp_json::traces(&batch)).into_response())
+    Ok(covered(Json(crate::otlp_json::traces(&trace.spans)).into_response(), &trace.coverage))
 }
 
 /// Parameters of an outline.
@@ -200,7 +202,7 @@ pub(super) struct OutlineParameters {
 }
 
 /// A window of a trace as a tree, each span behind its parent, with the critical path.
-#[utoipa::path(get, path = "/api/v1/traces/{id}/outline", params(("id" = String, Path, description = "32 hex digits"), OutlineParameters), responses((status = 200, body = Outline), (status = 404)))]
+#[utoipa::path(get, path = "/api/v1/traces/{id}/outline", params(("id" = String, Path, description = "32 hex digits"), OutlineParameters), responses((status = 200, body = Outline), (status = 404), (status = 500, description = "No span was found, and parts could not be read")))]
 pub(super) async fn outline(
     State(service): Service,
     Path(id): Path<String>,

@@ -1,11 +1,12 @@
 //! SQL over HTTP, in several formats.
 
+use super::covered::covered;
 use super::error::ApiError;
 use crate::sql::{as_arrow, as_csv, as_ndjson};
 use crate::{QueryError, QueryService, SqlFormat, SqlRequest, SqlResult, parse_range};
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse as _, Response};
 use mangru_store::TimeRange;
 use serde::Deserialize;
@@ -52,13 +53,8 @@ pub(super) async fn sql(
         SqlFormat::Csv => as_csv(&result),
         _ => as_ndjson(&result),
     };
-    let mut response = ([(header::CONTENT_TYPE, format.media_type())], bytes).into_response();
-    let complete = if result.coverage.complete { "true" } else { "false" };
-    response.headers_mut().insert("x-mangru-complete", HeaderValue::from_static(complete));
-    if let Some(limit) = result.coverage.limit_hit.as_deref().and_then(|limit| HeaderValue::from_str(limit).ok()) {
-        response.headers_mut().insert("x-mangru-limit-hit", limit);
-    }
-    Ok(response)
+    let response = ([(header::CONTENT_TYPE, format.media_type())], bytes).into_response();
+    Ok(covered(response, &result.coverage))
 }
 
 /// The format that is asked for, by name first, then by media type.

@@ -4,13 +4,15 @@
 
 mod search;
 
+use super::covered::covered;
 use super::error::status;
 use super::parameters::one;
 use crate::language::{Expr, FieldRef, Matcher};
 use crate::request::usual_step;
 use crate::traceql::{self, MetricsRequest, Sampled};
 use crate::{
-    ErrorCode, FieldValuesRequest, QueryError, QueryService, otlp_json, otlp_protobuf, parse_duration, parse_range,
+    Coverage, ErrorCode, FieldValuesRequest, QueryError, QueryService, otlp_json, otlp_protobuf, parse_duration,
+    parse_range,
 };
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -82,16 +84,16 @@ async fn build_info() -> Json<Value> {
     }))
 }
 
-/// A trace as OTLP JSON.
-async fn found(service: &QueryService, id: &str) -> Result<Value, QueryError> {
+/// A trace as OTLP JSON, and what of it was looked at.
+async fn found(service: &QueryService, id: &str) -> Result<(Value, Coverage), QueryError> {
     let trace_id = TraceId::from_short_hex(id);
     let trace_id =
         trace_id.ok_or_else(|| QueryError::invalid("traceID", format!("`{id}` is not a trace id in hex")))?;
-    let batch = service.trace_batch(trace_id).await?;
-    if batch.num_rows() == 0 {
+    let trace = service.trace_batch(trace_id).await?;
+    if trace.spans.num_rows() == 0 {
         return Err(QueryError::new(ErrorCode::NotFound, "trace not found"));
     }
-    Ok(otlp_json::traces(&batch))
+    Ok((otlp_json::traces(&trace.spans), trace.coverage))
 }
 
 fn accepts_protobuf(headers: &HeaderMap) -> bool {
@@ -106,22 +108,32 @@ fn protobuf(bytes: Vec<u8>) -> Response {
 }
 
 async fn trace(State(service): Service, Path(id): Path<String>, headers: HeaderMap) -> Result<Response, Fault> {
-    let mut data = found(&service, &id).await?;
-    if accepts_protobuf(&headers) {
-        return Ok(protobuf(otlp_protobuf::traces(&data).0));
-    }
-    Ok(Json(json!({ "batches": data["resourceSpans"].take() })).into_response())
+    let (mut data, coverage) = found(&service, &id).await?;
+    let response = if accepts_protobuf(&headers) {
+        protobuf(otlp_protobuf::traces(&data).0)
+    } else {
+        Json(json!({ "batches": data["resourceSpans"].take() })).into_response()
+    };
+    Ok(covered(response, &coverage))
 }
 
 async fn trace_two(State(service): Service, Path(id): Path<String>, headers: HeaderMap) -> Result<Response, Fault> {
-    let data = found(&service, &id).await?;
-    if accepts_protobuf(&headers) {
-        // `TraceByIDResponse` has the trace in its first field.
+    let (data, coverage) = found(&service, &id).await?;
+    let why = coverage.limit_hit.as_deref().unwrap_or_default();
+    let response = if accepts_protobuf(&headers) {
+        // `TraceByIDResponse` has the trace in its first field, the status (1 is partial) in the third, its reason in the fourth.
         let mut message = otlp_protobuf::Message::default();
         message.bytes(1, &otlp_protobuf::traces(&data).0);
-        return Ok(protobuf(message.0));
-    }
-    Ok(Json(json!({ "trace": data, "metrics": {}, "status": "COMPLETE", "message": "" })).into_response())
+        if !coverage.complete {
+            message.number(3, 1);
+            message.bytes(4, why.as_bytes());
+        }
+        protobuf(message.0)
+    } else {
+        let status = if coverage.complete { "COMPLETE" } else { "PARTIAL" };
+        Json(json!({ "trace": data, "metrics": {}, "status": status, "message": why })).into_response()
+    };
+    Ok(covered(response, &coverage))
 }
 
 /// Fields that every span has.

@@ -2,10 +2,11 @@
 //!
 //! Times and durations are microseconds, ends and lookbacks milliseconds. Spans are written at the same path by other means.
 
+use super::covered::covered;
 use super::error::status;
 use super::jaeger::{calls, kind_name, microseconds, recent};
 use crate::language::quoted;
-use crate::{ErrorCode, QueryError, QueryService, SpanRow, TraceOrder, TracesRequest, now_ns};
+use crate::{Coverage, ErrorCode, QueryError, QueryService, SpanRow, TraceOrder, TracesRequest, now_ns};
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -151,7 +152,7 @@ fn query(pairs: &[(String, String)]) -> Result<String, QueryError> {
     Ok(terms.join(" "))
 }
 
-async fn traces(State(service): Service, Query(pairs): Pairs) -> Result<Json<Value>, Fault> {
+async fn traces(State(service): Service, Query(pairs): Pairs) -> Result<Response, Fault> {
     let end =
         number(&pairs, "endTs")?.map_or_else(|| now_ns() + 1, |end| end.saturating_add(1).saturating_mul(1_000_000));
     let lookback = number(&pairs, "lookback")?.unwrap_or(LOOKBACK_MS).saturating_mul(1_000_000);
@@ -163,41 +164,48 @@ async fn traces(State(service): Service, Query(pairs): Pairs) -> Result<Json<Val
         order: TraceOrder::Newest,
         cursor: None,
     };
+    let mut coverage = Coverage { complete: true, ..Coverage::default() };
     let mut all = Vec::new();
     for summary in service.traces(&request).await?.rows {
         if let Some(id) = TraceId::from_hex(&summary.trace_id)
             && let Some(trace) = service.trace(id).await?
         {
+            coverage.add(&trace.coverage);
             all.push(trace.spans.iter().map(span).collect::<Vec<_>>());
         }
     }
-    Ok(Json(json!(all)))
+    Ok(covered(Json(json!(all)).into_response(), &coverage))
 }
 
-async fn spans_of(service: &QueryService, id: &str) -> Result<Vec<Value>, QueryError> {
+/// A trace's spans, none when there is none; what of it was looked at is added.
+async fn spans_of(service: &QueryService, id: &str, coverage: &mut Coverage) -> Result<Vec<Value>, QueryError> {
     let id = TraceId::from_short_hex(id);
     let id = id.ok_or_else(|| QueryError::invalid("traceId", "it should be 16 or 32 hex digits"))?;
-    Ok(service.trace(id).await?.map(|trace| trace.spans.iter().map(span).collect()).unwrap_or_default())
+    let Some(trace) = service.trace(id).await? else { return Ok(Vec::new()) };
+    coverage.add(&trace.coverage);
+    Ok(trace.spans.iter().map(span).collect())
 }
 
-async fn trace(State(service): Service, Path(id): Path<String>) -> Result<Json<Value>, Fault> {
-    let spans = spans_of(&service, &id).await?;
+async fn trace(State(service): Service, Path(id): Path<String>) -> Result<Response, Fault> {
+    let mut coverage = Coverage { complete: true, ..Coverage::default() };
+    let spans = spans_of(&service, &id, &mut coverage).await?;
     if spans.is_empty() {
         return Err(QueryError::new(ErrorCode::NotFound, format!("trace {id} not found")).into());
     }
-    Ok(Json(json!(spans)))
+    Ok(covered(Json(json!(spans)).into_response(), &coverage))
 }
 
-async fn trace_many(State(service): Service, Query(pairs): Pairs) -> Result<Json<Value>, Fault> {
+async fn trace_many(State(service): Service, Query(pairs): Pairs) -> Result<Response, Fault> {
     let ids = one(&pairs, "traceIds").ok_or_else(|| QueryError::invalid("traceIds", "the parameter is missing"))?;
+    let mut coverage = Coverage { complete: true, ..Coverage::default() };
     let mut all = Vec::new();
     for id in ids.split(',') {
-        let spans = spans_of(&service, id.trim()).await?;
+        let spans = spans_of(&service, id.trim(), &mut coverage).await?;
         if !spans.is_empty() {
             all.push(spans);
         }
     }
-    Ok(Json(json!(all)))
+    Ok(covered(Json(json!(all)).into_response(), &coverage))
 }
 
 async fn dependencies(State(service): Service, Query(pairs): Pairs) -> Result<Json<Value>, Fault> {

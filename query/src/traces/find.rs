@@ -1,14 +1,16 @@
 //! Which traces a search finds, and how many of their spans match.
 
 use super::structure::{Spans, Structure};
-use super::{MAX_MATCHED_SPANS, MAX_TRACE_SPANS, TraceOrder, TracesRequest, of_traces};
+use super::{MAX_MATCHED_SPANS, TraceOrder, TracesRequest, is_outgoing, of_traces};
 use crate::cells::Cells;
 use crate::logs::any_time;
-use crate::scan::{self, Counting, Cursor, ScanRequest};
+use crate::request::Unreadable;
+use crate::scan::{self, Control, Counting, Cursor, ScanRequest};
 use crate::{Coverage, QueryError, QueryService};
-use arrow::array::{Array as _, AsArray as _, RecordBatch};
+use arrow::array::{Array as _, AsArray as _, FixedSizeBinaryArray, RecordBatch};
+use arrow::datatypes::TimestampNanosecondType;
 use hashbrown::{HashMap, HashSet};
-use mangru_store::Signal;
+use mangru_store::{Signal, TraceId};
 use std::time::Instant;
 
 /// Matching spans that are looked at to find traces by their structure.
@@ -33,8 +35,8 @@ pub(super) struct Found {
     pub(super) coverage: Coverage,
 }
 
-/// A span's trace and its own id.
-type Place = ([u8; 16], [u8; 8]);
+/// Where a span stands: its trace, its own id, and whether it is a call to somewhere else, as client and server may share an id.
+type Place = ([u8; 16], [u8; 8], bool);
 
 impl QueryService {
     /// The traces that a search finds, at least as many as asked for when there are; with `before` those whose newest
@@ -45,7 +47,10 @@ impl QueryService {
         request: &TracesRequest,
         limit: usize,
         before: Option<Cursor>,
+        unreadable: &mut Unreadable,
+        control: &Control,
     ) -> Result<Found, QueryError> {
+        let started = Instant::now();
         let scan = ScanRequest {
             signal: Signal::Spans,
             filter: structure.last().clone(),
@@ -53,35 +58,55 @@ impl QueryService {
             columns: vec!["time", "trace_id"],
         };
         if !structure.then.is_empty() || before.is_some() {
-            return self.found_by_steps(structure, scan, request.order, limit, before).await;
+            let steps = Steps { structure, scan, control };
+            return self.found_by_steps(&steps, request.order, limit, before, unreadable).await;
         }
         // Other orders than by time choose among all found; those are bounded by the spans looked at.
         let mut spans = if request.order == TraceOrder::Newest { limit * 8 } else { MAX_MATCHED_SPANS };
-        let (met, coverage) = loop {
+        let (met, page) = loop {
             spans = spans.min(MAX_MATCHED_SPANS);
-            let (batch, cursors, coverage) = self.all_rows(&scan, spans, Counting::Page).await?;
-            let met = met(&batch, &cursors);
-            if coverage.complete || met.len() >= limit || spans == MAX_MATCHED_SPANS {
-                break (met, coverage);
+            let page = scan::newest(self.store(), &scan, spans, None, Counting::Page, control).await?;
+            let met = met(&page.rows, &page.cursors);
+            if !page.more || met.len() >= limit || spans == MAX_MATCHED_SPANS {
+                break (met, page);
             }
             spans *= 8;
         };
+        unreadable.add(&page.unreadable_parts);
+        let mut coverage = Coverage { complete: true, rows_in_range: page.rows_in_range, ..Coverage::default() };
+        if page.more {
+            coverage.cut(format!("limit of {spans} spans that match"));
+        }
         let found = met.len();
         let wanted = if request.order == TraceOrder::Newest { limit } else { limit.max(MAX_CHOICE) };
         let (order, places): (Vec<String>, Vec<Cursor>) = met.into_iter().take(wanted).unzip();
-        let matched = self.matched_spans(&scan, &order).await?;
-        Ok(Found { order, places, matched, found, all_spans_seen: coverage.complete, coverage })
+        let matched = self.matched_spans(&scan, &order, unreadable, control).await?;
+        coverage.elapsed_ms = crate::request::elapsed_ms(started);
+        Ok(Found { order, places, matched, found, all_spans_seen: !page.more, coverage })
     }
 
     /// How many spans of each of these traces match.
-    async fn matched_spans(&self, scan: &ScanRequest, ids: &[String]) -> Result<HashMap<String, u64>, QueryError> {
+    async fn matched_spans(
+        &self,
+        scan: &ScanRequest,
+        ids: &[String],
+        unreadable: &mut Unreadable,
+        control: &Control,
+    ) -> Result<HashMap<String, u64>, QueryError> {
+        if ids.is_empty() {
+            return Ok(HashMap::new());
+        }
         let filter = scan.filter.clone().and(of_traces(ids));
         let scan = ScanRequest { filter, columns: vec!["trace_id"], ..scan.clone() };
-        let (batch, _, _) = self.all_rows(&scan, MAX_TRACE_SPANS, Counting::Page).await?;
-        let cells = Cells::new(&batch);
+        let each = |counts: &mut HashMap<[u8; 16], u64>, batch: &RecordBatch| {
+            trace_ids(batch).for_each(|(_, trace)| *counts.entry(trace).or_default() += 1);
+            Ok(())
+        };
+        let (pieces, coverage) = scan::for_each(self.store(), &scan, control, HashMap::new, each).await?;
+        unreadable.add(&coverage.unreadable_parts);
         let mut matched: HashMap<String, u64> = HashMap::new();
-        for row in 0..batch.num_rows() {
-            *matched.entry(cells.id("trace_id", row)).or_default() += 1;
+        for (trace, count) in pieces.into_iter().flatten() {
+            *matched.entry(TraceId(trace).to_string()).or_default() += count;
         }
         Ok(matched)
     }
@@ -89,14 +114,14 @@ impl QueryService {
     /// Goes from the newest spans of the last set to the older ones, and looks at the traces that they belong to.
     async fn found_by_steps(
         &self,
-        structure: &Structure,
-        scan: ScanRequest,
+        steps: &Steps<'_>,
         order: TraceOrder,
         limit: usize,
         start: Option<Cursor>,
+        unreadable: &mut Unreadable,
     ) -> Result<Found, QueryError> {
         let started = Instant::now();
-        let (control, _guard) = self.control();
+        let Steps { structure, scan, control } = steps;
         let wanted = if order == TraceOrder::Newest { limit + 1 } else { limit.max(MAX_CHOICE) };
         let mut coverage = Coverage { matched_is_exact: true, complete: true, ..Coverage::default() };
         let (mut order, mut places, mut matched) = (Vec::new(), Vec::new(), HashMap::new());
@@ -107,27 +132,27 @@ impl QueryService {
                 coverage.cut(format!("limit of {MAX_STRUCTURE_SPANS} spans that match the last set"));
                 break;
             }
-            let page = scan::newest(self.store(), &scan, STEP_SPANS, before, Counting::Page, &control).await?;
+            let page = scan::newest(self.store(), scan, STEP_SPANS, before, Counting::Page, control).await?;
             if before == start {
                 coverage.rows_in_range = page.rows_in_range;
-                coverage.unreadable(&page.unreadable_parts);
             }
+            unreadable.add(&page.unreadable_parts);
             spans += page.rows.num_rows();
             let met = met(&page.rows, &page.cursors);
             let mut ids: Vec<String> = met.iter().map(|(id, _)| id.clone()).collect();
-            ids.retain(|id| !id.is_empty() && seen_traces.insert(id.clone()));
+            ids.retain(|id| seen_traces.insert(id.clone()));
             if let Some(start) = start {
-                let earlier = self.met_up_to(&scan, &ids, start).await?;
+                let earlier = self.met_up_to(steps, &ids, start, unreadable).await?;
                 ids.retain(|id| !earlier.contains(id));
             }
             let counted = if structure.then.is_empty() {
-                let counts = self.matched_spans(&scan, &ids).await?;
+                let counts = self.matched_spans(scan, &ids, unreadable, control).await?;
                 ids.into_iter()
                     .map(|id| (counts.get(&id).copied().unwrap_or_default(), id))
                     .map(|(n, id)| (id, n))
                     .collect()
             } else {
-                self.with_structure(structure, &scan, ids, &mut coverage, &control).await?
+                self.with_structure(steps, ids, &mut coverage, unreadable).await?
             };
             let place_of: HashMap<&String, Cursor> = met.iter().map(|(id, place)| (id, *place)).collect();
             for (id, count) in counted {
@@ -151,33 +176,42 @@ impl QueryService {
     /// Of these traces those with a matching span at this place or before it: they were on earlier pages.
     async fn met_up_to(
         &self,
-        scan: &ScanRequest,
+        steps: &Steps<'_>,
         ids: &[String],
         place: Cursor,
+        unreadable: &mut Unreadable,
     ) -> Result<HashSet<String>, QueryError> {
-        let filter = scan.filter.clone().and(of_traces(ids));
-        let mut range = scan.range;
+        let filter = steps.scan.filter.clone().and(of_traces(ids));
+        let mut range = steps.scan.range;
         range.start = range.start.max(place.time);
-        let scan = ScanRequest { filter, range, columns: vec!["trace_id"], ..scan.clone() };
-        let (batch, cursors, _) = self.all_rows(&scan, MAX_TRACE_SPANS, Counting::Page).await?;
-        let cells = Cells::new(&batch);
-        Ok(cursors
-            .iter()
-            .enumerate()
-            .filter(|(_, at)| **at >= place)
-            .map(|(row, _)| cells.id("trace_id", row))
-            .collect())
+        let mut columns = scan::identity_columns(Signal::Spans).to_vec();
+        columns.push("time");
+        let scan = ScanRequest { signal: Signal::Spans, filter, range, columns };
+        let each = move |met: &mut HashSet<[u8; 16]>, batch: &RecordBatch| {
+            let hashes = scan::hashes(Signal::Spans, batch)?;
+            let times = batch
+                .column_by_name("time")
+                .and_then(|column| column.as_primitive_opt::<TimestampNanosecondType>())
+                .ok_or_else(|| QueryError::internal("column time was not read"))?;
+            // Rows with the hash of the place are of the same trace, whatever their number is.
+            let is_met = |row: usize| (times.value(row), hashes[row]) >= (place.time, place.hash);
+            met.extend(trace_ids(batch).filter(|(row, _)| is_met(*row)).map(|(_, trace)| trace));
+            Ok(())
+        };
+        let (pieces, coverage) = scan::for_each(self.store(), &scan, steps.control, HashSet::new, each).await?;
+        unreadable.add(&coverage.unreadable_parts);
+        Ok(pieces.into_iter().flatten().map(|trace| TraceId(trace).to_string()).collect())
     }
 
     /// Of these traces those with spans that the structure finds, and how many.
     async fn with_structure(
         &self,
-        structure: &Structure,
-        last: &ScanRequest,
+        steps: &Steps<'_>,
         mut ids: Vec<String>,
         coverage: &mut Coverage,
-        control: &scan::Control,
+        unreadable: &mut Unreadable,
     ) -> Result<Vec<(String, u64)>, QueryError> {
+        let Steps { structure, scan: last, control } = steps;
         let mut sets: HashMap<Place, u8> = HashMap::new();
         let count = structure.then.len() + 1;
         // The last set is asked for first: it alone is bound to the range.
@@ -185,34 +219,37 @@ impl QueryService {
             if ids.is_empty() {
                 return Ok(Vec::new());
             }
-            let mut scan = any_time(Signal::Spans, expr.clone().and(of_traces(&ids)), vec!["trace_id", "span_id"]);
+            let columns = vec!["trace_id", "span_id", "kind"];
+            let mut scan = any_time(Signal::Spans, expr.clone().and(of_traces(&ids)), columns);
             if number + 1 == count {
                 scan.range = last.range;
             }
-            let batch = self.spans_of(&scan, coverage).await?;
+            let batch = self.spans_of(&scan, coverage, unreadable, control).await?;
             let mut with_set = HashSet::new();
-            for (trace, span) in places(&batch, "span_id") {
-                let Some(span) = span else { continue };
-                with_set.insert(trace);
-                *sets.entry((trace, span)).or_default() |= 1 << number;
+            for (place, _) in places(&batch) {
+                with_set.insert(place.0);
+                *sets.entry(place).or_default() |= 1 << number;
             }
-            let found: HashSet<String> = with_set.into_iter().map(|id| mangru_store::TraceId(id).to_string()).collect();
+            let found: HashSet<String> = with_set.into_iter().map(|id| TraceId(id).to_string()).collect();
             ids.retain(|id| found.contains(id));
             control.check()?;
         }
-        let scan = any_time(Signal::Spans, of_traces(&ids), vec!["trace_id", "span_id", "parent_span_id"]);
-        let batch = self.spans_of(&scan, coverage).await?;
+        let columns = vec!["trace_id", "span_id", "parent_span_id", "kind"];
+        let scan = any_time(Signal::Spans, of_traces(&ids), columns);
+        let batch = self.spans_of(&scan, coverage, unreadable, control).await?;
         let mut traces: HashMap<[u8; 16], Spans> = HashMap::new();
-        for ((trace, span), (_, parent)) in places(&batch, "span_id").zip(places(&batch, "parent_span_id")) {
-            let Some(span) = span else { continue };
+        // A span that was sent twice is one.
+        let mut known = HashSet::new();
+        for (place, parent) in places(&batch).filter(|row| known.insert(*row)) {
+            let (trace, span, _) = place;
             let spans = traces.entry(trace).or_default();
             spans.ids.push(span);
             spans.parents.push(parent);
-            spans.sets.push(sets.get(&(trace, span)).copied().unwrap_or_default());
+            spans.sets.push(sets.get(&place).copied().unwrap_or_default());
         }
         let mut found = Vec::new();
         for id in ids {
-            let spans = mangru_store::TraceId::from_hex(&id).and_then(|id| traces.get(&id.0));
+            let spans = TraceId::from_hex(&id).and_then(|id| traces.get(&id.0));
             let matching = spans.map_or(Ok(0), |spans| spans.matching(&structure.then, control))?;
             if matching > 0 {
                 found.push((id, matching));
@@ -221,13 +258,28 @@ impl QueryService {
         Ok(found)
     }
 
-    async fn spans_of(&self, scan: &ScanRequest, coverage: &mut Coverage) -> Result<RecordBatch, QueryError> {
-        let (batch, _, part) = self.all_rows(scan, MAX_STEP_ROWS, Counting::Page).await?;
-        if let Some(limit) = part.limit_hit {
-            coverage.cut(limit);
+    async fn spans_of(
+        &self,
+        scan: &ScanRequest,
+        coverage: &mut Coverage,
+        unreadable: &mut Unreadable,
+        control: &Control,
+    ) -> Result<RecordBatch, QueryError> {
+        let page = scan::newest(self.store(), scan, MAX_STEP_ROWS, None, Counting::Page, control).await?;
+        unreadable.add(&page.unreadable_parts);
+        if page.more {
+            coverage.cut(format!("limit of {MAX_STEP_ROWS} spans of traces that are looked at together"));
         }
-        Ok(batch)
+        Ok(page.rows)
     }
+}
+
+/// What a search that goes step by step looks for.
+struct Steps<'a> {
+    structure: &'a Structure,
+    /// The spans of the last set.
+    scan: ScanRequest,
+    control: &'a Control,
 }
 
 /// The traces of these rows, each once, in their order, with the place of its first row.
@@ -235,19 +287,33 @@ fn met(batch: &RecordBatch, cursors: &[Cursor]) -> Vec<(String, Cursor)> {
     let cells = Cells::new(batch);
     let mut seen = HashSet::new();
     let rows = cursors.iter().take(batch.num_rows()).enumerate();
-    rows.map(|(row, place)| (cells.id("trace_id", row), *place)).filter(|(id, _)| seen.insert(id.clone())).collect()
+    rows.map(|(row, place)| (cells.id("trace_id", row), *place))
+        .filter(|(id, _)| TraceId::from_hex(id).is_some() && seen.insert(id.clone()))
+        .collect()
 }
 
 /// Spans that are read in one step.
 const MAX_STEP_ROWS: usize = 1_000_000;
 
-/// Each row's trace, and another id of it.
-fn places<'a>(batch: &'a RecordBatch, name: &str) -> impl Iterator<Item = ([u8; 16], Option<[u8; 8]>)> + 'a {
-    let column = |name: &str| batch.column_by_name(name).and_then(|column| column.as_fixed_size_binary_opt());
-    let (traces, ids) = (column("trace_id"), column(name));
+/// The rows that belong to a trace, with its id.
+pub(super) fn trace_ids(batch: &RecordBatch) -> impl Iterator<Item = (usize, [u8; 16])> + '_ {
+    let traces = batch.column_by_name("trace_id").and_then(|column| column.as_fixed_size_binary_opt());
     (0..batch.num_rows()).filter_map(move |row| {
-        let trace = traces.filter(|traces| traces.is_valid(row))?.value(row).try_into().ok()?;
-        let id = ids.filter(|ids| ids.is_valid(row)).and_then(|ids| ids.value(row).try_into().ok());
-        Some((trace, id))
+        let traces = traces.filter(|traces| traces.is_valid(row))?;
+        Some((row, traces.value(row).try_into().ok()?))
+    })
+}
+
+/// Each span's place, and its parent when that column was read.
+fn places(batch: &RecordBatch) -> impl Iterator<Item = (Place, Option<[u8; 8]>)> + '_ {
+    let column = |name: &str| batch.column_by_name(name).and_then(|column| column.as_fixed_size_binary_opt());
+    let (spans, parents) = (column("span_id"), column("parent_span_id"));
+    let cells = Cells::new(batch);
+    trace_ids(batch).filter_map(move |(row, trace)| {
+        let id = |ids: Option<&FixedSizeBinaryArray>| -> Option<[u8; 8]> {
+            ids.filter(|ids| ids.is_valid(row)).and_then(|ids| ids.value(row).try_into().ok())
+        };
+        let is_outgoing = cells.integer("kind", row).is_some_and(is_outgoing);
+        Some(((trace, id(spans)?, is_outgoing), id(parents)))
     })
 }

@@ -1,14 +1,15 @@
 //! A trace as a tree, row by row in the order a person reads it, with its critical path; large ones by windows.
 
-use super::{MAX_TRACE_SPANS, of_trace};
+use super::is_outgoing;
+use super::whole::{MAX_SPANS, Whole, WholeRequest};
 use crate::cells::Cells;
 use crate::language::KINDS;
-use crate::logs::any_time;
-use crate::scan::{self, Counting};
+use crate::scan;
 use crate::{Coverage, QueryError, QueryService};
-use arrow::array::RecordBatch;
+use arrow::array::{Array as _, AsArray as _, FixedSizeBinaryArray, RecordBatch};
 use hashbrown::HashMap;
-use mangru_store::{Signal, TraceId};
+use hashbrown::hash_map::Entry;
+use mangru_store::{SpanId, TraceId};
 use serde::Serialize;
 
 /// A request for some rows of a trace.
@@ -31,7 +32,7 @@ pub struct Outline {
     pub start_unix_nano: String,
     /// From its first start to its last end.
     pub duration_ns: i64,
-    /// Its spans.
+    /// Its spans, each once however often it was sent.
     pub spans: usize,
     /// Its spans with the status error.
     pub errors: usize,
@@ -261,8 +262,14 @@ impl Tree {
     }
 }
 
+/// The memory of a span while the outline is made: its node, its children, its ids and their places.
+const SPAN_BYTES: usize = 320;
+
 impl QueryService {
     /// Some rows of a trace, whenever it was; `None` when no span of it is there.
+    ///
+    /// # Errors
+    /// Beside those of all queries: no span of it was found, and there are parts that could not be read.
     pub async fn outline(&self, request: OutlineRequest) -> Result<Option<Outline>, QueryError> {
         let limit = self.checked_limit(request.limit)?;
         let columns = vec![
@@ -276,36 +283,83 @@ impl QueryService {
             "status_code",
             "service_name",
         ];
-        let scan = any_time(Signal::Spans, of_trace(&request.id.to_string()), columns);
+        let (control, _guard) = self.control();
         let _turn = self.turn().await?;
-        let (batch, _, coverage) = self.all_rows(&scan, MAX_TRACE_SPANS, Counting::Page).await?;
-        if batch.num_rows() == 0 {
+        let whole = WholeRequest { id: request.id, columns, limit: MAX_SPANS, span_bytes: SPAN_BYTES };
+        let whole = self.whole(&whole, &control).await?;
+        if whole.spans.num_rows() == 0 {
             return Ok(None);
         }
-        scan::blocking(move || Ok(Some(outline(&batch, request, limit, coverage)))).await
+        scan::blocking(move || Ok(Some(outline(&whole, request, limit)))).await
     }
 }
 
-fn outline(batch: &RecordBatch, request: OutlineRequest, limit: usize, mut coverage: Coverage) -> Outline {
+/// A span's own id and its parent's.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Ids {
+    span: Option<[u8; 8]>,
+    parent: Option<[u8; 8]>,
+}
+
+impl Ids {
+    fn hex(id: Option<[u8; 8]>) -> String {
+        id.map_or_else(String::new, |id| SpanId(id).to_string())
+    }
+}
+
+/// The rows of a batch with their ids, each span once: of those with the same ids and the same side of a call the longest stays.
+fn spans_once(batch: &RecordBatch) -> Vec<(usize, Ids)> {
     let cells = Cells::new(batch);
-    let rows = batch.num_rows();
-    let ids: Vec<String> = (0..rows).map(|row| cells.id("span_id", row)).collect();
-    let parents: Vec<String> = (0..rows).map(|row| cells.id("parent_span_id", row)).collect();
-    // Client and server may share an id: the span that started first is the one above.
-    let mut places: HashMap<&str, usize> = HashMap::new();
-    let start = |row: usize| cells.integer("time", row).unwrap_or_default();
-    for (row, id) in ids.iter().enumerate() {
-        let place = places.entry(id).or_insert(row);
-        if start(row) < start(*place) {
-            *place = row;
+    let column = |name: &str| batch.column_by_name(name).and_then(|column| column.as_fixed_size_binary_opt());
+    let (spans, parents) = (column("span_id"), column("parent_span_id"));
+    let duration = |row: usize| cells.integer("duration_ns", row).unwrap_or_default();
+    let mut once: Vec<(usize, Ids)> = Vec::with_capacity(batch.num_rows());
+    let mut known: HashMap<(Ids, bool), usize> = HashMap::with_capacity(batch.num_rows());
+    for row in 0..batch.num_rows() {
+        let id = |ids: Option<&FixedSizeBinaryArray>| -> Option<[u8; 8]> {
+            ids.filter(|ids| ids.is_valid(row)).and_then(|ids| ids.value(row).try_into().ok())
+        };
+        let ids = Ids { span: id(spans), parent: id(parents) };
+        match known.entry((ids, cells.integer("kind", row).is_some_and(is_outgoing))) {
+            Entry::Occupied(place) if ids.span.is_some() => {
+                let place = &mut once[*place.get()].0;
+                if duration(row) > duration(*place) {
+                    *place = row;
+                }
+            }
+            Entry::Occupied(_) => once.push((row, ids)),
+            Entry::Vacant(place) => {
+                place.insert(once.len());
+                once.push((row, ids));
+            }
         }
     }
-    let spans: Vec<(i64, i64, Option<usize>)> = (0..rows)
-        .map(|row| {
-            let duration = cells.integer("duration_ns", row).unwrap_or_default();
-            let shared = places.get(ids[row].as_str()).copied().filter(|place| *place != row);
-            let parent = places.get(parents[row].as_str()).copied().filter(|place| *place != row);
-            (start(row), start(row).saturating_add(duration), shared.or(parent))
+    once
+}
+
+fn outline(whole: &Whole, request: OutlineRequest, limit: usize) -> Outline {
+    let mut coverage = whole.coverage.clone();
+    let cells = Cells::new(&whole.spans);
+    let once = spans_once(&whole.spans);
+    // Client and server may share an id: the span that started first is the one above.
+    let mut places: HashMap<[u8; 8], usize> = HashMap::with_capacity(once.len());
+    let start = |place: usize| cells.integer("time", once[place].0).unwrap_or_default();
+    for (number, (_, ids)) in once.iter().enumerate() {
+        let Some(id) = ids.span else { continue };
+        let place = places.entry(id).or_insert(number);
+        if start(number) < start(*place) {
+            *place = number;
+        }
+    }
+    let place_of = |id: Option<[u8; 8]>| id.and_then(|id| places.get(&id).copied());
+    let spans: Vec<(i64, i64, Option<usize>)> = once
+        .iter()
+        .enumerate()
+        .map(|(number, (row, ids))| {
+            let duration = cells.integer("duration_ns", *row).unwrap_or_default();
+            let shared = place_of(ids.span).filter(|place| *place != number);
+            let parent = place_of(ids.parent).filter(|place| *place != number);
+            (start(number), start(number).saturating_add(duration), shared.or(parent))
         })
         .collect();
     let tree = Tree::new(&spans);
@@ -313,10 +367,11 @@ fn outline(batch: &RecordBatch, request: OutlineRequest, limit: usize, mut cover
     let last = tree.nodes.iter().map(|node| node.end).max().unwrap_or_default();
     let is_error = |row: usize| cells.integer("status_code", row) == Some(2);
     let text = |name: &str, row: usize| cells.text(name, row).unwrap_or_default().to_owned();
-    let mut services: HashMap<String, OutlineService> = HashMap::new();
-    for (row, node) in tree.nodes.iter().enumerate() {
-        let name = text("service_name", row);
-        let service = services.entry(name.clone()).or_insert(OutlineService { name, spans: 0, critical_ns: 0 });
+    let mut services: HashMap<&str, OutlineService> = HashMap::new();
+    for ((row, _), node) in once.iter().zip(&tree.nodes) {
+        let name = cells.text("service_name", *row).unwrap_or_default();
+        let service =
+            services.entry(name).or_insert_with(|| OutlineService { name: name.to_owned(), spans: 0, critical_ns: 0 });
         service.spans += 1;
         service.critical_ns += node.critical_ns;
     }
@@ -324,15 +379,15 @@ fn outline(batch: &RecordBatch, request: OutlineRequest, limit: usize, mut cover
     services.sort_by(|left, right| right.critical_ns.cmp(&left.critical_ns).then_with(|| left.name.cmp(&right.name)));
     let shown = tree.order.iter().skip(request.offset).take(limit);
     let outline_rows: Vec<OutlineRow> = shown
-        .map(|row| {
-            let (row, node) = (*row, &tree.nodes[*row]);
+        .map(|number| {
+            let ((row, ids), node) = (once[*number], &tree.nodes[*number]);
             let kind = usize::try_from(cells.integer("kind", row).unwrap_or_default()).ok();
             OutlineRow {
-                span_id: ids[row].clone(),
-                parent_span_id: parents[row].clone(),
-                parent_is_missing: !parents[row].is_empty() && !places.contains_key(parents[row].as_str()),
+                span_id: Ids::hex(ids.span),
+                parent_span_id: Ids::hex(ids.parent),
+                parent_is_missing: ids.parent.is_some() && place_of(ids.parent).is_none(),
                 depth: node.depth,
-                children: tree.children[row].len(),
+                children: tree.children[*number].len(),
                 descendants: node.descendants,
                 service_name: text("service_name", row),
                 name: text("name", row),
@@ -345,15 +400,15 @@ fn outline(batch: &RecordBatch, request: OutlineRequest, limit: usize, mut cover
             }
         })
         .collect();
-    if request.offset + outline_rows.len() < rows {
+    if request.offset + outline_rows.len() < once.len() {
         coverage.cut(format!("limit of {limit} rows from row {}", request.offset));
     }
     Outline {
         trace_id: request.id.to_string(),
         start_unix_nano: first.to_string(),
         duration_ns: last.saturating_sub(first),
-        spans: rows,
-        errors: (0..rows).filter(|row| is_error(*row)).count(),
+        spans: once.len(),
+        errors: once.iter().filter(|(row, _)| is_error(*row)).count(),
         depth: tree.nodes.iter().map(|node| node.depth + 1).max().unwrap_or_default(),
         services,
         rows: outline_rows,

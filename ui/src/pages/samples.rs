@@ -289,6 +289,7 @@ fn story_screen() -> Screen {
         trace_ids: vec![TRACE.to_owned()],
         services: vec!["frontend".to_owned(), HOSTILE.to_owned()],
         coverage: coverage(14),
+        not_looked_at: &[],
     };
     story::screen(HOSTILE, &Ok(story))
 }

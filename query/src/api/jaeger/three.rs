@@ -1,8 +1,9 @@
 //! Version 3 of Jaeger's query API: traces as OTLP (<https://www.jaegertracing.io/docs/latest/apis/#query-json-over-http>).
 
+use super::super::covered::covered;
 use super::super::error::status;
 use super::{TracesParameters, found, kind_name, recent, tags_of_json, trace_id};
-use crate::{ErrorCode, QueryError, QueryService, otlp_json, parse_time};
+use crate::{Coverage, ErrorCode, QueryError, QueryService, otlp_json, parse_time};
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -67,19 +68,21 @@ async fn operations(State(service): Service, Query(pairs): Pairs) -> Result<Json
     Ok(Json(json!({ "operations": all })))
 }
 
-/// Traces in one message, each with its own resources.
-async fn message(service: &QueryService, ids: &[TraceId]) -> Result<Value, QueryError> {
+/// Traces in one message, each with its own resources, and what of them was looked at.
+async fn message(service: &QueryService, ids: &[TraceId]) -> Result<(Value, Coverage), QueryError> {
+    let mut coverage = Coverage { matched_is_exact: true, complete: true, ..Coverage::default() };
     let mut all = Vec::new();
     for id in ids {
-        let batch = service.trace_batch(*id).await?;
-        if let Value::Array(mut resources) = otlp_json::traces(&batch)["resourceSpans"].take() {
+        let trace = service.trace_batch(*id).await?;
+        coverage.add(&trace.coverage);
+        if let Value::Array(mut resources) = otlp_json::traces(&trace.spans)["resourceSpans"].take() {
             all.append(&mut resources);
         }
     }
-    Ok(json!({ "result": { "resourceSpans": all } }))
+    Ok((json!({ "result": { "resourceSpans": all } }), coverage))
 }
 
-async fn traces(State(service): Service, Query(pairs): Pairs) -> Result<Json<Value>, Fault> {
+async fn traces(State(service): Service, Query(pairs): Pairs) -> Result<Response, Fault> {
     let text = |name: &str, old: &str| one(&pairs, name, old).map(str::to_owned);
     let moment = |name: &'static str, old: &str| {
         let Some(text) = one(&pairs, name, old) else { return Ok(None) };
@@ -105,14 +108,15 @@ async fn traces(State(service): Service, Query(pairs): Pairs) -> Result<Json<Val
     if ids.is_empty() {
         return Err(QueryError::new(ErrorCode::NotFound, "No traces found").into());
     }
-    Ok(Json(message(&service, &ids).await?))
+    let (message, coverage) = message(&service, &ids).await?;
+    Ok(covered(Json(message).into_response(), &coverage))
 }
 
-async fn trace(State(service): Service, Path(id): Path<String>) -> Result<Json<Value>, Fault> {
+async fn trace(State(service): Service, Path(id): Path<String>) -> Result<Response, Fault> {
     let trace_id = trace_id("trace_id", &id)?;
-    let message = message(&service, &[trace_id]).await?;
+    let (message, coverage) = message(&service, &[trace_id]).await?;
     if message["result"]["resourceSpans"].as_array().is_none_or(Vec::is_empty) {
         return Err(QueryError::new(ErrorCode::NotFound, "No traces found").into());
     }
-    Ok(Json(message))
+    Ok(covered(Json(message).into_response(), &coverage))
 }
