@@ -100,6 +100,11 @@ fn has_values(metadata: &ArrowReaderMetadata, root: usize, groups: Option<&[usiz
     let schema = metadata.parquet_schema();
     let mut leaves = (0..schema.num_columns()).filter(|leaf| schema.get_column_root_idx(*leaf) == root);
     let (Some(leaf), None) = (leaves.next(), leaves.next()) else { return true };
+    // An empty list has no value, and is not the same as no list.
+    let column = schema.column(leaf);
+    if column.max_rep_level() > 0 || column.max_def_level() > 1 {
+        return true;
+    }
     let all = metadata.metadata().row_groups();
     let is_empty = |group: &RowGroupMetaData| {
         let nulls = group.column(leaf).statistics().and_then(Statistics::null_count_opt);

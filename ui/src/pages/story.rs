@@ -55,6 +55,7 @@ pub(crate) fn screen(id: &str, story: &Result<Story, QueryError>) -> Screen {
     let content = view! {
         <h1>{trv("Story of {0}", [view! { <span class="mono">{id.to_owned()}</span> }.into_any()])}" "<button type="button" class="needs-script link" data-copy=copied>{tr("copy")}</button></h1>
         {body}
+        <p class="quiet">{tr("Not looked at: values inside lists and objects, span links, attributes of scopes and of metric points, and exemplars of other traces.")}</p>
     }
     .into_any();
     Screen { title: trf("Story of {0}", &[&format::clipped(id, 60)]), has_time: false, status: StatusCode::OK, content }
