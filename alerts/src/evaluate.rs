@@ -7,6 +7,7 @@ use crate::rows;
 use crate::rules::{Group, Kind, Rule};
 use crate::template::{self, Failure, Scope, Template, Value};
 use mangru_query::{ExtraSeries, PromQl};
+use mangru_store::value::STALE_BITS;
 use mangru_store::{Signal, Store};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -125,8 +126,7 @@ impl Recorder {
             Self::Memory(series) => {
                 let mut series = series.write().await;
                 for (labels, time, value) in samples {
-                    // The marker of a series that has ended.
-                    series.add(labels, *time, value.unwrap_or(f64::from_bits(0x7ff0_0000_0000_0002)));
+                    series.add(labels, *time, value.unwrap_or(f64::from_bits(STALE_BITS)));
                 }
                 Ok(())
             }

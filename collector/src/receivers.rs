@@ -116,6 +116,11 @@ fn refusal(refused: &Refused) -> Answer {
     with_retry(text(status(refused.kind), refused.message.clone()), refused)
 }
 
+/// The same for a body that was not received.
+fn not_received((status, refused): &(StatusCode, Refused)) -> Answer {
+    with_retry(text(*status, refused.message.clone()), refused)
+}
+
 /// The refusal of a body that was not received.
 const fn fault_status(fault: &Fault) -> StatusCode {
     match fault {
@@ -132,6 +137,11 @@ const fn fault_status(fault: &Fault) -> StatusCode {
 fn content_type(headers: &HeaderMap) -> String {
     let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     value.to_ascii_lowercase()
+}
+
+/// A content type without its parameters.
+fn media_type(content_type: &str) -> &str {
+    content_type.split(';').next().unwrap_or_default().trim()
 }
 
 impl Receivers {
@@ -208,7 +218,7 @@ async fn prometheus_write(State(receivers): Shared, request: Request<Body>) -> A
     }
     let received = match receivers.receive(request, Some("snappy"), WHAT).await {
         Ok(received) => received,
-        Err((status, refused)) => return with_retry(text(status, refused.message.clone()), &refused),
+        Err(fault) => return not_received(&fault),
     };
     let families = receivers.families.clone();
     let decode = move |message: &[u8]| prometheus::decode(message, version, now(), &families);
@@ -235,7 +245,7 @@ async fn loki_push(State(receivers): Shared, request: Request<Body>) -> Answer {
     let kind = content_type(request.headers());
     let tenant = request.headers().get("x-scope-orgid").and_then(|value| value.to_str().ok()).unwrap_or_default();
     let tenant = tenant.to_owned();
-    let is_json = match kind.split(';').next().unwrap_or_default().trim() {
+    let is_json = match media_type(&kind) {
         "application/json" => true,
         "application/x-protobuf" | "" => false,
         other => {
@@ -247,7 +257,7 @@ async fn loki_push(State(receivers): Shared, request: Request<Body>) -> Answer {
     // Promtail packs with snappy and does not say so.
     let received = match receivers.receive(request, (!is_json).then_some("snappy"), WHAT).await {
         Ok(received) => received,
-        Err((status, refused)) => return with_retry(text(status, refused.message.clone()), &refused),
+        Err(fault) => return not_received(&fault),
     };
     let correlation = Arc::clone(&receivers.exporter.correlation);
     let decode = move |message: &[u8]| {
@@ -263,14 +273,14 @@ async fn loki_push(State(receivers): Shared, request: Request<Body>) -> Answer {
 async fn zipkin_spans(State(receivers): Shared, request: Request<Body>) -> Answer {
     const WHAT: (Signal, Protocol) = (Signal::Spans, Protocol::Zipkin);
     let kind = content_type(request.headers());
-    if !matches!(kind.split(';').next().unwrap_or_default().trim(), "application/json" | "text/plain" | "") {
+    if !matches!(media_type(&kind), "application/json" | "text/plain" | "") {
         receivers.refuse(WHAT.0, WHAT.1, "unsupported_content_type");
         let message = format!("content type `{kind}` is not application/json");
         return text(StatusCode::UNSUPPORTED_MEDIA_TYPE, message);
     }
     let received = match receivers.receive(request, None, WHAT).await {
         Ok(received) => received,
-        Err((status, refused)) => return with_retry(text(status, refused.message.clone()), &refused),
+        Err(fault) => return not_received(&fault),
     };
     let correlation = Arc::clone(&receivers.exporter.correlation);
     let decode = move |message: &[u8]| Ok((zipkin::decode(message, now(), &correlation)?, ()));
@@ -332,13 +342,19 @@ fn bulk_refusal(refused: &Refused) -> Answer {
     }
 }
 
+fn bulk_not_received((status, refused): &(StatusCode, Refused)) -> Answer {
+    match *status {
+        StatusCode::SERVICE_UNAVAILABLE => bulk_refusal(refused),
+        status => elastic_failure(status, "illegal_argument_exception", refused),
+    }
+}
+
 async fn bulk_into(receivers: Receivers, index: Option<String>, request: Request<Body>) -> Answer {
     const WHAT: (Signal, Protocol) = (Signal::Logs, Protocol::ElasticsearchBulk);
     let since = std::time::Instant::now();
     let received = match receivers.receive(request, None, WHAT).await {
         Ok(received) => received,
-        Err((StatusCode::SERVICE_UNAVAILABLE, refused)) => return bulk_refusal(&refused),
-        Err((status, refused)) => return elastic_failure(status, "illegal_argument_exception", &refused),
+        Err(fault) => return bulk_not_received(&fault),
     };
     let correlation = Arc::clone(&receivers.exporter.correlation);
     let decode = move |message: &[u8]| elasticsearch::decode_bulk(message, index.as_deref(), now(), &correlation);
@@ -368,8 +384,7 @@ async fn document(State(receivers): Shared, Path(index): Path<String>, request: 
     const WHAT: (Signal, Protocol) = (Signal::Logs, Protocol::ElasticsearchBulk);
     let received = match receivers.receive(request, None, WHAT).await {
         Ok(received) => received,
-        Err((StatusCode::SERVICE_UNAVAILABLE, refused)) => return bulk_refusal(&refused),
-        Err((status, refused)) => return elastic_failure(status, "illegal_argument_exception", &refused),
+        Err(fault) => return bulk_not_received(&fault),
     };
     let correlation = Arc::clone(&receivers.exporter.correlation);
     let decode = move |message: &[u8]| {

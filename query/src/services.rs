@@ -2,7 +2,7 @@
 
 use crate::counts::Buckets;
 use crate::language::{Expr, FieldRef, Matcher, group_keys, severities};
-use crate::scan::{self, Control, Held, ScanRequest};
+use crate::scan::{self, Held, ScanRequest};
 use crate::{Coverage, QueryError, QueryService};
 use arrow::array::{AsArray as _, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type, TimestampNanosecondType};
@@ -89,27 +89,11 @@ pub struct Operation {
     pub p99_ns: i64,
 }
 
-/// What was found of all services by some thread, and its memory.
-struct Found<T> {
-    services: HashMap<String, T>,
-    bytes: usize,
+/// The spans of all services that some thread found, and their memory.
+struct Found {
+    services: HashMap<String, Tally>,
+    spans: usize,
     held: Held,
-}
-
-impl<T: Default> Found<T> {
-    fn new(control: &Control) -> Self {
-        Self { services: HashMap::new(), bytes: 0, held: control.held() }
-    }
-
-    fn of(&mut self, name: String) -> &mut T {
-        self.services.entry(name).or_default()
-    }
-
-    /// Takes memory for so much more.
-    fn grow(&mut self, bytes: usize) -> Result<(), QueryError> {
-        self.bytes += bytes;
-        self.held.cover(self.bytes)
-    }
 }
 
 /// Spans of one service, split by whether they are requests.
@@ -200,7 +184,7 @@ impl QueryService {
             self.store(),
             &scan,
             &control,
-            move || Found::<Tally>::new(&of_spans),
+            move || Found { services: HashMap::new(), spans: 0, held: of_spans.held() },
             move |found, batch| tally(found, batch, places, first),
         )
         .await?;
@@ -222,25 +206,14 @@ impl QueryService {
             range: doubled,
             columns: vec!["time", "service_name", "severity_number", "severity_text"],
         };
-        let of_logs = control.clone();
-        let (logs, coverage_of_logs) = scan::for_each(
-            self.store(),
-            &scan,
-            &control,
-            move || Found::<Logs>::new(&of_logs),
-            move |found, batch| tally_logs(found, batch, places),
-        )
-        .await?;
+        let (logs, coverage_of_logs) =
+            scan::for_each(self.store(), &scan, &control, HashMap::new, move |logs, batch| {
+                tally_logs(logs, batch, places)
+            })
+            .await?;
         coverage_of_spans.add(coverage_of_logs);
         let mut log_rows: HashMap<String, Logs> = HashMap::new();
-        for (name, logs) in logs.into_iter().flat_map(|found| found.services) {
-            let all = log_rows.entry(name).or_default();
-            for (place, (rows, errors)) in logs.into_iter().enumerate() {
-                let bucket = at(all, place);
-                bucket.0 += rows;
-                bucket.1 += errors;
-            }
-        }
+        logs.into_iter().flatten().for_each(|(name, logs)| add_logs(log_rows.entry(name).or_default(), &logs));
 
         let names: BTreeSet<String> = services.keys().chain(log_rows.keys()).cloned().collect();
         let seconds = span as f64 / 1e9;
@@ -324,7 +297,7 @@ impl QueryService {
     }
 }
 
-fn tally(found: &mut Found<Tally>, batch: &RecordBatch, places: Buckets, first: u32) -> Result<(), QueryError> {
+fn tally(found: &mut Found, batch: &RecordBatch, places: Buckets, first: u32) -> Result<(), QueryError> {
     let keys = group_keys(&FieldRef::Column("service_name"), Signal::Spans, batch)?;
     let versions = group_keys(&FieldRef::Resource("service.version".to_owned()), Signal::Spans, batch)?;
     let times = column(batch, "time")?.as_primitive::<TimestampNanosecondType>();
@@ -338,7 +311,7 @@ fn tally(found: &mut Found<Tally>, batch: &RecordBatch, places: Buckets, first: 
         }
     }
     for (name, rows) in keys.values.into_iter().zip(rows_of).filter(|(_, rows)| !rows.is_empty()) {
-        let tally = found.of(name);
+        let tally = found.services.entry(name).or_default();
         let mut seen: BTreeSet<(i32, bool)> = BTreeSet::new();
         for row in rows {
             let row = row as usize;
@@ -356,10 +329,19 @@ fn tally(found: &mut Found<Tally>, batch: &RecordBatch, places: Buckets, first: 
             }
         }
     }
-    found.grow(batch.num_rows() * size_of::<i64>())
+    found.spans += batch.num_rows();
+    found.held.cover(found.spans * size_of::<i64>())
 }
 
-fn tally_logs(found: &mut Found<Logs>, batch: &RecordBatch, places: Buckets) -> Result<(), QueryError> {
+fn add_logs(all: &mut Logs, more: &Logs) {
+    for (place, (rows, errors)) in more.iter().enumerate() {
+        let bucket = at(all, place);
+        bucket.0 += rows;
+        bucket.1 += errors;
+    }
+}
+
+fn tally_logs(logs: &mut HashMap<String, Logs>, batch: &RecordBatch, places: Buckets) -> Result<(), QueryError> {
     let keys = group_keys(&FieldRef::Column("service_name"), Signal::Logs, batch)?;
     let times = column(batch, "time")?.as_primitive::<TimestampNanosecondType>();
     let severity = severities(batch)?;
@@ -372,12 +354,7 @@ fn tally_logs(found: &mut Found<Logs>, batch: &RecordBatch, places: Buckets) -> 
         }
     }
     for (name, tally) in keys.values.into_iter().zip(tallies).filter(|(_, tally)| !tally.is_empty()) {
-        let all = found.of(name);
-        for (place, (rows, errors)) in tally.into_iter().enumerate() {
-            let bucket = at(all, place);
-            bucket.0 += rows;
-            bucket.1 += errors;
-        }
+        add_logs(logs.entry(name).or_default(), &tally);
     }
     Ok(())
 }

@@ -19,6 +19,9 @@ use std::fmt::Write as _;
 /// decoders stop at 100, which are 33 levels of key-value lists. A typical log has 5.
 pub const MAX_DEPTH: usize = 40;
 
+/// The bits of Prometheus' marker of a series that has ended: a NaN of its own.
+pub const STALE_BITS: u64 = 0x7ff0_0000_0000_0002;
+
 /// An OpenTelemetry attribute value or log body.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum AnyValue {

@@ -14,7 +14,7 @@ use crate::otlp::{DecodeError, Decoded, check_room};
 use crate::write::Message;
 use hashbrown::HashMap;
 use mangru_store::nested::Exemplar;
-use mangru_store::value::AnyValue;
+use mangru_store::value::{AnyValue, STALE_BITS};
 use mangru_store::{PROMETHEUS_SCOPE, PROMETHEUS_TYPE};
 use messages::{Series, Written};
 use parking_lot::Mutex;
@@ -29,8 +29,6 @@ const SUM: u32 = 7;
 const CUMULATIVE: i32 = 2;
 /// The bit of a point that says that its series has ended.
 const NO_RECORDED_VALUE: u32 = 1;
-/// Prometheus' marker of a series that has ended.
-const STALE: u64 = 0x7ff0_0000_0000_0002;
 /// Metrics whose descriptions are remembered.
 const MAX_METRICS: usize = 100_000;
 /// What is known of a metric is written again after so long: half of what is looked back for it.
@@ -250,7 +248,7 @@ impl Writer<'_> {
         let mut points: Vec<(Option<&'static str>, Point)> = Vec::new();
         for (time, value) in samples {
             let mut point = point(time, start);
-            if value.to_bits() == STALE {
+            if value.to_bits() == STALE_BITS {
                 point.flags = NO_RECORDED_VALUE;
             } else {
                 point.double = Some(value);

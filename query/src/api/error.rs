@@ -32,6 +32,18 @@ pub(super) fn status(code: ErrorCode) -> StatusCode {
     StatusCode::from_u16(code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
+/// The same for clients that know no status for what is not supported: to them it is a bad request. What is our fault is logged.
+pub(super) fn status_of(error: &QueryError) -> StatusCode {
+    match error.code {
+        ErrorCode::Internal => {
+            tracing::error!(%error, "request failed");
+            status(error.code)
+        }
+        ErrorCode::Unsupported => StatusCode::BAD_REQUEST,
+        code => status(code),
+    }
+}
+
 /// Query parameters whose errors are answered like all others.
 pub(super) struct Parameters<T>(pub(super) T);
 

@@ -69,15 +69,20 @@ async fn services(State(service): State<Arc<QueryService>>) -> Result<Response, 
     Ok(answer(&names))
 }
 
+/// The names of a service's operations, each once.
+pub(super) async fn operation_names(service: &QueryService, name: &str) -> Result<Vec<String>, QueryError> {
+    let (operations, _) = service.operations(name, recent()).await?;
+    let mut names: Vec<String> = operations.into_iter().map(|operation| operation.name).collect();
+    names.sort_unstable();
+    names.dedup();
+    Ok(names)
+}
+
 async fn operations_of(
     State(service): State<Arc<QueryService>>,
     Path(name): Path<String>,
 ) -> Result<Response, JaegerError> {
-    let (operations, _) = service.operations(&name, recent()).await?;
-    let mut names: Vec<String> = operations.into_iter().map(|operation| operation.name).collect();
-    names.sort_unstable();
-    names.dedup();
-    let names: Vec<Value> = names.into_iter().map(Value::from).collect();
+    let names: Vec<Value> = operation_names(&service, &name).await?.into_iter().map(Value::from).collect();
     Ok(answer(&names))
 }
 

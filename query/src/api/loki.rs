@@ -5,14 +5,13 @@
 mod detected;
 mod tail;
 
-use super::error::status;
+use super::error::status_of;
 use super::parameters::{self, one, required};
 use super::prometheus;
 use crate::logql::{self, Entry, Kind, Label, LineQuery, LinesRequest, MetricRequest, Query, Streams};
 use crate::request::usual_step;
-use crate::{Coverage, ErrorCode, QueryError, QueryService, now_ns, parse_duration};
+use crate::{Coverage, QueryError, QueryService, now_ns, parse_duration};
 use axum::extract::{Form, FromRequestParts, Path, State};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -62,14 +61,7 @@ impl From<QueryError> for Fault {
 impl IntoResponse for Fault {
     fn into_response(self) -> Response {
         let Self(error) = self;
-        if error.code == ErrorCode::Internal {
-            tracing::error!(%error, "request failed");
-        }
-        let status = match error.code {
-            // What Loki does not know is a bad request there.
-            ErrorCode::Unsupported => StatusCode::BAD_REQUEST,
-            code => status(code),
-        };
+        let status = status_of(&error);
         let place = match (error.field, error.position) {
             (Some("query"), Some(position)) => {
                 return (

@@ -5,7 +5,7 @@
 mod search;
 
 use super::covered::covered;
-use super::error::status;
+use super::error::status_of;
 use super::parameters::one;
 use crate::language::{Expr, FieldRef, Matcher};
 use crate::request::usual_step;
@@ -15,7 +15,7 @@ use crate::{
     parse_range,
 };
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -54,13 +54,7 @@ impl From<QueryError> for Fault {
 impl IntoResponse for Fault {
     fn into_response(self) -> Response {
         let Self(error) = self;
-        if error.code == ErrorCode::Internal {
-            tracing::error!(%error, "request failed");
-        }
-        let status = match error.code {
-            ErrorCode::Unsupported => StatusCode::BAD_REQUEST,
-            code => status(code),
-        };
+        let status = status_of(&error);
         let place = error.field.map(|field| format!("invalid {field}: ")).unwrap_or_default();
         (status, format!("{place}{}", error.message)).into_response()
     }

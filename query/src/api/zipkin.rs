@@ -4,7 +4,7 @@
 
 use super::covered::covered;
 use super::error::status;
-use super::jaeger::{calls, kind_name, microseconds, recent};
+use super::jaeger::{calls, kind_name, microseconds, operation_names, recent};
 use crate::language::quoted;
 use crate::{Coverage, ErrorCode, QueryError, QueryService, SpanRow, TraceOrder, TracesRequest, now_ns};
 use axum::extract::{Path, Query, State};
@@ -80,11 +80,7 @@ async fn services(State(service): Service) -> Result<Json<Value>, Fault> {
 
 async fn spans(State(service): Service, Query(pairs): Pairs) -> Result<Json<Value>, Fault> {
     let Some(name) = one(&pairs, "serviceName") else { return Ok(Json(json!([]))) };
-    let (operations, _) = service.operations(name, recent()).await?;
-    let mut names: Vec<String> = operations.into_iter().map(|operation| operation.name).collect();
-    names.sort_unstable();
-    names.dedup();
-    Ok(Json(json!(names)))
+    Ok(Json(json!(operation_names(&service, name).await?)))
 }
 
 /// The values of a field among the spans of a service.

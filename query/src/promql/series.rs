@@ -2,11 +2,12 @@
 
 use super::labels::Labels;
 use super::native::Native;
+use mangru_store::value::STALE_BITS;
 use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Where a series has no value; the same bits as Prometheus' marker of a series that has ended.
-pub(super) const ABSENT: f64 = f64::from_bits(0x7ff0_0000_0000_0002);
+pub(super) const ABSENT: f64 = f64::from_bits(STALE_BITS);
 
 /// Whether there is no value.
 pub(super) const fn is_absent(value: f64) -> bool {

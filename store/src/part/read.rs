@@ -110,9 +110,9 @@ fn has_values(metadata: &ArrowReaderMetadata, root: usize, groups: Option<&[usiz
         let nulls = group.column(leaf).statistics().and_then(Statistics::null_count_opt);
         nulls.is_some_and(|nulls| i64::try_from(nulls) == Ok(group.num_rows()))
     };
-    match groups {
-        Some(groups) => !groups.iter().all(|group| is_empty(&all[*group])),
-        None => !all.iter().all(is_empty),
+    !match groups {
+        Some(groups) => groups.iter().all(|group| is_empty(&all[*group])),
+        None => all.iter().all(is_empty),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The gallery: every component in all its states, with made-up data. It is for those who work on the pages, and the
 //! browser tests look at it in both themes.
 
-mod calls;
+pub(in crate::pages) mod calls;
 mod charts;
 mod elements;
 

@@ -5,7 +5,7 @@
 mod calls;
 mod explore;
 
-use super::{logs, overview, sql, status, story, trace};
+use super::{gallery, logs, overview, sql, status, story, trace};
 use crate::context::Endpoints;
 use crate::request::PageRequest;
 use crate::shell::{Screen, render};
@@ -106,19 +106,7 @@ fn span(number: u64, parent: u64, service: &str, name: &str, offset_ms: i64, dur
     let is_error = number == 5;
     let stack = "shop.PaymentError: card declined\n    at shop.Payment.charge(Payment.java:210)\n    at shop.Payment.run(Payment.java:44)";
     SpanRow {
-        time_unix_nano: start.to_string(),
-        end_time_unix_nano: (start + duration_ms * 1_000_000).to_string(),
-        duration_ns: duration_ms * 1_000_000,
-        trace_id: TRACE.to_owned(),
-        span_id: format!("{number:016x}"),
-        parent_span_id: if parent == 0 { String::new() } else { format!("{parent:016x}") },
-        name: name.to_owned(),
-        kind: 2,
-        kind_text: "server".into(),
-        status_code: if is_error { 2 } else { 0 },
         status_message: if is_error { HOSTILE.to_owned() } else { String::new() },
-        service_name: service.to_owned(),
-        scope_name: "shop".to_owned(),
         attributes: map(&[("http.route", json!("/cart")), ("db.query.text", json!(HOSTILE))]),
         resource_attributes: map(&[("host.name", json!("node-a")), ("service.version", json!("1.4.2"))]),
         events: if is_error {
@@ -137,8 +125,7 @@ fn span(number: u64, parent: u64, service: &str, name: &str, offset_ms: i64, dur
             Vec::new()
         },
         correlation_id: "order-7731".to_owned(),
-        trace_state: String::new(),
-        flags: 1,
+        ..gallery::calls::span(NOW - 60 * SECOND, number, parent, service, name, (offset_ms, duration_ms))
     }
 }
 

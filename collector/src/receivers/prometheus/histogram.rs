@@ -2,9 +2,10 @@
 //!
 //! Bucket `i` of Prometheus ends at `base^i`, bucket `j` of OpenTelemetry begins at `base^j`: `j = i - 1`, and `scale` is `schema`.
 
-use super::{NO_RECORDED_VALUE, STALE};
+use super::NO_RECORDED_VALUE;
 use crate::otlp::metrics::Point;
 use crate::wire::{Fields, Wire, WireError};
+use mangru_store::value::STALE_BITS;
 
 /// The schema of histograms with bounds of their own.
 const CUSTOM: i32 = -53;
@@ -160,7 +161,7 @@ impl Histogram {
     /// The point, and the name of its metric's type.
     pub(super) fn point(&self, start: i64) -> Result<(&'static str, Point), String> {
         let mut point = Point { is_gauge: self.reset_hint == GAUGE_HINT, ..super::point(self.time, start) };
-        if self.sum.to_bits() == STALE {
+        if self.sum.to_bits() == STALE_BITS {
             point.flags = NO_RECORDED_VALUE;
             (point.count, point.scale, point.zero_count) = (Some(0), Some(self.schema.max(-4)), Some(0));
             return Ok(("exponential_histogram", point));

@@ -93,7 +93,8 @@ fn durations(range: TimeRange) -> Exhibit {
     }
 }
 
-fn call_figures(calls: u64, errors: u64) -> CallFigures {
+/// Figures of so many calls in a quarter of an hour.
+pub(in crate::pages) fn call_figures(calls: u64, errors: u64) -> CallFigures {
     CallFigures {
         calls,
         errors,
@@ -105,21 +106,24 @@ fn call_figures(calls: u64, errors: u64) -> CallFigures {
     }
 }
 
-fn graph(request: &PageRequest) -> Exhibit {
-    let node = |id: &str, kind: NodeKind, name: &str, system: Option<&str>| MapNode {
+/// A node of a map, with errors when it is of payments.
+pub(in crate::pages) fn node(id: &str, kind: NodeKind, name: &str, system: Option<&str>) -> MapNode {
+    MapNode {
         id: id.to_owned(),
         kind,
         name: name.to_owned(),
         namespace: None,
         system: system.map(str::to_owned),
         figures: call_figures(9_000, if name == "payment" { 700 } else { 0 }),
-    };
-    let edge = |from: &str, to: &str, kind: CallKind, calls: u64, errors: u64| MapEdge {
-        from: from.to_owned(),
-        to: to.to_owned(),
-        kind,
-        figures: call_figures(calls, errors),
-    };
+    }
+}
+
+/// Calls between two nodes.
+pub(in crate::pages) fn edge(from: &str, to: &str, kind: CallKind, calls: u64, errors: u64) -> MapEdge {
+    MapEdge { from: from.to_owned(), to: to.to_owned(), kind, figures: call_figures(calls, errors) }
+}
+
+fn graph(request: &PageRequest) -> Exhibit {
     let map = ServiceMap {
         nodes: vec![
             node("database:cards", NodeKind::Database, "cards", Some("postgresql")),
@@ -150,7 +154,8 @@ fn graph(request: &PageRequest) -> Exhibit {
     }
 }
 
-fn span(
+/// A span of the trace, so many milliseconds after a moment; the fifth failed.
+pub(in crate::pages) fn span(
     start_ns: i64,
     number: u64,
     parent: u64,

@@ -2,47 +2,22 @@
 
 use super::{HOSTILE, NOW, SECOND, TRACE, coverage, log};
 use crate::pages::alerts::elsewhere::AlertHistory;
+use crate::pages::gallery::calls::{edge, node};
 use crate::pages::{map, service, traces};
 use crate::request::PageRequest;
 use crate::shell::Screen;
 use mangru_alerts::AlertView;
 use mangru_alerts::machine::{Alert, State, Transition};
 use mangru_query::{
-    CallFigures, CallKind, ComparedField, ComparedKind, ComparedValue, Comparison, ExceptionGroup, Exceptions, Figures,
-    Heat, HeatCell, HeatPoint, MapEdge, MapNode, NodeKind, Operation, Page, QueryError, ServiceMap, SqlColumn,
-    SqlResult, Stats, StatsSeries, TraceSummary,
+    CallKind, ComparedField, ComparedKind, ComparedValue, Comparison, ExceptionGroup, Exceptions, Figures, Heat,
+    HeatCell, HeatPoint, NodeKind, Operation, Page, QueryError, ServiceMap, SqlColumn, SqlResult, Stats, StatsSeries,
+    TraceSummary,
 };
 use serde_json::json;
 
-fn figures(calls: u64, errors: u64) -> CallFigures {
-    CallFigures {
-        calls,
-        errors,
-        calls_per_second: calls as f64 / 900.0,
-        error_ratio: errors as f64 / calls as f64,
-        p50_ns: Some(12_000_000),
-        p95_ns: Some(140_000_000),
-        p99_ns: None,
-    }
-}
-
 /// A shop that calls a database, a queue and a host, with a name that would do harm.
 pub(super) fn service_map() -> ServiceMap {
-    let node = |id: &str, kind: NodeKind, name: &str, system: Option<&str>| MapNode {
-        id: id.to_owned(),
-        kind,
-        name: name.to_owned(),
-        namespace: None,
-        system: system.map(str::to_owned),
-        figures: figures(9_000, if name == "payment" { 700 } else { 0 }),
-    };
-    let edge = |from: &str, to: &str, kind: CallKind, calls: u64, errors: u64| MapEdge {
-        from: from.to_owned(),
-        to: to.to_owned(),
-        kind,
-        figures: figures(calls, errors),
-    };
-    ServiceMap {
+    let mut map = ServiceMap {
         nodes: vec![
             node("database:cards", NodeKind::Database, "cards", Some("postgresql")),
             node("external:bank", NodeKind::External, "bank.example", None),
@@ -67,7 +42,13 @@ pub(super) fn service_map() -> ServiceMap {
         missing_parents: 12,
         margin_ns: 300 * SECOND,
         coverage: coverage(61_000),
+    };
+    let figures = map.nodes.iter_mut().map(|node| &mut node.figures);
+    for figures in figures.chain(map.edges.iter_mut().map(|edge| &mut edge.figures)) {
+        // A percentile that is not known.
+        figures.p99_ns = None;
     }
+    map
 }
 
 /// The map.
