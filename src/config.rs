@@ -144,6 +144,8 @@ pub(crate) struct Query {
     pub(crate) max_limit: usize,
     /// Milliseconds after which a query is logged with what it asked, 1 to 3,600,000.
     pub(crate) slow_ms: u64,
+    /// Whether PromQL evaluates what Prometheus calls experimental.
+    pub(crate) promql_experimental_functions: bool,
 }
 
 /// Rules, and who is told.
@@ -267,6 +269,7 @@ impl Default for Query {
             concurrency: defaults.concurrency,
             max_limit: defaults.max_limit,
             slow_ms: defaults.slow.as_millis() as u64,
+            promql_experimental_functions: defaults.promql_experimental_functions,
         }
     }
 }
@@ -387,6 +390,7 @@ impl Settings {
             concurrency: self.query.concurrency,
             max_limit: self.query.max_limit,
             slow: Duration::from_millis(self.query.slow_ms),
+            promql_experimental_functions: self.query.promql_experimental_functions,
         }
     }
 }

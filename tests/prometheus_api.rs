@@ -169,3 +169,77 @@ async fn the_server_tells_of_itself_as_prometheus_does() {
         "{answer}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn target_info_tells_what_a_resource_says_to_every_series_of_its_target() {
+    let folder = tempfile::tempdir().expect("folder");
+    let server = Server::start(folder.path(), &[("MANGRU_QUERY_PROMQL_EXPERIMENTAL_FUNCTIONS", "true")]);
+    let text = |key: &str, value: &str| json!({ "key": key, "value": { "stringValue": value } });
+    let resource = |instance: &str, host: &str| {
+        let points: Vec<Json> = (0..3)
+            .map(|n| json!({ "timeUnixNano": ((T + 60 * n) * 1_000_000_000).to_string(), "asDouble": n }))
+            .collect();
+        json!({
+            "resource": { "attributes": [
+                text("service.name", "cart"), text("service.namespace", "shop"), text("service.instance.id", instance),
+                text("host.name", host), text("k8s.pod.labels.app", "a"), text("k8s.pod.labels_app", "b"),
+            ] },
+            "scopeMetrics": [{ "metrics": [{ "name": "load", "gauge": { "dataPoints": points } }] }],
+        })
+    };
+    let nameless = json!({
+        "resource": { "attributes": [text("host.name", "z")] },
+        "scopeMetrics": [{ "metrics": [{ "name": "load", "gauge": { "dataPoints": [
+            { "timeUnixNano": (T * 1_000_000_000).to_string(), "asDouble": 1.0 },
+        ] } }] }],
+    });
+    let body = json!({ "resourceMetrics": [resource("i-1", "h1"), resource("i-2", "h2"), nameless] });
+    assert_eq!(server.export("metrics", &body).await.0, 200);
+    let at = async |query: &str, second: i64| {
+        let time = (T + second).to_string();
+        let answer = server.get("/api/v1/query", &[("query", query), ("time", &time)]).await;
+        let mut all: Vec<(String, Json)> = answer["data"]["result"]
+            .as_array()
+            .unwrap_or_else(|| panic!("{query}: {answer}"))
+            .iter()
+            .map(|series| (series["metric"].to_string(), series["value"][1].clone()))
+            .collect();
+        all.sort_by(|left, right| left.0.cmp(&right.0));
+        all
+    };
+    let info = |instance: &str, host: &str| {
+        let labels = json!({
+            "__name__": "target_info", "host_name": host, "instance": instance, "job": "shop/cart", "k8s_pod_labels_app": "a;b",
+        });
+        (labels.to_string(), json!("1"))
+    };
+    for _ in 0..2 {
+        assert_eq!(at("target_info", 120).await, [info("i-1", "h1"), info("i-2", "h2")]);
+        assert_eq!(at(r#"target_info{host_name="h2"}"#, 120).await, [info("i-2", "h2")]);
+        assert_eq!(at("target_info", 120 + 299).await.len(), 2, "within the lookback");
+        assert_eq!(at("target_info", 120 + 300).await, [], "and not behind it");
+        let joined = "sum by (host_name) (load * on (job, instance) group_left (host_name) target_info)";
+        let both = |value: &str| ["h1", "h2"].map(|host| (json!({ "host_name": host }).to_string(), json!(value)));
+        assert_eq!(at(joined, 120).await, both("2"));
+        assert_eq!(at(r#"sum by (host_name) (info(load, {host_name=~".+"}))"#, 120).await, both("2"));
+        let selected = at(r#"{job="shop/cart", __name__=~".+"}"#, 120).await;
+        assert_eq!(selected.len(), 4, "two of the metric, two of the targets: {selected:?}");
+        let (start, end) = ((T - 10).to_string(), (T + 200).to_string());
+        let names = server.get("/api/v1/label/__name__/values", &[("start", &start), ("end", &end)]).await;
+        assert_eq!(names["data"], json!(["load", "target_info"]));
+        server.flush().await;
+    }
+    server.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_prometheus_calls_experimental_needs_the_setting() {
+    let folder = tempfile::tempdir().expect("folder");
+    let server = Server::start(folder.path(), &[]);
+    for query in ["sum(mad_over_time(up[5m]))", "limitk(2, up)", "-info(up)", "sort_by_label(up, \"a\")"] {
+        let (status, answer) = server.get_status("/api/v1/query", &[("query", query)]).await;
+        let error = answer["error"].as_str().unwrap_or_default();
+        assert!(status == 400 && error.contains("query.promql_experimental_functions"), "{query}: {status} {answer}");
+    }
+    server.stop();
+}

@@ -19,6 +19,8 @@ use std::path::Path;
 
 /// How far values may differ, relative to their size.
 const ALMOST: f64 = 1e-6;
+/// Scripts may ask for what is experimental.
+const EVERYTHING: &[(&str, &str)] = &[("MANGRU_QUERY_PROMQL_EXPERIMENTAL_FUNCTIONS", "true")];
 /// What says that a series has ended.
 const STALE: u64 = 0x7ff0_0000_0000_0002;
 
@@ -375,7 +377,7 @@ async fn run(script: &Path) -> Vec<String> {
         .filter(|(_, line)| !line.is_empty() && !line.trim_start().starts_with('#'))
         .collect();
     let mut folder = tempfile::tempdir().expect("folder");
-    let mut server = Server::start(folder.path(), &[]);
+    let mut server = Server::start(folder.path(), EVERYTHING);
     let mut faults = Vec::new();
     let mut at = 0;
     while let Some((number, line)) = lines.get(at) {
@@ -386,7 +388,7 @@ async fn run(script: &Path) -> Vec<String> {
             "clear" => {
                 server.kill();
                 folder = tempfile::tempdir().expect("folder");
-                server = Server::start(folder.path(), &[]);
+                server = Server::start(folder.path(), EVERYTHING);
             }
             "load" => load(&server, milliseconds(line.trim_start_matches("load").trim()), &below).await,
             "eval" | "eval_fail" | "eval_ordered" => {

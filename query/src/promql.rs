@@ -13,8 +13,10 @@ mod binary;
 mod blocks;
 mod eval;
 mod exemplars;
+mod experimental;
 mod functions;
 mod histogram;
+mod info;
 mod labels;
 mod many;
 mod metadata;
@@ -28,6 +30,7 @@ mod read;
 mod select;
 mod series;
 mod span_metrics;
+mod target_info;
 
 use crate::scan;
 use crate::{Coverage, QueryError, QueryService};
@@ -145,6 +148,7 @@ impl QueryService {
     pub async fn promql(&self, request: &PromQlRequest) -> Result<PromQlAnswer, QueryError> {
         let started = Instant::now();
         let expr = parse(&request.query)?;
+        self.allowed(&expr)?;
         let grid = match request.step {
             None => Grid { start: request.end, step: 1, count: 1 },
             Some(step) => {
@@ -184,6 +188,11 @@ impl QueryService {
         coverage.elapsed_ms = crate::request::elapsed_ms(started);
         let (warnings, infos) = notes.lists();
         Ok(PromQlAnswer { value, histograms, warnings, infos, coverage })
+    }
+
+    /// Refuses what is experimental, unless it is allowed.
+    fn allowed(&self, expr: &Expr) -> Result<(), QueryError> {
+        if self.settings().promql_experimental_functions { Ok(()) } else { experimental::refuse(expr) }
     }
 
     /// Where samples are read from.

@@ -24,6 +24,8 @@ pub struct QuerySettings {
     pub max_limit: usize,
     /// Queries that take longer are logged with what they asked. Default 2 s.
     pub slow: Duration,
+    /// Whether functions are evaluated that Prometheus calls experimental. Default no.
+    pub promql_experimental_functions: bool,
 }
 
 impl Default for QuerySettings {
@@ -34,6 +36,7 @@ impl Default for QuerySettings {
             concurrency: 8,
             max_limit: 10_000,
             slow: Duration::from_secs(2),
+            promql_experimental_functions: false,
         }
     }
 }

@@ -214,6 +214,42 @@ pub(super) fn top(
     out
 }
 
+/// `limitk` and `limit_ratio`: the series themselves, at each step the first ones of their group by labels, or a share of all that is the same at each
+/// step. A share below zero is what the share of the opposite sign leaves out.
+pub(super) fn limited(
+    is_count: bool,
+    mut series: Vec<Series>,
+    modifier: Option<&LabelModifier>,
+    limits: &[f64],
+    notes: &Notes,
+) -> Vec<Series> {
+    if is_count {
+        series.sort_by(|left, right| left.labels.cmp(&right.labels));
+    } else if let Some(wrong) = limits.iter().find(|limit| !(-1.0..=1.0).contains(*limit)) {
+        notes.ratio(*wrong);
+    }
+    let mut taken: HashMap<Labels, Vec<usize>> = HashMap::new();
+    let limited = |one: Series| {
+        if !is_count {
+            let share = one.labels.share();
+            return one.keep(|step| match limits[step].clamp(-1.0, 1.0) {
+                limit if limit >= 0.0 => share < limit,
+                limit => share >= 1.0 + limit,
+            });
+        }
+        let taken = taken.entry(group(&one.labels, modifier)).or_insert_with(|| vec![0; limits.len()]);
+        let passes: Vec<bool> = (0..limits.len())
+            .map(|step| {
+                let passes = one.is_at(step) && (taken[step] as f64 + 1.0) <= limits[step];
+                taken[step] += usize::from(passes);
+                passes
+            })
+            .collect();
+        one.keep(|step| passes[step])
+    };
+    series.into_iter().map(limited).filter(Series::has_any).collect()
+}
+
 /// `count_values`: how many series have each value.
 pub(super) fn count_values(label: &str, series: &[Series], modifier: Option<&LabelModifier>) -> Vec<Series> {
     let mut out: HashMap<Labels, Vec<f64>> = HashMap::new();

@@ -3,6 +3,7 @@
 use super::aggregate;
 use super::binary;
 use super::functions;
+use super::info;
 use super::labels::NAME;
 use super::notes::Notes;
 use super::over_time::{self, Asked, OverTime, Window};
@@ -68,7 +69,7 @@ fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-fn offset_of(offset: Option<&Offset>) -> i64 {
+pub(super) fn offset_of(offset: Option<&Offset>) -> i64 {
     match offset {
         None => 0,
         Some(Offset::Pos(duration)) => millis(*duration),
@@ -134,7 +135,12 @@ pub(super) fn needs(
             }
         }
         Expr::Call(call) => {
-            for argument in &call.args.args {
+            let is_info = call.func.name == "info";
+            if is_info {
+                selector(&info::selector(&call.args.args)?, lookback);
+            }
+            // What `info` is told of labels is no selector of its own.
+            for argument in call.args.args.iter().take(if is_info { 1 } else { usize::MAX }) {
                 needs(argument, grid, query, lookback, depth + 1, found)?;
             }
         }
@@ -197,6 +203,12 @@ impl Evaluation<'_> {
                             return Err(invalid("parameter value is NaN"));
                         }
                         aggregate::top(name == "topk", series, modifier, &counts, &self.notes)
+                    }
+                    ("limitk" | "limit_ratio", Some(Value::Scalar(limits))) => {
+                        if limits.iter().any(|limit| limit.is_nan()) {
+                            return Err(invalid(format!("the parameter of {name} is NaN")));
+                        }
+                        aggregate::limited(name == "limitk", series, modifier, &limits, &self.notes)
                     }
                     (_, Some(Value::Scalar(parameter))) => {
                         aggregate::aggregate(&name, series, modifier, Some(&parameter), &self.notes)?
@@ -283,27 +295,29 @@ impl Evaluation<'_> {
             }
             return Ok(Value::Vector(functions::absent(arguments[0], &is_there)));
         }
-        if let Some(function) = OverTime::of(name)? {
-            let (range, parameter) = match (function, arguments.as_slice()) {
+        if let Some(function) = OverTime::of(name) {
+            let (range, parameters) = match (function, arguments.as_slice()) {
                 (OverTime::Quantile, [parameter, range]) | (OverTime::Predict, [range, parameter]) => {
-                    let Value::Scalar(parameter) = self.eval(parameter, grid)? else {
-                        return Err(invalid(format!("the parameter of {name} is a scalar")));
-                    };
-                    (*range, Some(parameter))
+                    (*range, vec![self.scalar(name, parameter, grid)?])
                 }
-                (_, [range]) => (*range, None),
+                (OverTime::Smoothing, [range, smoothing, trend]) => {
+                    let factors = [(*smoothing, "smoothing"), (*trend, "trend")];
+                    let factor = |(expr, kind)| self.factor(name, expr, kind, grid);
+                    (*range, factors.into_iter().map(factor).collect::<Result<Vec<_>, _>>()?)
+                }
+                (_, [range]) => (*range, Vec::new()),
                 _ => return Err(invalid(format!("{name} takes a range vector"))),
             };
             let ranges = self.ranges(Some(range), grid)?;
             if function == OverTime::Quantile {
-                self.notes.quantiles(parameter.as_deref().unwrap_or_default());
+                self.notes.quantiles(parameters.first().map(Vec::as_slice).unwrap_or_default());
             }
             let times: Vec<i64> = grid.times().collect();
             let asked = Asked {
                 function,
                 windows: &ranges.windows,
                 times: &times,
-                parameter: parameter.as_deref(),
+                parameters: &parameters,
                 notes: &self.notes,
             };
             let one = |samples: &Cow<'_, Samples>| {
@@ -328,10 +342,29 @@ impl Evaluation<'_> {
             let without = series.into_iter().map(nameless).collect();
             return unique(without).map(Value::Vector);
         }
+        if name == "info" {
+            return unique(self.info(&arguments, grid)?).map(Value::Vector);
+        }
         let values = arguments.iter().map(|argument| self.eval(argument, grid)).collect::<Result<Vec<_>, _>>()?;
         match functions::call(name, &arguments, &values, grid, &self.notes)? {
             Value::Vector(series) => unique(series).map(Value::Vector),
             other => Ok(other),
+        }
+    }
+
+    fn scalar(&self, name: &str, expr: &Expr, grid: Grid) -> Result<Vec<f64>, QueryError> {
+        match self.eval(expr, grid)? {
+            Value::Scalar(values) => Ok(values),
+            _ => Err(invalid(format!("the parameter of {name} is a scalar"))),
+        }
+    }
+
+    /// A factor between 0 and 1, neither included.
+    fn factor(&self, name: &str, expr: &Expr, kind: &str, grid: Grid) -> Result<Vec<f64>, QueryError> {
+        let values = self.scalar(name, expr, grid)?;
+        match values.iter().find(|value| **value <= 0.0 || **value >= 1.0) {
+            Some(wrong) => Err(invalid(format!("the {kind} factor of {name} is between 0 and 1, got {wrong}"))),
+            None => Ok(values),
         }
     }
 

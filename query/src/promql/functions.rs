@@ -10,6 +10,7 @@ use crate::QueryError;
 use chrono::{DateTime, Datelike as _, Timelike as _, Utc};
 use promql_parser::label::MatchOp;
 use promql_parser::parser::Expr;
+use std::cmp::Ordering;
 
 /// Calls a function.
 pub(super) fn call(
@@ -93,6 +94,21 @@ pub(super) fn call(
             }
             Value::Vector(series)
         }
+        "sort_by_label" | "sort_by_label_desc" => {
+            let mut series = vector(0)?;
+            let names = (1..arguments.len()).map(text).collect::<Result<Vec<_>, _>>()?;
+            if grid.count == 1 {
+                series.sort_by(|left, right| {
+                    let by_name = names.iter().map(|name| natural(left.labels.get(name), right.labels.get(name)));
+                    let order = by_name.fold(Ordering::Equal, Ordering::then);
+                    order.then_with(|| left.labels.cmp(&right.labels))
+                });
+                if name == "sort_by_label_desc" {
+                    series.reverse();
+                }
+            }
+            Value::Vector(series)
+        }
         "absent" => {
             let mut is_there = vec![false; grid.count];
             for one in vector(0)? {
@@ -117,6 +133,33 @@ pub(super) fn call(
         }
         other => return Err(unsupported(format!("the function {other} is not supported"))),
     })
+}
+
+/// The order of texts in which numbers within them count as numbers.
+fn natural(left: &str, right: &str) -> Ordering {
+    let (mut left, mut right) = (left, right);
+    loop {
+        let (one, other) = (piece(left), piece(right));
+        if one.is_empty() || other.is_empty() {
+            return one.len().cmp(&other.len());
+        }
+        let number = |text: &str| text.parse::<u64>().ok();
+        let order = match (number(one), number(other)) {
+            (Some(one), Some(other)) => one.cmp(&other),
+            _ => one.cmp(other),
+        };
+        if order.is_ne() {
+            return order;
+        }
+        (left, right) = (&left[one.len()..], &right[other.len()..]);
+    }
+}
+
+/// The digits, or what is none, that a text begins with.
+fn piece(text: &str) -> &str {
+    let is_digit = text.starts_with(|c: char| c.is_ascii_digit());
+    let end = text.find(|c: char| c.is_ascii_digit() != is_digit);
+    &text[..end.unwrap_or(text.len())]
 }
 
 fn changed(series: Vec<Series>, change: impl Fn(usize, f64) -> f64) -> Vec<Series> {

@@ -100,6 +100,11 @@ impl Labels {
         if self.get(NAME).is_empty() { self.clone() } else { self.only(|name| name != NAME) }
     }
 
+    /// Where the set stands among all sets, from 0 to 1: the same in every query.
+    pub(super) fn share(&self) -> f64 {
+        self.hash as f64 / u64::MAX as f64
+    }
+
     /// As JSON.
     pub(crate) fn json(&self) -> serde_json::Value {
         self.iter().map(|(name, value)| (name.to_owned(), serde_json::Value::from(value))).collect()

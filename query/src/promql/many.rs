@@ -144,6 +144,7 @@ impl QueryService {
         let needed: Vec<Result<Needs, QueryError>> = queries
             .iter()
             .map(|(query, time)| {
+                self.allowed(&query.expr)?;
                 let mut needed = Needs::new();
                 eval::needs(&query.expr, (*time, *time), (*time, *time), LOOKBACK, 0, &mut needed)?;
                 for (selector, _, _) in needed.values() {
@@ -231,17 +232,14 @@ impl QueryService {
                     .filter(|samples| !samples.times.is_empty() || !samples.histograms.is_empty())
                     .collect();
                 if series.is_empty()
-                    && let Some(computed) = select::of_spans(self.store(), matchers, (from, to), control).await?
+                    && let Some(computed) = select::computed(self.store(), matchers, (from, to), control).await?
                 {
                     slices.insert(slice, Arc::new(computed));
                     continue;
                 }
                 series.sort_by(|left, right| left.labels.cmp(&right.labels));
-                let selected = Selected {
-                    series,
-                    coverage: coverage.take().unwrap_or_default(),
-                    _held: std::mem::take(&mut held),
-                };
+                let selected =
+                    Selected { series, coverage: coverage.take().unwrap_or_default(), held: std::mem::take(&mut held) };
                 slices.insert(slice, Arc::new(selected));
             }
         }

@@ -60,6 +60,11 @@ impl Notes {
         }
     }
 
+    pub(super) fn ratio(&self, ratio: f64) {
+        let (got, capped) = (super::number_text(ratio), super::number_text(ratio.clamp(-1.0, 1.0)));
+        self.warn(format_args!("ratio value should be between -1 and 1, got {got}, capping to {capped}"));
+    }
+
     pub(super) fn not_a_counter(&self, name: &str) {
         self.inform(format_args!(
             "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {name:?}"

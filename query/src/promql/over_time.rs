@@ -4,7 +4,6 @@ use super::native::Native;
 use super::notes::Notes;
 use super::numbers::{Sum, least, mean, most, quantile, sum, variance};
 use super::series::{ABSENT, HistogramSample, Samples, Series, is_absent};
-use crate::QueryError;
 use std::sync::Arc;
 
 /// A function of a window.
@@ -24,16 +23,25 @@ pub(super) enum OverTime {
     Count,
     Min,
     Max,
+    First,
     Last,
     Present,
     Stddev,
     Stdvar,
     Quantile,
+    /// Median absolute deviation.
+    Mad,
+    TimeOfFirst,
+    TimeOfLast,
+    TimeOfMin,
+    TimeOfMax,
+    /// Double exponential smoothing, by a smoothing and a trend factor.
+    Smoothing,
 }
 
 impl OverTime {
-    pub(super) fn of(name: &str) -> Result<Option<Self>, QueryError> {
-        Ok(Some(match name {
+    pub(super) fn of(name: &str) -> Option<Self> {
+        Some(match name {
             "rate" => Self::Rate,
             "increase" => Self::Increase,
             "delta" => Self::Delta,
@@ -48,22 +56,25 @@ impl OverTime {
             "count_over_time" => Self::Count,
             "min_over_time" => Self::Min,
             "max_over_time" => Self::Max,
+            "first_over_time" => Self::First,
             "last_over_time" => Self::Last,
             "present_over_time" => Self::Present,
             "stddev_over_time" => Self::Stddev,
             "stdvar_over_time" => Self::Stdvar,
             "quantile_over_time" => Self::Quantile,
-            "mad_over_time" | "double_exponential_smoothing" | "holt_winters" => {
-                let message = format!("{name} is an experimental function of Prometheus and is not supported");
-                return Err(super::eval::unsupported(message));
-            }
-            _ => return Ok(None),
-        }))
+            "mad_over_time" => Self::Mad,
+            "ts_of_first_over_time" => Self::TimeOfFirst,
+            "ts_of_last_over_time" => Self::TimeOfLast,
+            "ts_of_min_over_time" => Self::TimeOfMin,
+            "ts_of_max_over_time" => Self::TimeOfMax,
+            "double_exponential_smoothing" => Self::Smoothing,
+            _ => return None,
+        })
     }
 
     /// Whether the result is still the same metric.
     pub(super) const fn keeps_name(self) -> bool {
-        matches!(self, Self::Last)
+        matches!(self, Self::First | Self::Last)
     }
 
     /// Whether it asks for a counter, by whose name one is known.
@@ -79,14 +90,25 @@ pub(super) struct Window {
     pub(super) end: i64,
 }
 
-/// What a function needs beside the samples: the window of each step, the step itself, and the parameter at it.
+/// What a function needs beside the samples: the window of each step, the step itself, and the parameters at it.
 pub(super) struct Asked<'a> {
     pub(super) function: OverTime,
     pub(super) windows: &'a [Window],
     pub(super) times: &'a [i64],
-    pub(super) parameter: Option<&'a [f64]>,
+    /// None, one or two, each at every step.
+    pub(super) parameters: &'a [Vec<f64>],
     pub(super) notes: &'a Notes,
 }
+
+impl Asked<'_> {
+    fn parameters(&self, place: usize) -> Parameters {
+        let one = |number: usize| self.parameters.get(number).map_or(0.0, |all| all[place]);
+        [one(0), one(1)]
+    }
+}
+
+/// The parameters of a function at a step; zero where it has none.
+type Parameters = [f64; 2];
 
 /// The values of a function over the windows of a series, whose ends rise.
 pub(super) fn apply(asked: &Asked<'_>, samples: &Samples) -> Series {
@@ -112,10 +134,7 @@ pub(super) fn apply(asked: &Asked<'_>, samples: &Samples) -> Series {
         values.push(match asked.function {
             OverTime::Rate => extrapolated(times, inside, *window, Kind::Counter { is_steady }, true),
             OverTime::Increase => extrapolated(times, inside, *window, Kind::Counter { is_steady }, false),
-            function => {
-                let parameter = asked.parameter.map_or(0.0, |all| all[place]);
-                one(function, (times, inside), *window, *time, parameter, &mut room)
-            }
+            function => one(function, (times, inside), *window, *time, asked.parameters(place), &mut room),
         });
     }
     Series::new(labels.clone(), values)
@@ -126,7 +145,7 @@ fn one(
     (times, values): (&[i64], &[f64]),
     window: Window,
     time: i64,
-    parameter: f64,
+    parameters: Parameters,
     room: &mut Vec<f64>,
 ) -> f64 {
     let (Some(last), count) = (values.last().copied(), values.len()) else { return ABSENT };
@@ -139,7 +158,7 @@ fn one(
         OverTime::Deriv => line(times, values, times[0]).0,
         OverTime::Predict => {
             let (slope, now) = line(times, values, time);
-            slope * parameter + now
+            slope * parameters[0] + now
         }
         OverTime::Changes => {
             values.windows(2).filter(|pair| pair[0] != pair[1] && !(pair[0].is_nan() && pair[1].is_nan())).count()
@@ -151,16 +170,55 @@ fn one(
         OverTime::Count => count as f64,
         OverTime::Min => least(values),
         OverTime::Max => most(values),
+        OverTime::First => values[0],
         OverTime::Last => last,
+        OverTime::TimeOfFirst => seconds(times[0]),
+        OverTime::TimeOfLast => seconds(times[count - 1]),
+        OverTime::TimeOfMin => time_of((times, values), |value, best| value <= best),
+        OverTime::TimeOfMax => time_of((times, values), |value, best| value >= best),
+        OverTime::Smoothing => smoothed(values, parameters),
         OverTime::Present => 1.0,
         OverTime::Stddev => variance(values).sqrt(),
         OverTime::Stdvar => variance(values),
         OverTime::Quantile => {
             room.clear();
             room.extend_from_slice(values);
-            quantile(parameter, room)
+            quantile(parameters[0], room)
+        }
+        OverTime::Mad => {
+            room.clear();
+            room.extend_from_slice(values);
+            let median = quantile(0.5, room);
+            room.clear();
+            room.extend(values.iter().map(|value| (value - median).abs()));
+            quantile(0.5, room)
         }
     }
+}
+
+/// The time, in seconds, of the last sample that is at least as good as all before it.
+fn time_of((times, values): (&[i64], &[f64]), is_as_good: impl Fn(f64, f64) -> bool) -> f64 {
+    let mut best = 0;
+    for (place, value) in values.iter().enumerate() {
+        if is_as_good(*value, values[best]) || values[best].is_nan() {
+            best = place;
+        }
+    }
+    seconds(times[best])
+}
+
+/// Holt's linear method: each value moves a level by the smoothing factor, and each level a trend by the trend factor.
+fn smoothed(values: &[f64], [smoothing, trend_factor]: Parameters) -> f64 {
+    let [first, second, ..] = values else { return ABSENT };
+    let (mut before, mut level, mut trend) = (0.0, *first, second - first);
+    for (place, value) in values.iter().enumerate().skip(1) {
+        if place > 1 {
+            trend = trend_factor * (level - before) + (1.0 - trend_factor) * trend;
+        }
+        let next = smoothing * value + (1.0 - smoothing) * (level + trend);
+        (before, level) = (level, next);
+    }
+    level
 }
 
 /// What a window's first and last samples are of.
@@ -270,11 +328,10 @@ fn mixed(asked: &Asked<'_>, samples: &Samples) -> Series {
         let (times, values) = (&samples.times[numbers.clone()], &samples.values[numbers]);
         let histograms = &samples.histograms[histograms];
         let value = if histograms.is_empty() {
-            let parameter = asked.parameter.map_or(0.0, |all| all[place]);
-            Value::Number(one(asked.function, (times, values), *window, *time, parameter, &mut room))
+            Value::Number(one(asked.function, (times, values), *window, *time, asked.parameters(place), &mut room))
         } else {
-            let parameter = asked.parameter.map_or(0.0, |all| all[place]);
-            of_histograms(asked, samples, (times, values), histograms, *window, (*time, parameter), &mut room)
+            let parameters = asked.parameters(place);
+            of_histograms(asked, samples, (times, values), histograms, *window, (*time, parameters), &mut room)
         };
         match value {
             Value::Number(number) => out.values[place] = number,
@@ -291,7 +348,7 @@ fn of_histograms(
     (times, values): (&[i64], &[f64]),
     histograms: &[HistogramSample],
     window: Window,
-    (time, parameter): (i64, f64),
+    (time, parameters): (i64, Parameters),
     room: &mut Vec<f64>,
 ) -> Value {
     let name = samples.labels.get(super::labels::NAME);
@@ -301,10 +358,24 @@ fn of_histograms(
         (None, Some((_, histogram))) => Value::Histogram(Arc::clone(histogram)),
         _ => values.last().map_or(Value::Nothing, |value| Value::Number(*value)),
     };
+    let first_of_both = || match (times.first(), histograms.first()) {
+        (Some(number), Some((time, histogram))) if time <= number => Value::Histogram(Arc::clone(histogram)),
+        (None, Some((_, histogram))) => Value::Histogram(Arc::clone(histogram)),
+        _ => values.first().map_or(Value::Nothing, |value| Value::Number(*value)),
+    };
     match asked.function {
         OverTime::Count => Value::Number((values.len() + histograms.len()) as f64),
         OverTime::Present => Value::Number(1.0),
+        OverTime::First => first_of_both(),
         OverTime::Last => last_of_both(),
+        OverTime::TimeOfFirst => {
+            let first = times.first().into_iter().chain(histograms.first().map(|(time, _)| time)).min();
+            Value::Number(first.map_or(ABSENT, |time| seconds(*time)))
+        }
+        OverTime::TimeOfLast => {
+            let last = times.last().into_iter().chain(histograms.last().map(|(time, _)| time)).max();
+            Value::Number(last.map_or(ABSENT, |time| seconds(*time)))
+        }
         OverTime::Changes | OverTime::Resets => Value::Number(steps(asked.function, (times, values), histograms)),
         OverTime::Rate
         | OverTime::Increase
@@ -348,13 +419,17 @@ fn of_histograms(
         | OverTime::Stddev
         | OverTime::Stdvar
         | OverTime::Quantile
+        | OverTime::Mad
+        | OverTime::TimeOfMin
+        | OverTime::TimeOfMax
+        | OverTime::Smoothing
         | OverTime::Deriv
         | OverTime::Predict => {
             if values.is_empty() {
                 return Value::Nothing;
             }
             asked.notes.ignored_in_range(name);
-            Value::Number(one(asked.function, (times, values), window, time, parameter, room))
+            Value::Number(one(asked.function, (times, values), window, time, parameters, room))
         }
     }
 }

@@ -6,6 +6,7 @@ use super::names;
 use super::parallel;
 use super::read::{Column, Read, Wanted, series_columns};
 use super::series::Samples;
+use super::target_info::TARGET_INFO;
 use crate::language::{Expr, FieldRef, Matcher as FieldMatcher};
 use crate::scan::{self, Control, Held, ScanCoverage, ScanRequest};
 use crate::{ErrorCode, QueryError};
@@ -48,7 +49,7 @@ pub(super) struct Selected {
     pub(super) series: Vec<Samples>,
     pub(super) coverage: ScanCoverage,
     /// Keeps the memory of the samples taken.
-    pub(super) _held: Vec<Held>,
+    pub(super) held: Vec<Held>,
 }
 
 /// Whether labels fulfil all matchers.
@@ -59,7 +60,7 @@ pub(super) fn is_match(matchers: &[Matcher], labels: &Labels) -> bool {
 impl Selected {
     /// Series that were computed elsewhere.
     pub(super) fn computed(series: Vec<Samples>) -> Self {
-        Self { series, coverage: ScanCoverage::default(), _held: Vec::new() }
+        Self { series, coverage: ScanCoverage::default(), held: Vec::new() }
     }
 }
 
@@ -82,11 +83,19 @@ pub(super) async fn select(
         None => {
             let snapshot = source.store.snapshot(Signal::MetricPoints);
             let raw = raw(snapshot, vec![matchers.to_vec()], range, control).await?;
-            put_together(Vec::new(), raw, matchers, range).await?
+            let mut found = put_together(Vec::new(), raw, matchers, range).await?;
+            let mut of_name = matchers.iter().filter(|matcher| matcher.name == NAME);
+            let is_stored = || found.series.iter().any(|samples| samples.labels.get(NAME) == TARGET_INFO);
+            if of_name.all(|matcher| matcher.is_match(TARGET_INFO)) && !is_stored() {
+                let (series, _, held) = super::target_info::select(source.store, matchers, range, control).await?;
+                found.series.extend(series);
+                found.held.extend(held);
+            }
+            found
         }
     };
     if found.series.is_empty()
-        && let Some(computed) = of_spans(source.store, matchers, range, control).await?
+        && let Some(computed) = computed(source.store, matchers, range, control).await?
     {
         return Ok(computed);
     }
@@ -207,7 +216,7 @@ async fn put_together(
         if !is_sorted {
             series.sort_by(|left, right| left.labels.cmp(&right.labels));
         }
-        Ok(Selected { series, coverage, _held: held })
+        Ok(Selected { series, coverage, held })
     })
     .await
 }
@@ -229,16 +238,22 @@ fn joined(labels: &Labels, pieces: &[Samples], is_delta: bool, (from, to): (i64,
     column.ordered()
 }
 
-/// The series of names of Tempo's metrics generator, computed from spans; for selectors that find nothing written under them.
-pub(super) async fn of_spans(
+/// The series that are computed when they are asked for: names of Tempo's metrics generator from spans, and `target_info` from resources; for selectors
+/// that find nothing written under them.
+pub(super) async fn computed(
     store: &Arc<Store>,
     matchers: &[Matcher],
     range: (i64, i64),
     control: &Control,
 ) -> Result<Option<Selected>, QueryError> {
-    let Some(name) = name_of(matchers).filter(|name| name.starts_with("traces_")) else { return Ok(None) };
-    let found = super::span_metrics::select(store, name, matchers, range, control).await?;
-    Ok(found.map(|(series, coverage, held)| Selected { series, coverage, _held: held }))
+    let found = match name_of(matchers) {
+        Some(TARGET_INFO) => Some(super::target_info::select(store, matchers, range, control).await?),
+        Some(name) if name.starts_with("traces_") => {
+            super::span_metrics::select(store, name, matchers, range, control).await?
+        }
+        _ => None,
+    };
+    Ok(found.map(|(series, coverage, held)| Selected { series, coverage, held }))
 }
 
 /// Series as they were read: samples in no order.
