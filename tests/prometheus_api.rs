@@ -233,6 +233,58 @@ async fn target_info_tells_what_a_resource_says_to_every_series_of_its_target() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn names_of_opentelemetry_can_be_asked_for_with_their_dots() {
+    let folder = tempfile::tempdir().expect("folder");
+    let server = Server::start(folder.path(), &[]);
+    let text = |key: &str, value: &str| json!({ "key": key, "value": { "stringValue": value } });
+    let time = (T * 1_000_000_000).to_string();
+    let histogram = |route: &str, count: u64| {
+        json!({
+            "timeUnixNano": time, "count": count.to_string(), "sum": 1.5, "explicitBounds": [0.1],
+            "bucketCounts": [count.to_string(), "0"], "attributes": [text("http.route", route)],
+        })
+    };
+    let body = json!({ "resourceMetrics": [{
+        "resource": { "attributes": [text("service.name", "web")] },
+        "scopeMetrics": [{ "metrics": [
+            { "name": "http.server.request.duration", "unit": "s", "histogram": {
+                "aggregationTemporality": 2, "dataPoints": [histogram("/cart", 3), histogram("/pay", 4)],
+            } },
+            { "name": "http.server.requests", "sum": { "aggregationTemporality": 2, "isMonotonic": true, "dataPoints": [
+                { "timeUnixNano": time, "asInt": "7" },
+            ] } },
+        ] }],
+    }] });
+    assert_eq!(server.export("metrics", &body).await.0, 200);
+    let at = async |query: &str| {
+        let time = T.to_string();
+        let answer = server.get("/api/v1/query", &[("query", query), ("time", &time)]).await;
+        let found = answer["data"]["result"].as_array().unwrap_or_else(|| panic!("{query}: {answer}")).clone();
+        let mut all: Vec<(Json, Json)> =
+            found.into_iter().map(|series| (series["metric"].clone(), series["value"][1].clone())).collect();
+        all.sort_by_key(|(labels, _)| labels.to_string());
+        all
+    };
+    for _ in 0..2 {
+        let requests = json!({ "__name__": "http.server.requests", "job": "web", "service.name": "web" });
+        assert_eq!(at(r#"{"http.server.requests"}"#).await, [(requests, json!("7"))]);
+        let translated = json!({ "__name__": "http_server_requests_total", "job": "web", "service_name": "web" });
+        assert_eq!(at("http_server_requests_total").await, [(translated, json!("7"))]);
+        let of_route =
+            at(r#"sum by ("http.route") ({"http.server.request.duration_count", "http.route"=~"/.*"})"#).await;
+        let route = |route: &str, count: &str| (json!({ "http.route": route }), json!(count));
+        assert_eq!(of_route, [route("/cart", "3"), route("/pay", "4")]);
+        let bucket = at(r#"{"http.server.request.duration_bucket", "http.route"="/pay", le="0.1"}"#).await;
+        assert_eq!(bucket.len(), 1, "{bucket:?}");
+        let both = at(r#"{"http.server.requests"} * 0 + on (job) http_server_requests_total"#).await;
+        assert_eq!(both, [(json!({ "job": "web" }), json!("7"))], "both names in one question");
+        assert_eq!(at(r#"{"http.server"}"#).await, []);
+        server.flush().await;
+    }
+    server.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_prometheus_calls_experimental_needs_the_setting() {
     let folder = tempfile::tempdir().expect("folder");
     let server = Server::start(folder.path(), &[]);

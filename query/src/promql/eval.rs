@@ -480,7 +480,7 @@ impl Evaluation<'_> {
                 let histograms: Vec<HistogramSample> = inner.times().enumerate().filter_map(histogram).collect();
                 let present = inner.times().zip(one.values).filter(|(_, value)| !is_absent(*value));
                 let (times, values) = present.unzip();
-                Cow::Owned(Samples { histograms: Arc::new(histograms), ..Samples::new(one.labels, times, values) })
+                Cow::Owned(Samples::new(one.labels, times, values).with_histograms(histograms))
             })
             .collect();
         Ok(Ranges { samples, windows })

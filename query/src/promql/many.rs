@@ -2,6 +2,7 @@
 
 use super::eval::{self, Evaluation, invalid, unsupported};
 use super::labels::NAME;
+use super::names::Naming;
 use super::notes::Notes;
 use super::read::Column;
 use super::select::{self, Selected};
@@ -196,11 +197,11 @@ impl QueryService {
         }
         // What lies far apart is not read as one range.
         let class = |from: i64, to: i64| CLASSES_MS.iter().position(|most| to.saturating_sub(from) <= *most);
-        let mut classes: BTreeMap<(Option<usize>, i64, bool), Vec<Slice>> = BTreeMap::new();
+        let mut classes: BTreeMap<(Option<usize>, i64, Option<Naming>), Vec<Slice>> = BTreeMap::new();
         for (slice, matchers) in &wanted {
             let (_, from, to) = slice;
-            let has_name = select::name_of(matchers).is_some();
-            classes.entry((class(*from, *to), to.div_euclid(3_600_000), has_name)).or_default().push(slice.clone());
+            let naming = select::naming_of(matchers);
+            classes.entry((class(*from, *to), to.div_euclid(3_600_000), naming)).or_default().push(slice.clone());
         }
         let mut slices = HashMap::new();
         for mine in classes.into_values() {

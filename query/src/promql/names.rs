@@ -10,6 +10,24 @@ pub(crate) enum Kind {
     Summary,
 }
 
+/// Whose names series have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Naming {
+    /// Prometheus', as the compatibility specification says.
+    #[default]
+    Translated,
+    /// OpenTelemetry's, as they are.
+    Own,
+}
+
+impl Naming {
+    /// By the name that is asked for: one that Prometheus could not have before it knew UTF-8, such as `http.server.duration`, is OpenTelemetry's own.
+    pub(super) fn of(name: &str) -> Self {
+        let is_old = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | ':');
+        if name.chars().all(is_old) { Self::Translated } else { Self::Own }
+    }
+}
+
 /// Units of UCUM and the words for them.
 const UNITS: &[(&str, &str)] = &[
     ("d", "days"),

@@ -125,8 +125,7 @@ pub(super) fn apply(asked: &Asked<'_>, samples: &Samples) -> Series {
 pub(super) fn numbers(asked: &Asked<'_>, samples: &Samples, values: &mut Vec<f64>, room: &mut Vec<f64>) {
     let (all_times, all_values) = (samples.times.as_slice(), samples.values.as_slice());
     // Most counters never begin anew within what is looked at: then an increase is a difference.
-    let is_steady = matches!(asked.function, OverTime::Rate | OverTime::Increase)
-        && all_values.windows(2).all(|pair| pair[1] >= pair[0]);
+    let is_steady = samples.is_rising();
     let (mut first, mut behind) = (0, 0);
     values.clear();
     for (place, (window, time)) in asked.windows.iter().zip(asked.times).enumerate() {

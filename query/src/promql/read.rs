@@ -1,7 +1,7 @@
 //! From metric points to series of Prometheus.
 
 use super::labels::{Labels, NAME};
-use super::names::{self, Kind};
+use super::names::{self, Kind, Naming};
 use super::native::Native;
 use super::select::is_match;
 use super::series::{ABSENT, HistogramSample, Samples};
@@ -142,7 +142,7 @@ impl Column {
                 total = Some(Arc::clone(histogram));
             }
         }
-        Samples { histograms: Arc::new(histograms), ..Samples::new(labels, times, values) }
+        Samples::new(labels, times, values).with_histograms(histograms)
     }
 }
 
@@ -161,6 +161,7 @@ pub(super) struct Read {
     /// A series is wanted that matches all of any of these.
     selectors: Arc<Vec<Vec<Matcher>>>,
     wanted: Wanted,
+    naming: Naming,
     /// What is known of a point's series, by `series_id`.
     places: HashMap<u64, usize>,
     known: Vec<Known>,
@@ -273,8 +274,8 @@ impl Side<'_> {
 }
 
 impl Read {
-    pub(super) fn new(selectors: Arc<Vec<Vec<Matcher>>>, wanted: Wanted, held: Held) -> Self {
-        Self { selectors, wanted, places: HashMap::new(), known: Vec::new(), all: Vec::new(), held }
+    pub(super) fn new(selectors: Arc<Vec<Vec<Matcher>>>, wanted: Wanted, naming: Naming, held: Held) -> Self {
+        Self { selectors, wanted, naming, places: HashMap::new(), known: Vec::new(), all: Vec::new(), held }
     }
 
     /// Takes the points of a batch.
@@ -291,7 +292,7 @@ impl Read {
             let place = match self.places.get(&id) {
                 Some(place) => *place,
                 None => {
-                    self.known.push(describe(&columns, row));
+                    self.known.push(describe(&columns, row, self.naming));
                     self.places.insert(id, self.known.len() - 1);
                     self.known.len() - 1
                 }
@@ -446,12 +447,12 @@ impl Read {
 
 /// The labels of a point's series without their name, and the name that they begin with.
 pub(super) fn described(batch: &RecordBatch, row: usize) -> Result<(Labels, String), QueryError> {
-    let known = describe(&Columns::of(batch)?, row);
+    let known = describe(&Columns::of(batch)?, row, Naming::Translated);
     Ok((known.common, known.name))
 }
 
 /// What the series of a point have in common.
-fn describe(columns: &Columns<'_>, row: usize) -> Known {
+fn describe(columns: &Columns<'_>, row: usize, naming: Naming) -> Known {
     let batch = columns.batch;
     let is_monotonic = batch
         .column_by_name("is_monotonic")
@@ -462,8 +463,11 @@ fn describe(columns: &Columns<'_>, row: usize) -> Known {
     // What Prometheus wrote is given back as it came.
     let is_verbatim = columns.text("scope_name", row) == PROMETHEUS_SCOPE;
     Known {
-        common: if is_verbatim { own_labels(columns, row) } else { common_labels(columns, row) },
-        name: if is_verbatim { name.to_owned() } else { names::metric(name, columns.text("metric_unit", row), kind) },
+        common: if is_verbatim { own_labels(columns, row) } else { common_labels(columns, row, naming) },
+        name: match naming {
+            Naming::Translated if !is_verbatim => names::metric(name, columns.text("metric_unit", row), kind),
+            _ => name.to_owned(),
+        },
         is_delta: at(columns.temporality, row) == Some(DELTA),
         is_exponential: columns.text("metric_type", row) == "exponential_histogram",
         places: Vec::new(),
@@ -486,7 +490,11 @@ fn own_labels(columns: &Columns<'_>, row: usize) -> Labels {
 }
 
 /// The labels of a point: its attributes, `job` and `instance`, what of the resource has a column of its own, and its scope.
-fn common_labels(columns: &Columns<'_>, row: usize) -> Labels {
+fn common_labels(columns: &Columns<'_>, row: usize, naming: Naming) -> Labels {
+    let label = |key: &str| match naming {
+        Naming::Translated => names::label(key),
+        Naming::Own => key.to_owned(),
+    };
     let mut pairs: Vec<(Arc<str>, Arc<str>)> = Vec::new();
     let mut add = |name: String, value: &str| {
         // Of keys that become the same name, all values count, as the specification says.
@@ -498,17 +506,16 @@ fn common_labels(columns: &Columns<'_>, row: usize) -> Labels {
     };
     let attributes = read_object(columns.text("attributes", row));
     for (key, value) in &attributes {
-        add(names::label(key), &value.text());
+        add(label(key), &value.text());
     }
-    let has =
-        |key: &str, attributes: &[(String, AnyValue)]| attributes.iter().any(|(known, _)| names::label(known) == key);
+    let has = |key: &str, attributes: &[(String, AnyValue)]| attributes.iter().any(|(known, _)| label(known) == key);
     let resource = read_object(columns.text("resource_attributes", row));
     let of_resource =
         |key: &str| resource.iter().find(|(known, _)| known == key).map(|(_, value)| value.text()).unwrap_or_default();
     for promoted in PROMOTED_RESOURCE {
-        let (label, value) = (names::label(promoted.key), columns.text(promoted.column, row));
-        if !has(&label, &attributes) {
-            add(label, value);
+        let (name, value) = (label(promoted.key), columns.text(promoted.column, row));
+        if !has(&name, &attributes) {
+            add(name, value);
         }
     }
     let (namespace, service) = (of_resource("service.namespace"), columns.text("service_name", row));

@@ -2,7 +2,7 @@
 
 use super::blocks::{Block, Blocks};
 use super::labels::{Labels, NAME};
-use super::names;
+use super::names::{self, Naming};
 use super::parallel;
 use super::read::{Column, Read, Wanted, series_columns};
 use super::series::Samples;
@@ -25,6 +25,11 @@ pub(super) fn name_of(matchers: &[Matcher]) -> Option<&str> {
         .iter()
         .find(|matcher| matcher.name == NAME && matcher.op == MatchOp::Equal)
         .map(|found| found.value.as_str())
+}
+
+/// Whose names the series of a selector have; `None` when it says no name.
+pub(super) fn naming_of(matchers: &[Matcher]) -> Option<Naming> {
+    name_of(matchers).map(Naming::of)
 }
 
 /// The rows that any of the selectors could want: one expression over all of their names, so that each name is looked at once.
@@ -292,7 +297,9 @@ async fn raw(
     let filter = name_filter(&selectors)?;
     let scan = ScanRequest { signal: Signal::MetricPoints, filter, range: nanoseconds(range), columns };
     let (selectors, nothing) = (Arc::new(selectors), control.clone());
-    let init = move || Read::new(Arc::clone(&selectors), wanted, nothing.held());
+    // Selectors that are read together have names of the same sort.
+    let naming = selectors.first().and_then(|one| naming_of(one)).unwrap_or_default();
+    let init = move || Read::new(Arc::clone(&selectors), wanted, naming, nothing.held());
     let each = |read: &mut Read, batch: &RecordBatch| read.batch(batch);
     let (states, coverage) = scan::for_each_in(snapshot, &scan, control, init, each).await?;
     let mut all: HashMap<Labels, Column> = HashMap::new();

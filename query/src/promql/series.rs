@@ -130,23 +130,54 @@ pub(super) struct Samples {
     pub(super) values: Arc<Vec<f64>>,
     /// By time; at a time with a histogram is no value.
     pub(super) histograms: Arc<Vec<HistogramSample>>,
+    /// What is known of the values, so that it need not be looked for at each question.
+    shape: Shape,
+}
+
+/// How the values of a series are.
+#[derive(Clone, Copy, Debug, Default)]
+struct Shape {
+    /// Some say that the series has ended.
+    has_absent: bool,
+    /// None is less than the one before.
+    is_rising: bool,
+}
+
+impl Shape {
+    fn of(values: &[f64]) -> Self {
+        Self {
+            has_absent: values.iter().any(|value| is_absent(*value)),
+            is_rising: values.windows(2).all(|pair| pair[1] >= pair[0]),
+        }
+    }
 }
 
 impl Samples {
     /// Numbers of a series by time.
     pub(super) fn new(labels: Labels, times: Vec<i64>, values: Vec<f64>) -> Self {
-        let nameless = labels.without_name();
-        Self { labels, nameless, times: Arc::new(times), values: Arc::new(values), histograms: Arc::default() }
+        let (nameless, shape) = (labels.without_name(), Shape::of(&values));
+        Self { labels, nameless, times: Arc::new(times), values: Arc::new(values), histograms: Arc::default(), shape }
+    }
+
+    /// With native histograms beside the numbers.
+    pub(super) fn with_histograms(self, histograms: Vec<HistogramSample>) -> Self {
+        Self { histograms: Arc::new(histograms), ..self }
     }
 
     /// Without what says that the series has ended.
     pub(super) fn present(&self) -> Cow<'_, Self> {
-        if !self.values.iter().any(|value| is_absent(*value)) {
+        if !self.shape.has_absent {
             return Cow::Borrowed(self);
         }
         let pairs = self.times.iter().copied().zip(self.values.iter().copied());
         let (times, values): (Vec<i64>, Vec<f64>) = pairs.filter(|(_, value)| !is_absent(*value)).unzip();
-        Cow::Owned(Self { times: Arc::new(times), values: Arc::new(values), ..self.clone() })
+        let shape = Shape::of(&values);
+        Cow::Owned(Self { times: Arc::new(times), values: Arc::new(values), shape, ..self.clone() })
+    }
+
+    /// Whether no value is less than the one before.
+    pub(super) const fn is_rising(&self) -> bool {
+        self.shape.is_rising
     }
 
     /// Whether any sample is between two moments, both included.
@@ -164,11 +195,13 @@ impl Samples {
             return self.clone();
         }
         let histograms = self.histograms.iter().filter(|(time, _)| (from..=to).contains(time)).cloned().collect();
+        let values = self.values[start..end].to_vec();
         Self {
             labels: self.labels.clone(),
             nameless: self.nameless.clone(),
             times: Arc::new(self.times[start..end].to_vec()),
-            values: Arc::new(self.values[start..end].to_vec()),
+            shape: Shape::of(&values),
+            values: Arc::new(values),
             histograms: Arc::new(histograms),
         }
     }
