@@ -4,6 +4,8 @@ mod fixtures;
 mod report;
 #[cfg(test)]
 mod same;
+#[cfg(test)]
+mod told;
 mod unit;
 
 pub use report::{draw, listed};
