@@ -292,7 +292,7 @@ mod tests {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(60), all_came).await.expect("all came");
+        tokio::time::timeout(Duration::from_mins(1), all_came).await.expect("all came");
         stop.cancel();
         for look in looks {
             look.await.expect("ended");

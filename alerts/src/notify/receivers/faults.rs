@@ -166,7 +166,9 @@ impl ReceiverFields {
         }
         http.extend(self.alertmanager_configs.iter_mut().map(|one| &mut one.http_config));
         http.into_iter().flatten().for_each(|http| http.lie_in(folder));
-        files.into_iter().for_each(|file| lies_in(file, folder));
+        for file in files {
+            lies_in(file, folder);
+        }
     }
 
     /// The same receiver with secrets that are not its own: what it would say can be tried without their files.
