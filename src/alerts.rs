@@ -198,8 +198,10 @@ async fn on_server(flags: &BacktestFlags) -> anyhow::Result<Backtest> {
     if !flags.files.is_empty() {
         // Here the files' names and lines can still be told.
         let rules = RuleSet::load(&flags.files, INTERVAL_MS).map_err(|faults| refused(&faults))?;
-        if let [(_, text)] = rules.files.as_slice() {
+        if let [(path, text)] = rules.files.as_slice() {
             body["rules"] = text.as_str().into();
+            // Groups are evaluated at moments that their file's name decides.
+            body["file"] = path.display().to_string().into();
         } else {
             bail!("{} rule files are named: a server runs one at a time", rules.files.len());
         }

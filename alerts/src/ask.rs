@@ -1,13 +1,14 @@
 //! Asking conditions: from what rules want to know at a moment to samples. What several rules ask alike is asked once.
 
+mod found;
+
 use crate::incidents::service_of;
 use crate::machine::{Evidence, Labels, Sample};
 use crate::rules::{Change, Condition, Measure, Search, Test};
+use found::{FoundRow, FoundRows};
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _};
-use mangru_query::{
-    CountRequest, ExtraSeries, Figures, GroupsRequest, LogRow, PromQl, QueryService, RowsRequest, SpanRow, SqlRequest,
-};
+use mangru_query::{CountRequest, ExtraSeries, Figures, GroupsRequest, PromQl, QueryService, RowsRequest, SqlRequest};
 use mangru_store::{Signal, TimeRange};
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -24,8 +25,11 @@ const MAX_ROWS: usize = 10_000;
 const MAX_CATCH_UP_MS: i64 = 3_600_000;
 /// Pieces of evidence of one alert.
 const MAX_EVIDENCE: usize = 5;
-/// The longest text of one piece, in characters.
-const MAX_TEXT: usize = 500;
+/// How long before the evaluation before spans may have begun that ended since, each with how long they took at least: the
+/// longest is an hour. In milliseconds.
+const SPANS_BEGAN_MS: [(i64, i64); 4] = [(1_000, 0), (30_000, 1_000), (600_000, 30_000), (LONGEST_SPAN_MS, 600_000)];
+/// Spans that took longer are not told one by one, in milliseconds.
+pub(crate) const LONGEST_SPAN_MS: i64 = 3_600_000;
 
 /// A condition, and the moment it is asked for.
 #[derive(Clone, Debug)]
@@ -99,7 +103,7 @@ impl Asker {
             for (place, at, change) in places {
                 answers[place] = Some(match change {
                     None => samples(at),
-                    Some(change) => samples(at).and_then(|now| Ok(changed(now, &samples(at + 1)?, change))),
+                    Some(change) => samples(at).and_then(|now| Ok(changed(now, &samples(at + 1)?, change, true))),
                 });
             }
         }
@@ -185,15 +189,15 @@ impl Asker {
                 Ok(now.into_iter().filter(|sample| comparison.holds(sample.value)).collect())
             }
             Test::Absent { seen_ms } => {
-                if search.by.is_empty() {
-                    return Ok(if now.iter().all(|sample| sample.value == 0.0) {
-                        vec![Sample::default()]
-                    } else {
-                        Vec::new()
-                    });
+                if search.by.is_empty() && now.iter().any(|sample| sample.value > 0.0) {
+                    return Ok(Vec::new());
                 }
                 let before = window(at_ms - search.window_ms, *seen_ms);
                 let before = self.groups(search.signal, &search.query, before, &search.by, Needs::Rows, round).await?;
+                if search.by.is_empty() {
+                    let has_come = before.iter().any(|(_, found)| found.rows > 0);
+                    return Ok(if has_come { vec![Sample::default()] } else { Vec::new() });
+                }
                 let here: Vec<&Labels> = now.iter().map(|sample| &sample.labels).collect();
                 let missing = before.iter().map(|(key, _)| labels(&search.by, key));
                 let missing = missing.filter(|labels| !here.contains(&labels));
@@ -202,7 +206,9 @@ impl Asker {
             Test::Changed(change) => {
                 let before = window(at_ms - change.against_ms, search.window_ms);
                 let before = self.figures(search, before, round).await?;
-                Ok(changed(now, &before, *change))
+                // Requests that do not come have neither a duration nor a share of errors.
+                let falls = matches!(search.measure, Measure::Count | Measure::Rate);
+                Ok(changed(now, &before, *change, falls))
             }
         }
     }
@@ -276,7 +282,15 @@ impl Asker {
         if range.start >= range.end {
             return Ok(Vec::new());
         }
-        let found = self.rows(signal, query, range, MAX_EACH).await?;
+        let found = match signal {
+            Signal::Spans => self.ended(query, range).await?,
+            _ => self.rows(signal, query, range, MAX_EACH).await?,
+        };
+        if found.more || found.rows.len() > MAX_EACH {
+            return Err(format!(
+                "more than {MAX_EACH} rows matched since the evaluation before: narrow the search, or count"
+            ));
+        }
         let mut all: BTreeMap<Labels, Sample> = BTreeMap::new();
         for found in found.rows {
             let labels = if by.is_empty() {
@@ -290,12 +304,25 @@ impl Asker {
                 sample.evidence.push(found.evidence);
             }
         }
-        if found.more {
-            return Err(format!(
-                "more than {MAX_EACH} rows matched since the evaluation before: narrow the search, or count"
-            ));
-        }
         Ok(all.into_values().collect())
+    }
+
+    /// Spans that ended within a range, whenever they began: a span is there only when it has ended, and the slower it is, the
+    /// earlier it began.
+    async fn ended(&self, query: &str, range: TimeRange) -> Result<FoundRows, String> {
+        let mut all = FoundRows::default();
+        let mut end = range.end;
+        for (back_ms, took_ms) in SPANS_BEGAN_MS {
+            let start = range.start.saturating_sub(back_ms * 1_000_000);
+            let longer = (took_ms > 0).then(|| format!("duration>={took_ms}ms"));
+            let query = narrowed(query, longer.into_iter().collect());
+            let found = self.rows(Signal::Spans, &query, TimeRange { start, end }, MAX_EACH).await?;
+            all.more |= found.more;
+            all.rows
+                .extend(found.rows.into_iter().filter(|row| row.ended_ns >= range.start && row.ended_ns < range.end));
+            end = start;
+        }
+        Ok(all)
     }
 
     async fn rows(&self, signal: Signal, query: &str, range: TimeRange, limit: usize) -> Result<FoundRows, String> {
@@ -405,15 +432,16 @@ pub(crate) fn window(at_ms: i64, length_ms: i64) -> TimeRange {
     TimeRange { start: at_ms.saturating_sub(length_ms).saturating_mul(1_000_000), end: at_ms.saturating_mul(1_000_000) }
 }
 
-/// How values changed against before: of what was nothing before, nothing is said.
-fn changed(now: Vec<Sample>, before: &[Sample], change: Change) -> Vec<Sample> {
+/// How values changed against before: of what was nothing before, nothing is said. `falls` says whether what is missing now has
+/// fallen to nothing.
+fn changed(now: Vec<Sample>, before: &[Sample], change: Change, falls: bool) -> Vec<Sample> {
     let key = |labels: &Labels| -> Labels {
         labels.iter().filter(|(name, _)| *name != "__name__").map(|(n, v)| (n.clone(), v.clone())).collect()
     };
     let before: BTreeMap<Labels, f64> = before.iter().map(|sample| (key(&sample.labels), sample.value)).collect();
     let mut here: BTreeMap<Labels, f64> = now.into_iter().map(|sample| (key(&sample.labels), sample.value)).collect();
     // What came before and does not come now has fallen to nothing.
-    for labels in before.keys() {
+    for labels in before.keys().filter(|_| falls) {
         here.entry(labels.clone()).or_insert(0.0);
     }
     let ratio = |(labels, now): (Labels, f64)| {
@@ -448,103 +476,4 @@ fn of_row(columns: &[&str], row: &[Json]) -> Result<Sample, String> {
         Some((label(name), text))
     });
     Ok(Sample { labels: labels.collect(), value, evidence: Vec::new() })
-}
-
-struct FoundRows {
-    rows: Vec<FoundRow>,
-    more: bool,
-}
-
-/// A row as an alert needs it.
-struct FoundRow {
-    evidence: Evidence,
-    id: String,
-    fields: BTreeMap<String, String>,
-}
-
-fn plain(value: &Json) -> String {
-    match value {
-        Json::Null => String::new(),
-        Json::String(text) => text.clone(),
-        other => other.to_string(),
-    }
-}
-
-fn clipped(text: &str) -> String {
-    let line: String = text.chars().take(MAX_TEXT).collect();
-    if line.len() < text.len() { line + "…" } else { line }
-}
-
-impl FoundRow {
-    fn of_log(row: &LogRow) -> Self {
-        let mut fields: BTreeMap<String, String> = BTreeMap::new();
-        for (key, value) in row.resource_attributes.iter().chain(&row.attributes) {
-            fields.insert(key.clone(), plain(value));
-        }
-        for (key, value) in [
-            ("service.name", &row.service_name),
-            ("severity", &row.severity_text),
-            ("trace_id", &row.trace_id),
-            ("span_id", &row.span_id),
-            ("correlation_id", &row.correlation_id),
-            ("event_name", &row.event_name),
-        ] {
-            fields.insert(key.to_owned(), value.clone());
-        }
-        let evidence = Evidence {
-            time_ns: row.time_unix_nano.parse().unwrap_or_default(),
-            service: row.service_name.clone(),
-            text: clipped(&plain(&row.body)),
-            trace_id: row.trace_id.clone(),
-        };
-        let id = format!("{};{};{};{}", row.time_unix_nano, row.service_name, row.span_id, row.body);
-        Self { evidence, id, fields }
-    }
-
-    fn of_span(row: &SpanRow) -> Self {
-        let mut fields: BTreeMap<String, String> = BTreeMap::new();
-        for (key, value) in row.resource_attributes.iter().chain(&row.attributes) {
-            fields.insert(key.clone(), plain(value));
-        }
-        for (key, value) in [
-            ("service.name", &row.service_name),
-            ("name", &row.name),
-            ("trace_id", &row.trace_id),
-            ("span_id", &row.span_id),
-            ("correlation_id", &row.correlation_id),
-            ("kind", &row.kind_text),
-        ] {
-            fields.insert(key.to_owned(), value.clone());
-        }
-        let failed = if row.status_code == 2 { format!(" failed {}", row.status_message) } else { String::new() };
-        let millis = row.duration_ns as f64 / 1e6;
-        let evidence = Evidence {
-            time_ns: row.time_unix_nano.parse().unwrap_or_default(),
-            service: row.service_name.clone(),
-            text: clipped(format!("{} {millis:.1} ms{failed}", row.name).trim_end()),
-            trace_id: row.trace_id.clone(),
-        };
-        Self { evidence, id: format!("{};{}", row.trace_id, row.span_id), fields }
-    }
-
-    /// What tells this row from all others: its service, its trace, and a number made of all it says.
-    fn own_labels(&self) -> Labels {
-        let hash = xxhash_rust::xxh3::xxh3_64(self.id.as_bytes());
-        let mut labels = Labels::from([("match".to_owned(), format!("{hash:016x}"))]);
-        for (label, value) in [("service_name", &self.evidence.service), ("trace_id", &self.evidence.trace_id)] {
-            if !value.is_empty() {
-                labels.insert(label.to_owned(), value.clone());
-            }
-        }
-        labels
-    }
-
-    fn field(&self, name: &str) -> String {
-        let name = match name {
-            "service" => "service.name",
-            "level" => "severity",
-            other => other.strip_prefix("resource.").or_else(|| other.strip_prefix("attributes.")).unwrap_or(other),
-        };
-        self.fields.get(name).cloned().unwrap_or_default()
-    }
 }

@@ -26,6 +26,12 @@ CREATE INDEX IF NOT EXISTS outbox_time ON outbox (decided_ms);
 CREATE TABLE IF NOT EXISTS posted (fingerprint TEXT PRIMARY KEY, body TEXT NOT NULL);
 ";
 
+/// The columns of a [`Parcel`].
+const PARCEL: &str = "id, body, state, attempts, next_ms, ended_ms, last_error";
+
+/// Of each group of each way what has waited longest.
+const FIRST_OF_GROUPS: &str = "id IN (SELECT MIN(id) FROM outbox WHERE state = 'waiting' GROUP BY lane, group_key)";
+
 /// Something that failed in the database.
 pub type DbError = sqlx::Error;
 
@@ -98,6 +104,18 @@ fn json<T: Serialize>(value: &T) -> Result<String, DbError> {
 
 fn read<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, DbError> {
     serde_json::from_str(text).map_err(|error| sqlx::Error::Decode(Box::new(error)))
+}
+
+fn parcel(row: &sqlx::sqlite::SqliteRow) -> Result<Parcel, DbError> {
+    Ok(Parcel {
+        id: row.try_get(0)?,
+        decision: read(&row.try_get::<String, _>(1)?)?,
+        state: row.try_get(2)?,
+        attempts: row.try_get(3)?,
+        next_ms: row.try_get(4)?,
+        ended_ms: row.try_get(5)?,
+        last_error: row.try_get(6)?,
+    })
 }
 
 impl Db {
@@ -259,36 +277,28 @@ impl Db {
         rows.iter().map(|row| read(&row.try_get::<String, _>(0)?)).collect()
     }
 
-    /// What waits in the outbox, the oldest first.
-    pub(crate) async fn waiting(&self) -> Result<Vec<Parcel>, DbError> {
-        self.parcels("WHERE state = 'waiting' ORDER BY id LIMIT 1000", &[]).await
+    /// The ways for which something waits in the outbox, each with when the first of a group that waits is due.
+    pub(crate) async fn waiting_lanes(&self) -> Result<Vec<(String, i64)>, DbError> {
+        let text = format!("SELECT lane, MIN(next_ms) FROM outbox WHERE {FIRST_OF_GROUPS} GROUP BY lane");
+        let rows = sqlx::query(sqlx::AssertSqlSafe(text)).fetch_all(&self.pool).await?;
+        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+    }
+
+    /// What is due of one way, the oldest first: of each group what has waited longest, for the rest waits behind it.
+    pub(crate) async fn due_in_lane(&self, lane: &str, now_ms: i64) -> Result<Vec<Parcel>, DbError> {
+        let text = format!(
+            "SELECT {PARCEL} FROM outbox WHERE {FIRST_OF_GROUPS} AND lane = ? AND next_ms <= ? ORDER BY id LIMIT 1000"
+        );
+        let query = sqlx::query(sqlx::AssertSqlSafe(text)).bind(lane).bind(now_ms);
+        query.fetch_all(&self.pool).await?.iter().map(parcel).collect()
     }
 
     /// Notifications that were decided between two moments, the newest first.
     pub(crate) async fn told_between(&self, (from_ms, to_ms): (i64, i64), limit: i64) -> Result<Vec<Parcel>, DbError> {
-        self.parcels("WHERE decided_ms >= ? AND decided_ms <= ? ORDER BY id DESC LIMIT ?", &[from_ms, to_ms, limit])
-            .await
-    }
-
-    async fn parcels(&self, which: &'static str, values: &[i64]) -> Result<Vec<Parcel>, DbError> {
-        let text = format!("SELECT id, body, state, attempts, next_ms, ended_ms, last_error FROM outbox {which}");
-        let mut query = sqlx::query(sqlx::AssertSqlSafe(text));
-        for value in values {
-            query = query.bind(*value);
-        }
-        let rows = query.fetch_all(&self.pool).await?;
-        let parcel = |row: &sqlx::sqlite::SqliteRow| {
-            Ok(Parcel {
-                id: row.try_get(0)?,
-                decision: read(&row.try_get::<String, _>(1)?)?,
-                state: row.try_get(2)?,
-                attempts: row.try_get(3)?,
-                next_ms: row.try_get(4)?,
-                ended_ms: row.try_get(5)?,
-                last_error: row.try_get(6)?,
-            })
-        };
-        rows.iter().map(parcel).collect()
+        let text =
+            format!("SELECT {PARCEL} FROM outbox WHERE decided_ms >= ? AND decided_ms <= ? ORDER BY id DESC LIMIT ?");
+        let query = sqlx::query(sqlx::AssertSqlSafe(text)).bind(from_ms).bind(to_ms).bind(limit);
+        query.fetch_all(&self.pool).await?.iter().map(parcel).collect()
     }
 
     /// Says what became of an attempt.

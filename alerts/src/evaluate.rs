@@ -9,7 +9,7 @@ use crate::template::{self, Failure, Scope, Template, Value};
 use mangru_query::{ExtraSeries, PromQl};
 use mangru_store::value::STALE_BITS;
 use mangru_store::{Signal, Store};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::RwLock;
@@ -63,6 +63,12 @@ impl Book {
     pub(crate) fn fires(&self, fingerprint: u64) -> bool {
         let alerts = self.active.values().filter_map(|active| active.get(&fingerprint));
         alerts.into_iter().any(|alert| alert.state == State::Firing)
+    }
+
+    /// All alerts of rules that fire, by their labels.
+    pub(crate) fn firing(&self) -> HashSet<u64> {
+        let alerts = self.active.values().flatten().filter(|(_, alert)| alert.state == State::Firing);
+        alerts.map(|(key, _)| *key).collect()
     }
 }
 
@@ -274,8 +280,8 @@ impl Evaluator {
         let mut all = Vec::with_capacity(found.len());
         let mut asked = Asked { at_ms, recorder, answers: BTreeMap::new() };
         for sample in found {
+            // Templates see the metric's name, alerts do not have it.
             let mut labels = sample.labels;
-            labels.remove("__name__");
             let mut texts = Vec::new();
             let mut annotations = Labels::new();
             for (name, template) in &rule.labels {
@@ -284,6 +290,7 @@ impl Evaluator {
             for (name, template) in &rule.annotations {
                 annotations.insert(name.clone(), self.text(template, &labels, sample.value, &mut asked).await);
             }
+            labels.remove("__name__");
             set(&mut labels, texts);
             labels.insert("alertname".to_owned(), rule.name.clone());
             all.push(Rendered { labels, annotations, value: sample.value, evidence: sample.evidence });
@@ -315,10 +322,13 @@ impl Evaluator {
                 answers: &asked.answers,
                 external_url: &self.external_url,
                 now_ms: asked.at_ms,
+                escapes: false,
             };
             match template.run(&[], &scope) {
                 Ok(text) => return text,
-                Err(Failure::Wrong(message)) => return format!("<error expanding template: {message}>"),
+                Err(Failure::Wrong(message) | Failure::Missing(message)) => {
+                    return format!("<error expanding template: {message}>");
+                }
                 Err(Failure::Asks(query)) => {
                     let found = match PromQl::parse(&query) {
                         Err(error) => Err(error),
@@ -386,8 +396,12 @@ fn alerts(
     }
     let gone = before.keys().filter(|key| !active.contains_key(key));
     step.alerts.extend(gone.map(|key| (rule.id.clone(), *key, None)));
-    step.transitions.extend(advanced?);
-    Ok(series_of(active))
+    let (transitions, refused) = match advanced {
+        Ok(transitions) => (transitions, None),
+        Err(refused) => (refused.transitions, Some(refused.message)),
+    };
+    step.transitions.extend(transitions);
+    refused.map_or_else(|| Ok(series_of(active)), Err)
 }
 
 /// The series that tell of the alerts of a rule.

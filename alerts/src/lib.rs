@@ -28,6 +28,9 @@ pub use db::{DbError, Parcel};
 pub use evaluate::{GroupHealth, Health};
 pub use service::{AlertError, AlertService, AlertSettings, AlertView, GroupView, PostError, RuleView};
 
+/// How large an expression of a matcher or a template may become, in bytes: 253 letters of any alphabet need some of them.
+pub(crate) const MAX_REGEX: usize = 32 << 20;
+
 /// A moment in RFC 3339.
 pub(crate) fn rfc3339(time_ms: i64) -> String {
     let time = chrono::DateTime::from_timestamp_millis(time_ms).unwrap_or_default();

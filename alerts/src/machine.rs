@@ -141,46 +141,65 @@ pub struct Rendered {
 /// A number that is the same for the same labels.
 pub fn fingerprint(labels: &Labels) -> u64 {
     let mut text = String::new();
+    let mut put = |part: &str| {
+        // What parts names and values is escaped inside them; all others are what they were, as what is stored has them.
+        for letter in part.chars() {
+            match letter {
+                '\u{ff}' => text.push_str("\0y"),
+                '\0' => text.push_str("\0\0"),
+                other => text.push(other),
+            }
+        }
+        text.push('\u{ff}');
+    };
     for (name, value) in labels {
-        text.push_str(name);
-        text.push('\u{ff}');
-        text.push_str(value);
-        text.push('\u{ff}');
+        put(name);
+        put(value);
     }
     xxhash_rust::xxh3::xxh3_64(text.as_bytes())
+}
+
+/// Why what a rule gave was not taken in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refused {
+    /// Why.
+    pub message: String,
+    /// What became of the alerts that were there.
+    pub transitions: Vec<Transition>,
 }
 
 /// Takes in what a rule gave at a moment, and gives the transitions in the order of the alerts' fingerprints.
 ///
 /// # Errors
-/// When two samples have the same labels, or more alerts are active than the group allows: nothing is changed by the first,
-/// all alerts of the rule are forgotten by the second, as in Prometheus.
+/// When two samples have the same labels, or more alerts are active than the group allows: nothing is changed by the first; by
+/// the second all alerts of the rule end, those that fired as resolved, as Prometheus lets them run out.
 pub fn advance(
     active: &mut Active,
     group: &Group,
     rule: &Arc<Rule>,
     samples: Vec<Rendered>,
     now_ms: i64,
-) -> Result<Vec<Transition>, String> {
+) -> Result<Vec<Transition>, Refused> {
     debug_assert_eq!(rule.kind, Kind::Alert, "recording rules have no state");
     let mut holding: BTreeMap<u64, Rendered> = BTreeMap::new();
     for sample in samples {
         if holding.insert(fingerprint(&sample.labels), sample).is_some() {
-            return Err("vector contains metrics with the same labelset after applying alert labels".to_owned());
+            let message = "vector contains metrics with the same labelset after applying alert labels".to_owned();
+            return Err(Refused { message, transitions: Vec::new() });
         }
     }
+    let before: BTreeMap<u64, State> = active.iter().map(|(key, alert)| (*key, alert.state)).collect();
     let mut transitions = Vec::new();
-    let mut tell = |alert: &Alert, from: State, to: State| {
-        transitions.push(Transition {
-            time_ms: now_ms,
-            rule: rule.id.clone(),
-            name: rule.name.clone(),
-            from,
-            to,
-            labels: alert.labels.clone(),
-            value: alert.value,
-        });
+    let transition = |alert: &Alert, from: State, to: State| Transition {
+        time_ms: now_ms,
+        rule: rule.id.clone(),
+        name: rule.name.clone(),
+        from,
+        to,
+        labels: alert.labels.clone(),
+        value: alert.value,
     };
+    let mut tell = |alert: &Alert, from: State, to: State| transitions.push(transition(alert, from, to));
     for (key, sample) in &holding {
         match active.get_mut(key).filter(|alert| alert.state != State::Inactive) {
             Some(alert) => {
@@ -240,8 +259,20 @@ pub fn advance(
     });
     let count = active.values().filter(|alert| alert.state != State::Inactive).count();
     if group.limit > 0 && count > group.limit {
-        active.clear();
-        return Err(format!("exceeded limit of {} with {count} alerts", group.limit));
+        let mut transitions = Vec::new();
+        active.retain(|key, alert| {
+            let from = before.get(key).copied().unwrap_or(State::Inactive);
+            if from != State::Inactive {
+                transitions.push(transition(alert, from, State::Inactive));
+            }
+            let is_known = from == State::Firing || alert.state == State::Inactive;
+            if from == State::Firing {
+                alert.state = State::Inactive;
+                alert.resolved_at_ms = Some(now_ms);
+            }
+            is_known
+        });
+        return Err(Refused { message: format!("exceeded limit of {} with {count} alerts", group.limit), transitions });
     }
     Ok(transitions)
 }
@@ -278,6 +309,17 @@ mod tests {
     }
 
     #[test]
+    fn fingerprints_of_other_labels_are_others_and_those_that_are_stored_stay() {
+        let of = |pairs: &[(&str, &str)]| {
+            fingerprint(&pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+        };
+        assert_ne!(of(&[("a", "b\u{ff}c\u{ff}d")]), of(&[("a", "b"), ("c", "d")]));
+        assert_ne!(of(&[("a", "\u{ff}")]), of(&[("a", "\0y")]));
+        let stored = xxhash_rust::xxh3::xxh3_64("alertname\u{ff}A\u{ff}job\u{ff}web\u{ff}".as_bytes());
+        assert_eq!(of(&[("alertname", "A"), ("job", "web")]), stored);
+    }
+
+    #[test]
     fn an_alert_fires_after_for_and_ends_after_keep_firing_for() {
         use State::{Firing, Inactive, Pending};
         assert_eq!(
@@ -299,11 +341,21 @@ mod tests {
         let (mut group, rule) = rule(0, 0);
         let mut active = Active::new();
         let error = advance(&mut active, &group, &rule, vec![sample("a"), sample("a")], 0).expect_err("the same twice");
-        assert!(error.contains("same labelset") && active.is_empty(), "{error}");
+        assert!(error.message.contains("same labelset") && active.is_empty(), "{error:?}");
         group.limit = 1;
         let error = advance(&mut active, &group, &rule, vec![sample("a"), sample("b")], 0).expect_err("too many");
-        assert_eq!(error, "exceeded limit of 1 with 2 alerts");
+        assert_eq!((error.message.as_str(), error.transitions.len()), ("exceeded limit of 1 with 2 alerts", 0));
         assert!(active.is_empty());
+        // What fired before is resolved, and can be told so.
+        advance(&mut active, &group, &rule, vec![sample("a")], 10).expect("one");
+        let error = advance(&mut active, &group, &rule, vec![sample("a"), sample("b")], 20).expect_err("too many");
+        let moves: Vec<_> = error.transitions.iter().map(|one| (one.time_ms, one.from, one.to)).collect();
+        assert_eq!(moves, [(20, State::Firing, State::Inactive)]);
+        let left: Vec<_> = active.values().map(|alert| (alert.state, alert.resolved_at_ms)).collect();
+        assert_eq!(left, [(State::Inactive, Some(20))]);
+        // It fires anew when there are few enough.
+        let again = advance(&mut active, &group, &rule, vec![sample("a")], 30).expect("one");
+        assert_eq!((again.len(), again[0].to), (1, State::Firing));
     }
 
     /// The same rules over the whole history at once: whether an alert fires at a step, from which steps held.

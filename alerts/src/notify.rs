@@ -8,6 +8,7 @@ pub mod deliver;
 pub mod dispatch;
 pub mod matcher;
 pub mod outside;
+mod place;
 pub(crate) mod receivers;
 mod shown;
 pub mod silence;

@@ -5,6 +5,7 @@
 
 mod condition;
 mod file;
+mod levels;
 mod read;
 mod set;
 mod slo;

@@ -161,6 +161,7 @@ impl AlertService {
             external_url: evaluator.external_url.clone(),
             breakers: parking_lot::Mutex::default(),
             busy: parking_lot::Mutex::default(),
+            refused: parking_lot::Mutex::default(),
             sending: TaskTracker::new(),
             wake: Notify::new(),
         };
@@ -281,12 +282,22 @@ impl AlertService {
         let mut core = self.core.lock().await;
         {
             let book = self.book.lock();
-            for rule in groups.iter().flat_map(|group| &group.rules) {
-                for (key, alert) in book.active.get(&rule.id).into_iter().flatten() {
-                    if let Some(notice) = self.notice(&rule.id, *key, alert) {
-                        core.dispatcher.update(&notify, &notice, now_ms);
-                    }
+            let alerts = groups.iter().flat_map(|group| &group.rules);
+            let alerts =
+                alerts.flat_map(|rule| book.active.get(&rule.id).into_iter().flatten().map(move |one| (rule, one)));
+            let mut ended = Vec::new();
+            for (rule, (key, alert)) in alerts {
+                let Some(notice) = self.notice(&rule.id, *key, alert) else { continue };
+                if notice.ends_ms.is_some() {
+                    ended.push(notice);
+                } else {
+                    core.dispatcher.update(&notify, &notice, now_ms);
                 }
+            }
+            // What another rule with the same labels still says has not ended.
+            let firing = if ended.is_empty() { HashSet::new() } else { book.firing() };
+            for notice in ended.iter().filter(|notice| !firing.contains(&notice.fingerprint)) {
+                core.dispatcher.update(&notify, notice, now_ms);
             }
         }
         let changes = Changes {
@@ -345,10 +356,14 @@ impl AlertService {
         let passed = core.outside.passed(now_ms);
         let changes = self.take_posted(&mut core, &notify, passed, now_ms);
         let Core { dispatcher, silences, outside, .. } = &mut *core;
+        let refused = std::mem::take(&mut *self.deliverer.refused.lock());
+        let taken_back = refused.iter().filter_map(|one| dispatcher.refused(&notify, one, now_ms));
+        let taken_back: Vec<_> = taken_back.collect();
         let decided = dispatcher.due(&notify, silences, now_ms);
         let next_ms = dispatcher.next_ms().into_iter().chain(outside.next_ms()).min();
         let has_any = !decided.decisions.is_empty();
-        let changes = Changes { told: decided.told, decisions: decided.decisions, ..changes };
+        let told = taken_back.into_iter().chain(decided.told).collect();
+        let changes = Changes { told, decisions: decided.decisions, ..changes };
         self.write(&mut core, changes).await;
         drop(core);
         if has_any {
@@ -406,6 +421,8 @@ impl AlertService {
             book.active.retain(|_, active| !active.is_empty());
             let posted = core.outside.all().filter(|(key, _)| !book.fires(**key));
             notices.extend(posted.map(|(_, posted)| posted.notice(now_ms)));
+            let firing = book.firing();
+            notices.retain(|notice| notice.ends_ms.is_none() || !firing.contains(&notice.fingerprint));
         }
         for notice in &notices {
             core.dispatcher.update(&notify, notice, now_ms);

@@ -8,6 +8,8 @@ mod execute;
 mod functions;
 mod lex;
 mod parse;
+mod scope;
+mod time;
 mod value;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,6 +37,8 @@ pub struct Scope<'a> {
     pub external_url: &'a str,
     /// What `now` is, in milliseconds.
     pub now_ms: i64,
+    /// Whether what is put in is escaped for HTML.
+    pub escapes: bool,
 }
 
 /// Why a template gave no text.
@@ -44,21 +48,41 @@ pub enum Failure {
     Asks(String),
     /// It cannot be carried out.
     Wrong(String),
+    /// It asks for a field, a method or a template that there is not, whatever it is given.
+    Missing(String),
 }
 
+/// Variables that there are in templates of rules.
+const OF_RULES: [&str; 4] = ["labels", "value", "externalLabels", "externalURL"];
+
 impl Template {
-    /// Reads a template.
+    /// Reads a template of a notification.
     ///
     /// # Errors
-    /// A sentence about what cannot be read, or a function that there is not.
+    /// A sentence about what cannot be read, or a function or a variable that there is not.
     pub fn parse(text: &str) -> Result<Self, String> {
+        Self::read(text, &[])
+    }
+
+    /// Reads a template of a rule, which sees `$labels` and `$value`.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub fn of_rule(text: &str) -> Result<Self, String> {
+        Self::read(text, &OF_RULES)
+    }
+
+    fn read(text: &str, variables: &[&str]) -> Result<Self, String> {
         let parsed = parse::parse(text)?;
         let mut names = BTreeSet::new();
         for body in parsed.defined.values().chain([&parsed.body]) {
-            parse::functions(body, &mut names);
+            scope::functions(body, &mut names);
         }
         if let Some(unknown) = names.iter().find(|name| !functions::NAMES.contains(&name.as_str())) {
             return Err(format!("function {unknown:?} not defined"));
+        }
+        if let Some(unknown) = scope::undeclared(&parsed, variables) {
+            return Err(format!("undefined variable \"${unknown}\""));
         }
         Ok(Self { text: text.into(), parsed: Arc::new(parsed) })
     }
@@ -108,8 +132,9 @@ mod tests {
             answers: &answers,
             external_url: "http://mangru.example/ui",
             now_ms: 60_000,
+            escapes: false,
         };
-        Template::parse(text).map_err(Failure::Wrong)?.run(&[], &scope)
+        Template::of_rule(text).map_err(Failure::Wrong)?.run(&[], &scope)
     }
 
     #[test]
@@ -143,6 +168,14 @@ mod tests {
             ),
             ("{{ len (query \"up\") }}{{ index $labels \"job\" }}", "2web"),
             ("{{ range $k, $v := $labels }}{{ $k }}={{ $v }},{{ end }}", "instance=a:9090,job=web,"),
+            ("{{ define \"two\" }}{{ .arg0 }}-{{ .arg1 }}{{ end }}{{ template \"two\" (args 1 \"b\") }}", "1-b"),
+            ("{{ 1.5e-7 }} {{ 1e+2 }} {{ 'a' }} {{ '\\'' }} {{ 1_000 }}", "1.5e-07 100 97 39 1000"),
+            ("{{ print 1 2 }}|{{ print 1 \"a\" 2 }}|{{ print \"a\" \"b\" }}", "1 2|1a2|ab"),
+            ("{{ \"o'neill of x_y\" | title }}", "O'Neill Of X_y"),
+            ("{{ stripPort \"::1\" }} {{ stripPort \"[::1]:80\" }} {{ stripPort \"[::1]\" }}", "::1 ::1 [::1]"),
+            ("{{ stripDomain \"a.b.c:80\" }} {{ stripDomain \"::1\" }} {{ stripDomain \"a.b\" }}", "a:80 ::1 a"),
+            ("{{ (toTime 0.0).Format \"15:04\" }} {{ (toTime 0.0).Year }} {{ toDuration 90.5 }}", "00:00 1970 1m30.5s"),
+            ("{{ reReplaceAll \"[\\\\w-]{1,253}\" \"x\" \"a-b\" }}", "x"),
         ] {
             assert_eq!(run(template).as_deref(), Ok(text), "{template}");
         }
@@ -156,13 +189,51 @@ mod tests {
             ("{{ if true }}x", "`end` is missing"),
             ("{{ nothing 1 }}", "function \"nothing\" not defined"),
             ("{{ $unknown }}", "undefined variable \"$unknown\""),
+            ("{{ if false }}{{ $unknown }}{{ end }}", "undefined variable \"$unknown\""),
+            ("{{ if true }}{{ $x := 1 }}{{ end }}{{ $x }}", "undefined variable \"$x\""),
+            ("{{ $x = 1 }}", "undefined variable \"$x\""),
+            ("{{ define \"d\" }}{{ $value }}{{ end }}", "undefined variable \"$value\""),
             ("{{ .Wrong }}", "can't evaluate field Wrong"),
             ("{{ $value ", "`}}` is missing"),
             ("{{ query \"none\" | first }}", "first() called on vector with no elements"),
         ] {
             match run(template) {
-                Err(Failure::Wrong(message)) => assert!(message.contains(why), "{template}: {message}"),
+                Err(Failure::Wrong(message) | Failure::Missing(message)) => {
+                    assert!(message.contains(why), "{template}: {message}");
+                }
                 other => panic!("{template}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn no_template_takes_more_than_its_share_of_the_stack_and_of_memory() {
+        let nested = |times: usize| format!("{{{{ {}1{} }}}}", "(".repeat(times), ")".repeat(times));
+        let chain = |times: usize| format!("{{{{ if 0 }}}}{}{{{{ end }}}}", "{{ else if 0 }}".repeat(times));
+        assert_eq!(run(&nested(40)).as_deref(), Ok("1"));
+        assert_eq!(run(&chain(40)).as_deref(), Ok(""));
+        let doubled =
+            |times: usize| format!("{{{{ $x := \"aaaa\" }}}}{}", "{{ $x = printf \"%s%s\" $x $x }}".repeat(times));
+        assert_eq!(run(&format!("{}{{{{ len $x }}}}", doubled(10))).as_deref(), Ok("4096"));
+        let calls = "{{ define \"d\" }}".to_owned()
+            + &"{{ if 1 }}".repeat(50)
+            + "{{ template \"d\" . }}"
+            + &"{{ end }}".repeat(50)
+            + "{{ end }}{{ template \"d\" . }}";
+        for (template, why) in [
+            (nested(10_000), "parentheses nest deeper than"),
+            (chain(20_000), "actions nest deeper than"),
+            ("{{ if 1 }}".repeat(10_000), "actions nest deeper than"),
+            (calls, "nests deeper than"),
+            (doubled(28), "too large"),
+            ("{{ $x := list 1 }}{{ range 10000 }}{{ $x = list $x }}{{ end }}".to_owned(), "nests too deep"),
+            (format!("{}{{{{ join $x (list 1 2 3 4 5 6 7 8 9) }}}}", doubled(18)), "join gives more than"),
+            (format!("{}{{{{ reReplaceAll \"\" $x $x }}}}", doubled(12)), "reReplaceAll gives more than"),
+            (format!("{}{{{{ range 10000 }}}}{{{{ $y := toUpper $x }}}}{{{{ end }}}}", doubled(12)), "makes more than"),
+        ] {
+            match run(&template) {
+                Err(Failure::Wrong(message)) => assert!(message.contains(why), "{why}: {message}"),
+                other => panic!("{why}: {other:?}"),
             }
         }
     }

@@ -4,6 +4,8 @@ mod fixtures;
 mod report;
 #[cfg(test)]
 mod same;
+#[cfg(test)]
+mod told;
 mod unit;
 
 pub use report::{draw, listed};
@@ -15,6 +17,7 @@ use crate::machine::Transition;
 use crate::rules::{Condition, Group, RuleSet, Test};
 use crate::schedule;
 use mangru_query::QueryService;
+use mangru_store::Signal;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -134,13 +137,17 @@ pub fn costs(rules: &RuleSet) -> Vec<Cost> {
             }
             Condition::Search(search) => {
                 let back = match &search.test {
-                    Test::Absent { seen_ms } if !search.by.is_empty() => search.window_ms + seen_ms,
-                    Test::Is(_) | Test::Absent { .. } => search.window_ms,
+                    Test::Absent { seen_ms } => search.window_ms + seen_ms,
+                    Test::Is(_) => search.window_ms,
                     Test::Changed(_) => search.window_ms * 2,
                 };
                 (format!("{}: {}", search.signal.table(), search.query), back)
             }
-            Condition::Each { signal, query, .. } => (format!("{}: {query}", signal.table()), group.interval_ms),
+            Condition::Each { signal, query, .. } => {
+                // Spans that end now may have begun long ago.
+                let before = if *signal == Signal::Spans { crate::ask::LONGEST_SPAN_MS } else { 0 };
+                (format!("{}: {query}", signal.table()), group.interval_ms + before)
+            }
             Condition::Sql { sql, window_ms, .. } => (sql.clone(), *window_ms),
             // The long window is looked at only while the short one is exceeded.
             Condition::Burn { query, windows_ms, .. } => (format!("spans: {query}"), windows_ms.1 * 2),

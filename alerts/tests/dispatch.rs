@@ -199,3 +199,52 @@ fn a_silence_holds_back_until_it_ends() {
     world.silences.expire(&id, NOON + MINUTE).expect("ended");
     assert_eq!(world.told(NOON + 6 * MINUTE), one("team", "firing", 1));
 }
+
+#[test]
+fn a_start_or_an_end_that_is_to_come_delays_nothing() {
+    let mut world = World::new();
+    let a = [("alertname", "A"), ("severity", "page")];
+    world.update(&notice(&a, NOON + HOUR, None), NOON);
+    assert_eq!(world.told(NOON + 9 * SECOND), []);
+    assert_eq!(world.told(NOON + 10 * SECOND), one("pager", "firing", 1));
+}
+
+#[test]
+fn what_a_receiver_refused_is_decided_anew_with_the_next_turn() {
+    let mut world = World::new();
+    let a = [("alertname", "A"), ("severity", "page")];
+    world.update(&notice(&a, NOON, None), NOON);
+    let first = world.due(NOON + 10 * SECOND).remove(0);
+    let back = world.dispatcher.refused(&world.config, &first, NOON + 11 * SECOND).expect("taken back");
+    assert!(back.1.firing.is_empty());
+    assert_eq!(world.told(NOON + 5 * MINUTE), []);
+    let second = world.due(NOON + 5 * MINUTE + 10 * SECOND).remove(0);
+    assert_eq!(second.status(), "firing");
+    assert_ne!(second.idempotency_key(), first.idempotency_key());
+    // The refusal of something older takes nothing back.
+    assert_eq!(world.dispatcher.refused(&world.config, &first, NOON + 6 * MINUTE), None);
+    assert_eq!(world.told(NOON + 11 * MINUTE), []);
+    // An end that was refused is told again too, though the group had nothing else.
+    world.update(&notice(&a, NOON, Some(NOON + 12 * MINUTE)), NOON + 12 * MINUTE);
+    let end = world.due(NOON + 16 * MINUTE).remove(0);
+    assert_eq!((end.status(), world.dispatcher.next_ms()), ("resolved", None));
+    world.dispatcher.refused(&world.config, &end, NOON + 16 * MINUTE).expect("taken back");
+    assert_eq!(world.told(NOON + 22 * MINUTE), one("pager", "resolved", 1));
+    assert_eq!(world.dispatcher.next_ms(), None);
+}
+
+#[test]
+fn what_was_told_long_ago_and_is_forgotten_is_told_anew_under_another_key() {
+    let mut world = World::new();
+    let a = [("alertname", "A"), ("severity", "page")];
+    world.update(&notice(&a, NOON, None), NOON);
+    let first = world.due(NOON + 10 * SECOND).remove(0);
+    world.update(&notice(&a, NOON, Some(NOON + MINUTE)), NOON + MINUTE);
+    world.due(NOON + 6 * MINUTE);
+    let later = NOON + 10 * 24 * HOUR;
+    world.dispatcher.forget_told(later - 5 * 24 * HOUR);
+    world.update(&notice(&a, later, None), later);
+    let again = world.due(later + 10 * SECOND).remove(0);
+    assert_eq!((again.number, again.status()), (0, "firing"));
+    assert_ne!(again.idempotency_key(), first.idempotency_key());
+}

@@ -64,6 +64,125 @@ groups:
     assert_eq!(groups[0].levels, [0, 0, 1, 2, 0, 3]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_rule_behind_records_is_not_seen_before_it() {
+    let rules = "
+groups:
+- name: g
+  rules:
+  - {record: a, expr: m}
+  - {record: before, expr: b + 0 * a}
+  - {record: b, expr: m}
+  - {alert: Jumped, expr: b - before > 5}
+";
+    // Rules that read, at whatever number, come before those that make what they read.
+    assert_eq!(read("g.yml", rules, 60_000).expect("fine")[0].levels, [0, 1, 1, 2]);
+    let unnamed = rules.replace("b + 0 * a", "'{__name__=~\"b|a\"}'");
+    assert_eq!(read("g.yml", &unnamed, 60_000).expect("fine")[0].levels, [0, 1, 1, 2]);
+    let test = "
+rule_files: [rules.yml]
+evaluation_interval: 1m
+tests:
+- input_series: [{series: m, values: '1x3 10x3'}]
+  transition_test:
+  - alertname: Jumped
+    exp_transitions: [{at: 4m, to: firing}, {at: 5m, to: inactive}]
+";
+    assert_eq!(tried(rules, test).await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_still_to_come_is_not_seen() {
+    let rules = "groups: [{name: g, rules: [{alert: Ahead, expr: m offset -3m > 5}]}]\n";
+    let test = "
+rule_files: [rules.yml]
+evaluation_interval: 1m
+tests:
+- input_series: [{series: m, values: '1x5 10x5'}]
+  alert_rule_test: [{eval_time: 4m, alertname: Ahead}]
+";
+    assert_eq!(tried(rules, test).await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_span_is_told_when_it_has_ended() {
+    let rules = "
+groups:
+- name: g
+  rules:
+  - {alert: Slow, traces: 'duration>10s', each: true, by: [service, status, pod]}
+  - {alert: Line, logs: '*', each: true, by: [pod, level]}
+";
+    let test = "
+rule_files: [rules.yml]
+evaluation_interval: 1m
+tests:
+- spans:
+  - {at: 50s, service: shop, name: GET /slow, duration: 25s, status: error, resource: {k8s.pod.name: p1}}
+  - {at: 10s, service: shop, name: GET /slower, duration: 20m}
+  - {at: 50s, service: shop, name: GET /fast, duration: 5s}
+  logs:
+  - {at: 30s, service: shop, severity: error, body: failed, resource: {k8s.pod.name: p1}}
+  alert_rule_test:
+  - {eval_time: 1m, alertname: Slow}
+  - {eval_time: 1m, alertname: Line, exp_alerts: [{exp_labels: {pod: p1, level: error}}]}
+  - {eval_time: 2m, alertname: Slow, exp_alerts: [{exp_labels: {service_name: shop, status: error, pod: p1}}]}
+  - {eval_time: 3m, alertname: Slow}
+  - {eval_time: 20m, alertname: Slow}
+  - {eval_time: 21m, alertname: Slow, exp_alerts: [{exp_labels: {service_name: shop, status: unset}}]}
+  - {eval_time: 22m, alertname: Slow}
+";
+    assert_eq!(tried(rules, test).await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_never_came_is_not_absent_and_no_traffic_is_not_faster() {
+    let rules = "
+groups:
+- name: g
+  rules:
+  - {alert: Never, logs: 'service:never', absent: true, window: 2m}
+  - {alert: Gone, logs: 'service:shop', absent: 10m, window: 2m}
+  - {alert: Faster, traces: '*', latency: p95, change: '< -50%', against: 5m, window: 2m}
+  - {alert: Fewer, traces: '*', count: 'true', change: '< -50%', against: 5m, window: 2m}
+";
+    let test = "
+rule_files: [rules.yml]
+evaluation_interval: 1m
+tests:
+- logs: [{at: 10s, service: shop, body: here}]
+  spans: [{at: 30s, service: shop, name: GET /, duration: 100ms}]
+  alert_rule_test:
+  - {eval_time: 6m, alertname: Never}
+  - {eval_time: 1m, alertname: Gone}
+  - {eval_time: 6m, alertname: Gone, exp_alerts: [{exp_labels: {}}]}
+  - {eval_time: 6m, alertname: Faster}
+  - {eval_time: 6m, alertname: Fewer, exp_alerts: [{exp_labels: {}}]}
+";
+    assert_eq!(tried(rules, test).await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn templates_see_the_metric_s_name() {
+    let rules = "
+groups:
+- name: g
+  rules:
+  - alert: A
+    expr: m > 0
+    annotations: {of: '{{ $labels.__name__ }}'}
+";
+    let test = "
+rule_files: [rules.yml]
+evaluation_interval: 1m
+tests:
+- input_series: [{series: 'm{job=\"web\"}', values: '1x3'}]
+  alert_rule_test:
+  - {eval_time: 1m, alertname: A, exp_alerts: [{exp_labels: {job: web}, exp_annotations: {of: m}}]}
+";
+    assert_eq!(tried(rules, test).await, Vec::<String>::new());
+}
+
 #[test]
 fn an_objective_becomes_an_alert_for_each_speed_of_burning() {
     let text = "

@@ -27,6 +27,8 @@ pub(super) struct Past {
 pub(super) struct Trial {
     /// The text of a rule file; none: the rules in force.
     rules: Option<String>,
+    /// The name of that file: with that of a file in force its groups are evaluated at the same moments.
+    file: Option<String>,
     /// The id of the only rule that is run.
     rule: Option<String>,
     start: Option<String>,
@@ -136,6 +138,18 @@ pub(super) async fn check(State(service): State<Arc<AlertService>>, body: String
     }
 }
 
+/// The name under which a file is in force here: elsewhere it lies in another folder.
+fn known(rules: &RuleSet, file: Option<&str>) -> String {
+    let Some(file) = file else { return "rules".to_owned() };
+    let named = |name: &str| std::path::Path::new(name).file_name().map(std::ffi::OsStr::to_owned);
+    let mut alike = rules.files.iter().map(|(path, _)| path.display().to_string());
+    let mut alike = alike.by_ref().filter(|name| name == file || named(name) == named(file));
+    match (alike.next(), alike.next()) {
+        (Some(one), None) => one,
+        _ => file.to_owned(),
+    }
+}
+
 /// `POST /api/v1/alerts/backtest`.
 pub(super) async fn backtest(State(service): State<Arc<AlertService>>, body: String) -> Response {
     let asked: Trial = match serde_json::from_str(&body) {
@@ -149,7 +163,8 @@ pub(super) async fn backtest(State(service): State<Arc<AlertService>>, body: Str
     };
     let rules = match &asked.rules {
         None => service.rules(),
-        Some(text) => match read("rules", text, service.settings().interval_ms) {
+        Some(text) => match read(&known(&service.rules(), asked.file.as_deref()), text, service.settings().interval_ms)
+        {
             Ok(groups) => Arc::new(RuleSet::of(groups)),
             Err(faults) => return wrong(&faults),
         },
@@ -161,5 +176,23 @@ pub(super) async fn backtest(State(service): State<Arc<AlertService>>, body: Str
     match service.backtest(&rules, range).await {
         Ok(run) => Json(json!(run)).into_response(),
         Err(message) => refused(&QueryError::invalid("start", message)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_has_the_name_under_which_it_is_in_force() {
+        let set = |paths: &[&str]| RuleSet {
+            files: paths.iter().map(|path| (path.into(), String::new())).collect(),
+            ..RuleSet::default()
+        };
+        let one = set(&["/etc/mangru/rules/shop.yml", "/etc/mangru/rules/b.yml"]);
+        assert_eq!(known(&one, Some("rules/shop.yml")), "/etc/mangru/rules/shop.yml");
+        assert_eq!(known(&one, Some("new.yml")), "new.yml");
+        assert_eq!(known(&one, None), "rules");
+        assert_eq!(known(&set(&["/a/shop.yml", "/b/shop.yml"]), Some("shop.yml")), "shop.yml");
     }
 }

@@ -4,6 +4,7 @@
 //! Alertmanager. What cannot be carried out is refused with its name; nothing is silently left out.
 
 use super::matcher::Matcher;
+use super::place::line_of;
 use super::receivers::fields::{HttpFields, ReceiverFields, Secret};
 use super::times::{Interval, Named};
 use crate::duration;
@@ -62,6 +63,18 @@ pub(crate) struct Global {
     pub(crate) opsgenie_api_key: Option<Secret>,
     pub(crate) opsgenie_api_key_file: Option<String>,
     pub(crate) telegram_api_url: Option<String>,
+}
+
+impl Global {
+    /// The files that it names lie beside the configuration.
+    fn lie_in(&mut self, folder: &Path) {
+        if let Some(http) = &mut self.http_config {
+            http.lie_in(folder);
+        }
+        for file in [&mut self.smtp_auth_password_file, &mut self.slack_api_url_file, &mut self.opsgenie_api_key_file] {
+            super::receivers::lies_in(file, folder);
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -186,15 +199,20 @@ impl NotifyConfig {
     /// # Errors
     /// All that is wrong with it.
     pub fn read(name: &str, text: &str, folder: &Path) -> Result<Self, Vec<Fault>> {
-        let file: File =
+        let mut file: File =
             serde_saphyr::from_str(text).map_err(|error| vec![unsupported(Fault::of_yaml(name, &error))])?;
+        file.global.lie_in(folder);
         let mut faults = Vec::new();
         let mut fault = |key: &str, message: String| {
             let word = message.split('`').nth(1).unwrap_or_default();
             faults.push(Fault::new(name, line_of(text, key, word), key, message));
         };
         let mut receivers = BTreeMap::new();
-        for receiver in file.receivers {
+        if let Some(message) = file.global.http_config.as_ref().and_then(HttpFields::faults) {
+            fault("global", message);
+        }
+        for mut receiver in file.receivers {
+            receiver.lie_in(folder);
             for message in receiver.faults(&file.global) {
                 fault("receivers", format!("receiver `{}`: {message}", receiver.name));
             }
@@ -207,7 +225,9 @@ impl NotifyConfig {
         for named in file.mute_time_intervals.iter().chain(&file.time_intervals) {
             match named.time_intervals.iter().map(Interval::try_from).collect::<Result<Vec<_>, _>>() {
                 Ok(all) => {
-                    intervals.insert(named.name.clone(), all);
+                    if intervals.insert(named.name.clone(), all).is_some() {
+                        fault("time_intervals", format!("time interval `{}` is not unique", named.name));
+                    }
                 }
                 Err(message) => fault("time_intervals", format!("interval `{}`: {message}", named.name)),
             }
@@ -215,6 +235,12 @@ impl NotifyConfig {
         let mut routes = Vec::new();
         if !file.route.matchers.is_empty() || !file.route.r#match.is_empty() || !file.route.match_re.is_empty() {
             fault("route", "root route must not have any matchers".to_owned());
+        }
+        if !file.route.mute_time_intervals.is_empty() || !file.route.active_time_intervals.is_empty() {
+            fault("route", "root route must not have any mute or active time intervals".to_owned());
+        }
+        if file.route.r#continue {
+            fault("route", "cannot have continue in root route".to_owned());
         }
         if file.route.receiver.is_none() {
             fault("route", "root route must specify a default receiver".to_owned());
@@ -275,7 +301,7 @@ impl NotifyConfig {
         if !faults.is_empty() {
             return Err(faults);
         }
-        Ok(Self {
+        let config = Self {
             global: file.global,
             routes,
             receivers,
@@ -286,7 +312,30 @@ impl NotifyConfig {
             template_patterns,
             template_files,
             text: text.to_owned(),
-        })
+        };
+        let faults = config.tried(name);
+        if faults.is_empty() { Ok(config) } else { Err(faults) }
+    }
+
+    /// Templates that ask for what there is not: they are carried out once, over alerts such as there will be.
+    fn tried(&self, name: &str) -> Vec<Fault> {
+        let mut all = Vec::new();
+        for receiver in self.receivers.values() {
+            for (template, message) in super::receivers::tried(self, receiver) {
+                let first = template.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+                let line = line_of(&self.text, "receivers", first);
+                let message = format!("receiver `{}`: {message}, in `{first}`", receiver.name);
+                all.push(Fault::new(name, line, "receivers", message));
+            }
+        }
+        all
+    }
+
+    /// The longest time until what still fires is told again to a receiver, and the longest pause between turns of its groups.
+    pub(crate) fn repeats(&self, receiver: &str) -> (i64, i64) {
+        let routes = || self.routes.iter().filter(|route| route.receiver == receiver);
+        let longest = |time: fn(&Route) -> i64| routes().map(time).max().unwrap_or_default();
+        (longest(|route| route.repeat_interval_ms), longest(|route| route.group_interval_ms))
     }
 
     /// Whether its file or one of its templates holds something else than what was read.
@@ -337,12 +386,6 @@ fn unsupported(fault: Fault) -> Fault {
     Fault { message, ..fault }
 }
 
-/// The first line that holds a word, or else the key.
-fn line_of(text: &str, key: &str, word: &str) -> u64 {
-    let line = |wanted: &str| text.lines().position(|line| !wanted.is_empty() && line.contains(wanted));
-    line(word).or_else(|| line(key)).map_or(0, |at| at as u64 + 1)
-}
-
 fn matchers(
     texts: &[String],
     equal: &BTreeMap<String, String>,
@@ -382,6 +425,14 @@ fn routed(fields: &RouteFields, above: &Route, all: &mut Vec<Route>, fault: &mut
         fault("matchers", message);
         Vec::new()
     });
+    if let Some(names) = &fields.group_by {
+        if names.len() > 1 && names.iter().any(|name| name == "...") {
+            fault("group_by", "cannot have wildcard group_by (`...`) and other labels at the same time".to_owned());
+        }
+        if let Some(name) = names.iter().enumerate().find(|(at, name)| names[..*at].contains(name)).map(|one| one.1) {
+            fault("group_by", format!("duplicated label `{name}` in group_by"));
+        }
+    }
     let group_by = match &fields.group_by {
         None => above.group_by.clone(),
         Some(names) if names.iter().any(|name| name == "...") => None,
@@ -491,6 +542,36 @@ receivers: [{name: all}, {name: pager}, {name: dba}, {name: web}, {name: shop}]
                 "alertmanager.yml:3: friends: unknown field",
             ),
             ("route: {receiver: a, matchers: [x]}\nreceivers: [{name: a}]\n", "must not have any matchers"),
+            ("route: {receiver: a, continue: true}\nreceivers: [{name: a}]\n", "cannot have continue in root route"),
+            (
+                "time_intervals: [{name: x}, {name: x}]\nroute: {receiver: a, mute_time_intervals: [x]}\nreceivers: [{name: a}]\n",
+                "root route must not have any mute or active time intervals",
+            ),
+            (
+                "time_intervals: [{name: x}]\nmute_time_intervals: [{name: x}]\nroute: {receiver: a}\nreceivers: [{name: a}]\n",
+                "time interval `x` is not unique",
+            ),
+            ("route: {receiver: a, group_by: ['...', b]}\nreceivers: [{name: a}]\n", "cannot have wildcard group_by"),
+            (
+                "route: {receiver: a}\nreceivers:\n- name: a\n  webhook_configs: [{url: 'http://x/', http_config: {bearer_token: a, basic_auth: {username: b}}}]\n",
+                "http_config: at most one of basic_auth, authorization and bearer_token",
+            ),
+            (
+                "route: {receiver: a}\nreceivers:\n- name: a\n  telegram_configs: [{bot_token: a, chat_id: 1, parse_mode: Text}]\n",
+                "telegram_configs: parse_mode is `Text`",
+            ),
+            (
+                "route: {receiver: a}\nreceivers:\n- name: a\n  opsgenie_configs: [{api_key: a, responders: [{name: b, type: robot}]}]\n",
+                "opsgenie_configs: the type of a responder is `robot`",
+            ),
+            (
+                "# a: all of it\nroute: {receiver: a}\nreceivers:\n# a\n- name: a\n  telegram_configs: [{chat_id: 1}]\n",
+                "alertmanager.yml:5: receivers: receiver `a`: telegram_configs: bot_token is missing",
+            ),
+            (
+                "route: {receiver: a}\nreceivers:\n- name: a\n  slack_configs:\n  - api_url_file: none\n    text: |\n      {{ .Alert.Name }}\n",
+                "alertmanager.yml:7: receivers: receiver `a`: template: can't evaluate field Alert, in `{{ .Alert.Name }}`",
+            ),
             (
                 "route: {receiver: a}\nreceivers:\n- name: a\n  slack_configs:\n  - channel: x\n",
                 "receiver `a`: slack_configs: api_url is missing",

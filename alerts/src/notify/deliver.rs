@@ -5,12 +5,14 @@
 //! those of its own group wait behind it.
 
 use super::config::NotifyConfig;
+use super::dispatch::Decision;
 use super::receivers::{self, Outcome};
-use crate::db::{Db, Parcel, lane};
+use crate::db::Db;
 use rand::RngExt as _;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -69,6 +71,8 @@ pub(crate) struct Deliverer {
     pub(crate) breakers: parking_lot::Mutex<BTreeMap<String, Breaker>>,
     /// Ways that are sending now.
     pub(crate) busy: parking_lot::Mutex<HashSet<String>>,
+    /// What a receiver refused, or never took: it is decided anew.
+    pub(crate) refused: parking_lot::Mutex<Vec<Decision>>,
     /// What is sending.
     pub(crate) sending: TaskTracker,
     /// Something may have to be delivered.
@@ -84,7 +88,7 @@ impl Deliverer {
         now_ms: i64,
         stop: &CancellationToken,
     ) -> i64 {
-        let waiting = match self.db.waiting().await {
+        let waiting = match self.db.waiting_lanes().await {
             Ok(waiting) => waiting,
             Err(error) => {
                 tracing::error!(%error, "the outbox cannot be read");
@@ -92,27 +96,19 @@ impl Deliverer {
             }
         };
         let mut next_ms = now_ms + 60_000;
-        let mut lanes: BTreeMap<String, Vec<Parcel>> = BTreeMap::new();
-        let mut held: HashSet<(String, String)> = HashSet::new();
-        for parcel in waiting {
-            let lane = lane(&parcel.decision);
+        for (lane, due_ms) in waiting {
             let open_until_ms = self.breakers.lock().get(&lane).map_or(0, |breaker| breaker.open_until_ms);
-            // What stands before it in its group goes first.
-            let is_first = held.insert((lane.clone(), parcel.decision.group_key.clone()));
-            let due_ms = parcel.next_ms.max(open_until_ms);
-            if is_first && due_ms <= now_ms {
-                lanes.entry(lane).or_default().push(parcel);
-            } else if is_first {
+            let due_ms = due_ms.max(open_until_ms);
+            if due_ms > now_ms {
                 next_ms = next_ms.min(due_ms);
+                continue;
             }
-        }
-        for (lane, parcels) in lanes {
             if !self.busy.lock().insert(lane.clone()) {
                 continue;
             }
             let (deliverer, config, stop) = (Arc::clone(self), Arc::clone(config), stop.clone());
             self.sending.spawn(async move {
-                deliverer.lane(&lane, parcels, &config, &stop).await;
+                deliverer.lane(&lane, now_ms, &config, &stop).await;
                 deliverer.busy.lock().remove(&lane);
                 deliverer.wake.notify_one();
             });
@@ -120,7 +116,16 @@ impl Deliverer {
         next_ms
     }
 
-    async fn lane(&self, lane: &str, parcels: Vec<Parcel>, config: &NotifyConfig, stop: &CancellationToken) {
+    /// Sends what is due of one way, which nobody else sends meanwhile: what is due is read only now, so that nothing is sent that
+    /// another has just delivered.
+    async fn lane(&self, lane: &str, now_ms: i64, config: &NotifyConfig, stop: &CancellationToken) {
+        let parcels = match self.db.due_in_lane(lane, now_ms).await {
+            Ok(parcels) => parcels,
+            Err(error) => {
+                tracing::error!(%error, "the outbox cannot be read");
+                return pause(stop).await;
+            }
+        };
         for mut parcel in parcels {
             let now_ms = crate::now_ms();
             let is_open = self.breakers.lock().get(lane).is_some_and(|breaker| breaker.open_until_ms > now_ms);
@@ -158,6 +163,7 @@ impl Deliverer {
                     "failed".clone_into(&mut parcel.state);
                     parcel.ended_ms = Some(now_ms);
                     parcel.last_error = Some(error);
+                    self.refused.lock().push(parcel.decision.clone());
                 }
                 Outcome::Later(error, after) => {
                     tracing::warn!(
@@ -171,14 +177,28 @@ impl Deliverer {
                     if now_ms - parcel.decision.time_ms > GIVEN_UP_MS {
                         "failed".clone_into(&mut parcel.state);
                         parcel.ended_ms = Some(now_ms);
+                        self.refused.lock().push(parcel.decision.clone());
                     }
                     parcel.last_error = Some(error);
                 }
             }
-            if let Err(error) = self.db.attempted(&parcel).await {
-                tracing::error!(%error, "what became of a notification cannot be written down");
+            // Nothing more is sent this way before it is written down: it would be sent once more.
+            while let Err(error) = self.db.attempted(&parcel).await {
+                tracing::error!(%error, "what became of a notification cannot be written down; it is tried again");
+                if stop.is_cancelled() {
+                    return;
+                }
+                pause(stop).await;
             }
         }
+    }
+}
+
+/// Waits a little, unless it is stopped.
+async fn pause(stop: &CancellationToken) {
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = tokio::time::sleep(Duration::from_secs(1)) => {}
     }
 }
 
@@ -208,5 +228,76 @@ mod tests {
         assert_eq!(breaker.open_until_ms, 31_000);
         breaker.succeeded();
         assert_eq!((breaker.failures, breaker.open_until_ms), (0, 0));
+    }
+
+    /// A receiver on this machine that says yes, and counts how often each key came.
+    async fn receiver() -> (String, Arc<parking_lot::Mutex<BTreeMap<String, usize>>>) {
+        let came: Arc<parking_lot::Mutex<BTreeMap<String, usize>>> = Arc::default();
+        let counted = Arc::clone(&came);
+        let hook = axum::routing::post(async move |headers: axum::http::HeaderMap| {
+            let key = headers["idempotency-key"].to_str().expect("a key").to_owned();
+            *counted.lock().entry(key).or_default() += 1;
+        });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        tokio::spawn(async move { axum::serve(listener, axum::Router::new().route("/", hook)).await });
+        (format!("http://{address}/"), came)
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn however_often_it_is_looked_what_waits_is_sent_once() {
+        const COUNT: usize = 200;
+        let folder = tempfile::tempdir().expect("folder");
+        let (url, came) = receiver().await;
+        let text = format!("route: {{receiver: a}}\nreceivers: [{{name: a, webhook_configs: [{{url: '{url}'}}]}}]\n");
+        let config = NotifyConfig::read("a.yml", &text, folder.path()).expect("a configuration");
+        let db = Db::open(&folder.path().join("alerts.db")).await.expect("a database");
+        let decision = |number: usize| Decision {
+            receiver: "a".to_owned(),
+            kind: "webhook".to_owned(),
+            place: 0,
+            group_key: format!("{{}}:{{n=\"{number}\"}}"),
+            group_labels: BTreeMap::new(),
+            alerts: Vec::new(),
+            number: 0,
+            time_ms: 1,
+        };
+        let deliverer = Arc::new(Deliverer {
+            db: db.clone(),
+            external_url: String::new(),
+            breakers: parking_lot::Mutex::default(),
+            busy: parking_lot::Mutex::default(),
+            refused: parking_lot::Mutex::default(),
+            sending: TaskTracker::new(),
+            wake: Notify::new(),
+        });
+        let (config, stop) = (Arc::new(config), CancellationToken::new());
+        let looks: Vec<_> = (0..4)
+            .map(|_| {
+                let (deliverer, config, stop) = (Arc::clone(&deliverer), Arc::clone(&config), stop.clone());
+                tokio::spawn(async move {
+                    while !stop.is_cancelled() {
+                        deliverer.round(&config, crate::now_ms(), &stop).await;
+                    }
+                })
+            })
+            .collect();
+        // They come one by one, so that lanes end again and again while it is looked.
+        for number in 0..COUNT {
+            let changes = crate::db::Changes { decisions: vec![decision(number)], ..crate::db::Changes::default() };
+            db.commit(&changes).await.expect("written");
+        }
+        let all_came = async {
+            while came.lock().len() < COUNT || !db.waiting_lanes().await.expect("read").is_empty() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_mins(1), all_came).await.expect("all came");
+        stop.cancel();
+        for look in looks {
+            look.await.expect("ended");
+        }
+        let twice = came.lock().values().filter(|times| **times > 1).count();
+        assert_eq!(twice, 0, "of {COUNT}");
     }
 }

@@ -11,6 +11,9 @@ use crate::machine::{Evidence, Labels};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// How long a group keeps an alert that was resolved and not told of, in milliseconds.
+const ENDED_KEPT_MS: i64 = 3_600_000;
+
 /// An alert as receivers are told of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Notice {
@@ -44,6 +47,9 @@ pub struct Told {
     pub resolved: BTreeSet<u64>,
     /// How many times it was told before.
     pub times: u64,
+    /// What it was told before that, in case it refuses the newest.
+    #[serde(default)]
+    pub before: Option<Box<Told>>,
 }
 
 /// A notification that was decided.
@@ -70,7 +76,9 @@ pub struct Decision {
 impl Decision {
     /// The same for the same telling, however often it is sent.
     pub fn idempotency_key(&self) -> String {
-        let text = format!("{};{};{};{};{}", self.receiver, self.kind, self.place, self.group_key, self.number);
+        // What was told long ago is forgotten, and the number begins anew: the moment is part of it.
+        let Self { receiver, kind, place, group_key, number, time_ms, .. } = self;
+        let text = format!("{receiver};{kind};{place};{group_key};{number};{time_ms}");
         format!("{:032x}", xxhash_rust::xxh3::xxh3_128(text.as_bytes()))
     }
 
@@ -154,7 +162,8 @@ impl Dispatcher {
             {
                 continue;
             }
-            let wait_over_ms = notice.starts_ms.saturating_add(route.group_wait_ms).max(now_ms);
+            // A start that is still to come makes nobody wait for longer.
+            let wait_over_ms = notice.starts_ms.min(now_ms).saturating_add(route.group_wait_ms).max(now_ms);
             let new = || Group { labels, alerts: BTreeMap::new(), next_ms: wait_over_ms, was_told: false };
             let group = self.groups.entry(key).or_insert_with(new);
             if !group.was_told {
@@ -162,6 +171,36 @@ impl Dispatcher {
             }
             group.alerts.insert(notice.fingerprint, notice.clone());
         }
+    }
+
+    /// Takes back that a receiver was told what it refused: it is decided anew with the group's next turn, and what was resolved
+    /// belongs to the group again until then. Gives the memory that has to be kept.
+    pub fn refused(&mut self, config: &NotifyConfig, decision: &Decision, now_ms: i64) -> Option<(String, Told)> {
+        let key = told_key(&decision.receiver, &decision.kind, decision.place, &decision.group_key);
+        // Something newer was told meanwhile.
+        let told = self.told.get_mut(&key).filter(|told| told.times == decision.number)?;
+        let before = told.before.take().map(|before| *before);
+        let before = before.unwrap_or_else(|| Told { time_ms: told.time_ms, ..Told::default() });
+        *told = Told { times: told.times, ..before };
+        let told = told.clone();
+        let ended = decision.alerts.iter().filter(|one| one.ends_ms.is_some_and(|ends| now_ms - ends < ENDED_KEPT_MS));
+        let ended: Vec<&Notice> = ended.collect();
+        let is_of_group = |route: &super::config::Route| {
+            route.receiver == decision.receiver
+                && decision.group_key.strip_prefix(&route.key).is_some_and(|rest| rest.starts_with(":{"))
+        };
+        if let Some(place) = config.routes.iter().position(is_of_group).filter(|_| !ended.is_empty()) {
+            let group = self.groups.entry((place, decision.group_key.clone())).or_insert_with(|| Group {
+                labels: decision.group_labels.clone(),
+                alerts: BTreeMap::new(),
+                next_ms: decision.time_ms.saturating_add(config.routes[place].group_interval_ms).max(now_ms),
+                was_told: true,
+            });
+            for notice in ended {
+                group.alerts.entry(notice.fingerprint).or_insert_with(|| notice.clone());
+            }
+        }
+        Some((key, told))
     }
 
     /// Whether a receiver of this route was told that the alert fires.
@@ -222,7 +261,7 @@ impl Dispatcher {
                 // What was told as resolved is no longer of interest.
                 group.alerts.retain(|_, alert| alert.ends_ms.is_none_or(|ends| ends > now_ms));
             }
-            group.alerts.retain(|_, alert| alert.ends_ms.is_none_or(|ends| now_ms - ends < 3_600_000));
+            group.alerts.retain(|_, alert| alert.ends_ms.is_none_or(|ends| now_ms - ends < ENDED_KEPT_MS));
             if !group.alerts.is_empty() {
                 self.groups.insert(key, group);
             }
@@ -268,7 +307,13 @@ impl Dispatcher {
                 continue;
             }
             let number = before.map_or(0, |told| told.times + 1);
-            let told = Told { time_ms: now_ms, firing: firing.clone(), resolved: resolved.clone(), times: number };
+            let told = Told {
+                time_ms: now_ms,
+                firing: firing.clone(),
+                resolved: resolved.clone(),
+                times: number,
+                before: before.map(|told| Box::new(Told { before: None, ..told.clone() })),
+            };
             let said: Vec<Notice> = alerts
                 .iter()
                 .filter(|one| one.ends_ms.is_none() || way.sends_resolved)

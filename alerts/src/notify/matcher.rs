@@ -63,7 +63,7 @@ impl Matcher {
     /// When the expression cannot be read.
     pub fn new(name: &str, value: &str, is_equal: bool, is_regex: bool) -> Result<Self, String> {
         let regex = if is_regex {
-            let built = regex::RegexBuilder::new(&format!("^(?:{value})$")).size_limit(1 << 20).build();
+            let built = regex::RegexBuilder::new(&format!("^(?:{value})$")).size_limit(crate::MAX_REGEX).build();
             Some(built.map_err(|_| format!("`{value}` is not an expression"))?)
         } else {
             None
@@ -91,7 +91,7 @@ impl Matcher {
             None => value.to_owned(),
             Some(inner) => {
                 let inner = inner.strip_suffix('"').ok_or_else(wrong)?;
-                inner.replace("\\\"", "\"").replace("\\n", "\n").replace("\\\\", "\\")
+                unescaped(inner)
             }
         };
         let is_name = |c: char| c.is_alphanumeric() || "_.:-/".contains(c);
@@ -108,17 +108,17 @@ impl Matcher {
     pub fn parse_all(text: &str) -> Result<Vec<Self>, String> {
         let text = text.trim();
         let text = text.strip_prefix('{').and_then(|inner| inner.strip_suffix('}')).unwrap_or(text);
-        let (mut all, mut start, mut in_quotes, mut before) = (Vec::new(), 0, false, ' ');
+        let (mut all, mut start, mut in_quotes, mut is_escaped) = (Vec::new(), 0, false, false);
         for (at, c) in text.char_indices() {
             match c {
-                '"' if before != '\\' => in_quotes = !in_quotes,
+                '"' if !is_escaped => in_quotes = !in_quotes,
                 ',' if !in_quotes => {
                     all.push(&text[start..at]);
                     start = at + 1;
                 }
                 _ => {}
             }
-            before = c;
+            is_escaped = c == '\\' && !is_escaped;
         }
         all.push(&text[start..]);
         all.into_iter().filter(|one| !one.trim().is_empty()).map(|one| Self::parse(one.trim())).collect()
@@ -154,6 +154,22 @@ impl TryFrom<&MatcherFields> for Matcher {
     }
 }
 
+/// A text without its escapes, each taken from left to right: `\\n` is a backslash and an `n`.
+fn unescaped(text: &str) -> String {
+    let mut out = String::new();
+    let mut letters = text.chars();
+    while let Some(letter) = letters.next() {
+        match (letter, letters.as_str().chars().next()) {
+            ('\\', Some(next @ ('"' | '\\' | 'n'))) => {
+                out.push(if next == 'n' { '\n' } else { next });
+                letters.next();
+            }
+            _ => out.push(letter),
+        }
+    }
+    out
+}
+
 /// Whether labels fulfil all matchers.
 pub fn all_match(matchers: &[Matcher], labels: &Labels) -> bool {
     matchers.iter().all(|matcher| matcher.matches(labels))
@@ -180,6 +196,11 @@ mod tests {
         ] {
             assert_eq!(all_match(&Matcher::parse_all(text).expect(text), &labels), matches, "{text}");
         }
+        let value = |text: &str| Matcher::parse_all(text).expect(text)[0].value.clone();
+        assert_eq!(value(r#"path="C:\\new""#), r"C:\new");
+        assert_eq!(value(r#"path="a\nb\"c\d\\",b="c""#), "a\nb\"c\\d\\");
+        let long = Matcher::parse(r#"name=~"[\\w-]{1,253}""#).expect("an expression");
+        assert!(long.fits("a-b") && !long.fits("a.b"));
         for wrong in ["severity", "=\"x\"", "a=\"x", "a=~\"(\"", "a b=\"c\""] {
             assert!(Matcher::parse(wrong).is_err(), "{wrong}");
         }

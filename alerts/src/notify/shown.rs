@@ -54,7 +54,9 @@ receivers:
 - name: a
   webhook_configs:
   - url: http://user:hunter2@example.org/hook?token=abc
-    http_config: {authorization: {type: Bearer, credentials: abc}, basic_auth: {username: eva, password: hunter2}}
+    http_config: {authorization: {type: Bearer, credentials: abc}}
+  - url: http://example.org/hook
+    http_config: {basic_auth: {username: eva, password: hunter2}}
   pagerduty_configs: [{routing_key: abc}]
 ";
         let shown = NotifyConfig::read("alertmanager.yml", text, Path::new(".")).expect("a configuration").shown();

@@ -101,10 +101,18 @@ impl TryFrom<&IntervalFields> for Interval {
                 Err(format!("start_time {} is not before end_time {}", times.start_time, times.end_time))
             }
         });
+        let days = ranges(&fields.days_of_month, "days_of_month", number(-31, 31))?;
+        // Days are compared as in a month of thirty days: what is wrong in others is clipped there.
+        let from_start = |day: i32| if day < 0 { 30 + day } else { day };
+        if let Some((start, end)) =
+            days.iter().find(|(start, end)| (*start < 0 && *end > 0) || from_start(*start) > from_start(*end))
+        {
+            return Err(format!("days_of_month holds `{start}:{end}`, whose end is before its start"));
+        }
         Ok(Self {
             times: times.collect::<Result<_, String>>()?,
             weekdays: ranges(&fields.weekdays, "weekdays", name_of(&WEEKDAYS, 0))?,
-            days: ranges(&fields.days_of_month, "days_of_month", number(-31, 31))?,
+            days,
             months: ranges(&fields.months, "months", name_of(&MONTHS, 1))?,
             years: ranges(&fields.years, "years", number(1, 9999))?,
             zone,
@@ -194,6 +202,8 @@ mod tests {
             "{times: [{start_time: '17:00', end_time: '09:00'}]}",
             "{times: [{start_time: '25:00', end_time: '26:00'}]}",
             "{days_of_month: ['0']}",
+            "{days_of_month: ['-5:3']}",
+            "{days_of_month: ['28:-20']}",
             "{months: ['5:2']}",
             "{location: Nowhere/Land}",
         ] {

@@ -2,6 +2,7 @@
 
 use super::condition::{Change, Comparison, Condition, Measure, Search, Test};
 use super::file::{File, GroupFields, RuleFields, Text};
+use super::levels::levels;
 use super::set::{Fault, is_blank};
 use super::slo;
 use super::{Group, Kind, Rule};
@@ -60,38 +61,6 @@ type Field = Option<Spanned<Text>>;
 /// A share of bad requests, without the last digits of floating point.
 fn share_of(factor: f64, budget: f64) -> f64 {
     (factor * budget * 1e9).round() / 1e9
-}
-
-/// The series that a rule makes.
-fn made(rule: &Rule) -> Vec<&str> {
-    if rule.kind == Kind::Record { vec![rule.name.as_str()] } else { vec!["ALERTS", "ALERTS_FOR_STATE"] }
-}
-
-/// How many rules before each one must have been evaluated, one after the other, for its series to be there.
-fn levels(rules: &[Rule]) -> Vec<usize> {
-    let mut by_name: BTreeMap<&str, usize> = BTreeMap::new();
-    let mut highest = 0;
-    let mut levels = Vec::with_capacity(rules.len());
-    for rule in rules {
-        let level = match &rule.condition {
-            Condition::PromQl { expr, .. } => {
-                let selections = expr.selections().unwrap_or_default();
-                let after = |name: &Option<String>| match name {
-                    Some(name) => by_name.get(name.as_str()).copied().unwrap_or(0),
-                    None => highest,
-                };
-                selections.iter().map(|(name, _)| after(name)).max().unwrap_or(0)
-            }
-            _ => 0,
-        };
-        for name in made(rule) {
-            let known = by_name.entry(name).or_default();
-            *known = (*known).max(level + 1);
-        }
-        highest = highest.max(level + 1);
-        levels.push(level);
-    }
-    levels
 }
 
 fn line<T>(value: &Spanned<T>) -> u64 {
@@ -253,7 +222,7 @@ impl Reader {
     fn templates(&mut self, all: &BTreeMap<String, Spanned<Text>>, key: &str) -> Vec<(String, Template)> {
         let mut templates = Vec::new();
         for (name, text) in all {
-            match Template::parse(&text.value.0) {
+            match Template::of_rule(&text.value.0) {
                 Ok(template) => templates.push((name.clone(), template)),
                 Err(message) => self.fault(text, &format!("{key}.{name}"), format!("template: {message}")),
             }

@@ -10,8 +10,16 @@ use std::collections::BTreeMap;
 const MAX_STEPS: usize = 200_000;
 /// Bytes that one execution may write.
 const MAX_BYTES: usize = 1 << 20;
+/// Bytes that one execution may make and hand on between functions, all of them added up.
+const MAX_WORK: usize = 64 << 20;
 /// How deep templates may call each other.
 const MAX_CALLS: usize = 30;
+/// How deep actions and parentheses may nest over all calls.
+const MAX_NESTED: usize = 150;
+/// Functions that only look at what they are given, or pick something out of it.
+const LOOKING: [&str; 7] = ["len", "index", "first", "not", "label", "value", "query"];
+/// Functions behind which a value is not escaped again.
+const ESCAPED: [&str; 5] = ["safeHtml", "safeUrl", "html", "js", "urlquery"];
 
 /// What a body asks of the loop around it.
 #[derive(PartialEq)]
@@ -27,7 +35,10 @@ pub(super) struct Run<'a> {
     variables: Vec<(String, Value)>,
     out: String,
     steps: usize,
+    work: usize,
     calls: usize,
+    nested: usize,
+    escapes: bool,
 }
 
 /// Carries out a template and gives what it writes.
@@ -39,7 +50,10 @@ pub(super) fn execute(parsed: &Parsed, others: &[&Parsed], scope: &Scope<'_>) ->
         variables: Vec::new(),
         out: String::new(),
         steps: 0,
+        work: 0,
         calls: 0,
+        nested: 0,
+        escapes: scope.escapes,
     };
     run.variables.push((String::new(), scope.dot.clone()));
     run.variables.extend(scope.variables.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
@@ -68,7 +82,41 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Takes the size of values out of what an execution may make.
+    fn weigh(&mut self, values: &[Value]) -> Result<(), Failure> {
+        let mut left = functions::MAX_VALUE;
+        for value in values {
+            let weight = value.weight(left);
+            left -= weight.ok_or_else(|| wrong("a value of the template is too large, or nests too deep"))?;
+        }
+        self.spend(functions::MAX_VALUE - left)
+    }
+
+    fn spend(&mut self, bytes: usize) -> Result<(), Failure> {
+        self.work += bytes;
+        if self.work > MAX_WORK {
+            return Err(wrong(format!("the template makes more than {MAX_WORK} bytes")));
+        }
+        Ok(())
+    }
+
+    /// Goes one level deeper; who does so comes back, unless all fails.
+    fn deeper(&mut self) -> Result<(), Failure> {
+        self.nested += 1;
+        if self.nested > MAX_NESTED {
+            return Err(wrong(format!("the template nests deeper than {MAX_NESTED}")));
+        }
+        Ok(())
+    }
+
     fn body(&mut self, body: &Body, dot: &Value) -> Result<Flow, Failure> {
+        self.deeper()?;
+        let flow = self.nodes(body, dot);
+        self.nested -= 1;
+        flow
+    }
+
+    fn nodes(&mut self, body: &Body, dot: &Value) -> Result<Flow, Failure> {
         let known = self.variables.len();
         for node in body {
             self.step()?;
@@ -88,7 +136,9 @@ impl Run<'_> {
             Node::Print(pipeline) => {
                 let value = self.pipeline(pipeline, dot)?;
                 if pipeline.variables.is_empty() {
-                    self.write(&value.text())?;
+                    let text = value.text();
+                    let text = if self.escapes && !is_escaped(pipeline) { functions::escaped(&text) } else { text };
+                    self.write(&text)?;
                 }
             }
             Node::If(condition, body, other) => {
@@ -117,7 +167,8 @@ impl Run<'_> {
     }
 
     fn call(&mut self, name: &str, dot: &Value) -> Result<(), Failure> {
-        let body = *self.defined.get(name).ok_or_else(|| wrong(format!("template {name:?} is not defined")))?;
+        let body =
+            *self.defined.get(name).ok_or_else(|| Failure::Missing(format!("template {name:?} is not defined")))?;
         self.calls += 1;
         if self.calls > MAX_CALLS {
             return Err(wrong(format!("templates call each other deeper than {MAX_CALLS}")));
@@ -149,6 +200,7 @@ impl Run<'_> {
         if items.is_empty() {
             return self.body(other, dot);
         }
+        self.spend(items.len() * 16)?;
         for (key, item) in items {
             self.step()?;
             match pipeline.variables.as_slice() {
@@ -169,10 +221,12 @@ impl Run<'_> {
     }
 
     fn pipeline(&mut self, pipeline: &Pipeline, dot: &Value) -> Result<Value, Failure> {
+        self.deeper()?;
         let mut value = None;
         for command in &pipeline.commands {
             value = Some(self.command(command, value, dot)?);
         }
+        self.nested -= 1;
         let value = value.unwrap_or_default();
         for name in &pipeline.variables {
             if pipeline.declares {
@@ -207,38 +261,89 @@ impl Run<'_> {
                     return Err(wrong("tmpl takes a template's name and a value"));
                 };
                 let before = std::mem::take(&mut self.out);
+                // It is a value like others: what writes it escapes it.
+                let escapes = std::mem::replace(&mut self.escapes, false);
                 self.call(template, with)?;
-                Value::from(std::mem::replace(&mut self.out, before))
+                self.escapes = escapes;
+                let value = [Value::from(std::mem::replace(&mut self.out, before))];
+                self.weigh(&value)?;
+                let [value] = value;
+                value
             } else {
-                functions::call(name, &arguments, self.scope)?
+                self.function(name, &arguments)?
             };
             return fields(value, &first.fields);
         }
-        if !rest.is_empty() || last.is_some() {
-            // `.Labels.Remove`, `.Alerts.Firing` and the like take no arguments here.
-            return Err(wrong("only a function takes arguments"));
+        if rest.is_empty() && last.is_none() {
+            return self.operand(first, dot);
         }
-        self.operand(first, dot)
+        // A method with arguments.
+        let Some((method, before)) = first.fields.split_last() else {
+            return Err(Failure::Wrong("only a function takes arguments".to_owned()));
+        };
+        let base = fields(self.root(&first.root, dot)?, before)?;
+        let mut arguments = rest.iter().map(|operand| self.operand(operand, dot)).collect::<Result<Vec<_>, _>>()?;
+        arguments.extend(last);
+        self::method(&base, method, &arguments)
+    }
+
+    fn function(&mut self, name: &str, arguments: &[Value]) -> Result<Value, Failure> {
+        if LOOKING.contains(&name) {
+            return functions::call(name, arguments, self.scope);
+        }
+        self.weigh(arguments)?;
+        if name == "match" || name == "reReplaceAll" {
+            // An expression has to be built.
+            self.spend(16 << 10)?;
+        }
+        let value = functions::call(name, arguments, self.scope)?;
+        self.weigh(std::slice::from_ref(&value))?;
+        Ok(value)
     }
 
     fn operand(&mut self, operand: &Operand, dot: &Value) -> Result<Value, Failure> {
-        let value = match &operand.root {
+        fields(self.root(&operand.root, dot)?, &operand.fields)
+    }
+
+    fn root(&mut self, root: &Root, dot: &Value) -> Result<Value, Failure> {
+        Ok(match root {
             Root::Dot => dot.clone(),
             Root::Constant(value) => value.clone(),
             Root::Variable(name) => {
                 let known = self.variables.iter().rev().find(|(known, _)| known == name);
                 known.map(|(_, value)| value.clone()).ok_or_else(|| wrong(format!("undefined variable \"${name}\"")))?
             }
-            Root::Function(name) => functions::call(name, &[], self.scope)?,
+            Root::Function(name) => self.function(name, &[])?,
             Root::Pipeline(pipeline) => {
                 let known = self.variables.len();
                 let value = self.pipeline(pipeline, dot)?;
                 self.variables.truncate(known);
                 value
             }
-        };
-        fields(value, &operand.fields)
+        })
     }
+}
+
+/// Whether the last function of a pipeline says that its value is escaped, or must not be.
+fn is_escaped(pipeline: &Pipeline) -> bool {
+    let first = pipeline.commands.last().and_then(|command| command.first());
+    first.is_some_and(|one| matches!(&one.root, Root::Function(name) if ESCAPED.contains(&name.as_str())))
+}
+
+/// What a method with arguments gives.
+fn method(value: &Value, name: &str, arguments: &[Value]) -> Result<Value, Failure> {
+    let given = match (value, name, arguments) {
+        (Value::Texts(all), "Remove", [Value::List(names)]) => {
+            let names: Vec<String> = names.iter().map(Value::text).collect();
+            let left = all.iter().filter(|(name, _)| !names.contains(name));
+            Some(Ok(Value::texts(left.map(|(name, value)| (name.clone(), value.clone())))))
+        }
+        (Value::Time(moment), ..) => super::time::of_moment(moment, name, arguments),
+        (Value::Duration(ns), ..) => super::time::of_duration(*ns, name, arguments).map(Ok),
+        _ => None,
+    };
+    let none = || Failure::Missing(format!("{name} does not take these arguments"));
+    given.ok_or_else(none)?.map_err(Failure::Wrong)
 }
 
 /// Takes fields out of a value, one out of the other.
@@ -259,21 +364,34 @@ fn fields(value: Value, names: &[String]) -> Result<Value, Failure> {
                 (None, _) => "".into(),
             },
             Value::Record(all) => {
-                all.get(name.as_str()).cloned().ok_or_else(|| wrong(format!("can't evaluate field {name}")))?
+                let missing = || Failure::Missing(format!("can't evaluate field {name}"));
+                all.get(name.as_str()).cloned().ok_or_else(missing)?
             }
             Value::List(all) if name == "Firing" || name == "Resolved" => {
                 let wanted = name.to_lowercase();
                 let is_wanted = |one: &&Value| matches!(one, Value::Record(fields) if fields.get("Status") == Some(&wanted.as_str().into()));
                 all.iter().filter(is_wanted).cloned().collect::<Vec<_>>().into()
             }
-            Value::Time(time) => match name.as_str() {
-                "Unix" => Value::Integer(time.div_euclid(1_000_000_000)),
-                "UTC" | "Local" => value.clone(),
-                "String" => value.text().into(),
-                _ => return Err(wrong(format!("can't evaluate field {name} of a time"))),
-            },
+            // What `SortedPairs` gives.
+            Value::List(all) if name == "Names" || name == "Values" => {
+                let key = name.trim_end_matches('s');
+                let part = |one: &Value| match one {
+                    Value::Record(fields) => fields.get(key).cloned(),
+                    _ => None,
+                };
+                let missing = || Failure::Missing(format!("can't evaluate field {name} of a list"));
+                all.iter().map(part).collect::<Option<Vec<_>>>().ok_or_else(missing)?.into()
+            }
+            Value::Time(moment) => {
+                let missing = || Failure::Missing(format!("can't evaluate field {name} of a time"));
+                super::time::of_moment(moment, name, &[]).ok_or_else(missing)?.map_err(Failure::Wrong)?
+            }
+            Value::Duration(ns) => {
+                let missing = || Failure::Missing(format!("can't evaluate field {name} of a duration"));
+                super::time::of_duration(*ns, name, &[]).ok_or_else(missing)?
+            }
             Value::None => return Err(wrong(format!("nil data; no entry for key {name:?}"))),
-            other => return Err(wrong(format!("can't evaluate field {name} of {}", other.text()))),
+            other => return Err(Failure::Missing(format!("can't evaluate field {name} of {}", other.text()))),
         };
     }
     Ok(value)

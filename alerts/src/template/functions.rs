@@ -1,12 +1,18 @@
 //! The functions that templates call: those of Go, of Prometheus' rules and of Alertmanager's notifications.
 
-use super::value::{Value, printf, significant, time_text};
-use super::{Failure, Scope};
+use super::value::{Value, printf, significant};
+use super::{Failure, Scope, time};
 use std::cmp::Ordering;
 
 fn wrong(message: impl Into<String>) -> Failure {
     Failure::Wrong(message.into())
 }
+
+/// Bytes of all that one call is given, and of what it gives.
+pub(super) const MAX_VALUE: usize = 8 << 20;
+
+/// The names of the arguments that `args` gives on.
+const ARGUMENTS: [&str; 10] = ["arg0", "arg1", "arg2", "arg3", "arg4", "arg5", "arg6", "arg7", "arg8", "arg9"];
 
 fn text(value: &Value) -> String {
     value.text()
@@ -68,6 +74,7 @@ pub(super) const NAMES: &[&str] = &[
     "stringSlice",
     "toJson",
     "date",
+    "tz",
     "since",
     "list",
     "append",
@@ -132,7 +139,7 @@ fn logic(given: &Given<'_>, _: &Scope<'_>) -> Result<Option<Value>, Failure> {
         } as i64),
         "index" => index(given.all)?,
         "slice" => slice(given.all)?,
-        "print" => given.all.iter().map(text).collect::<String>().into(),
+        "print" => printed(given.all).into(),
         "println" => (given.all.iter().map(text).collect::<Vec<_>>().join(" ") + "\n").into(),
         "printf" => printf(&given.string(0)?, &given.all[1..]).into(),
         "stringSlice" | "list" => given.all.to_vec().into(),
@@ -179,7 +186,10 @@ fn samples(given: &Given<'_>, scope: &Scope<'_>) -> Result<Option<Value>, Failur
             sorted.sort_by_key(key);
             sorted.into()
         }
-        "args" => Value::record([]),
+        "args" if given.all.len() > ARGUMENTS.len() => {
+            return Err(wrong(format!("args takes {} arguments at most", ARGUMENTS.len())));
+        }
+        "args" => Value::record(ARGUMENTS.into_iter().zip(given.all.iter().cloned())),
         _ => return Ok(None),
     }))
 }
@@ -189,21 +199,26 @@ fn numbers(given: &Given<'_>, scope: &Scope<'_>) -> Result<Option<Value>, Failur
     Ok(Some(match given.name {
         "humanize" => humanize(given.number(0)?).into(),
         "humanize1024" => humanize_1024(given.number(0)?).into(),
-        "humanizeDuration" | "toDuration" => humanize_duration(given.number(0)?).into(),
+        "humanizeDuration" => humanize_duration(given.number(0)?).into(),
+        "toDuration" => Value::Duration((given.number(0)? * 1e9) as i64),
         "humanizePercentage" => format!("{}%", significant(given.number(0)? * 100.0, 4)).into(),
-        "humanizeTimestamp" => time_text((given.number(0)? * 1e9) as i64).into(),
-        "toTime" => Value::Time((given.number(0)? * 1e9) as i64),
+        "humanizeTimestamp" => Value::time((given.number(0)? * 1e9) as i64).text().into(),
+        "toTime" => Value::time((given.number(0)? * 1e9) as i64),
         "parseDuration" => {
             Value::Float(crate::duration::parse(&given.string(0)?).map_err(Failure::Wrong)? as f64 / 1000.0)
         }
         "now" => Value::Float(scope.now_ms as f64 / 1000.0),
         "since" => match given.one(0)? {
-            Value::Time(time) => humanize_duration(scope.now_ms as f64 / 1e3 - *time as f64 / 1e9).into(),
+            Value::Time(moment) => Value::Duration(time::between(&time::of_ns(scope.now_ms * 1_000_000), moment)),
             _ => return Err(wrong("since takes a time")),
         },
-        "date" => match given.one(1)? {
-            Value::Time(time) => time_text(*time).into(),
+        "date" => match (given.string(0)?, given.one(1)?) {
+            (layout, Value::Time(moment)) => time::format(moment, &layout).into(),
             _ => return Err(wrong("date takes a layout and a time")),
+        },
+        "tz" => match (given.string(0)?, given.one(1)?) {
+            (zone, Value::Time(moment)) => Value::Time(time::in_zone(moment, &zone).map_err(Failure::Wrong)?),
+            _ => return Err(wrong("tz takes the name of a time zone and a time")),
         },
         _ => return Ok(None),
     }))
@@ -226,9 +241,7 @@ fn texts(given: &Given<'_>, scope: &Scope<'_>) -> Result<Option<Value>, Failure>
         "toLower" => given.string(0)?.to_lowercase().into(),
         "trimSpace" => given.string(0)?.trim().into(),
         "match" => Value::Bool(regex(&given.string(0)?)?.is_match(&given.string(1)?)),
-        "reReplaceAll" => {
-            regex(&given.string(0)?)?.replace_all(&given.string(2)?, given.string(1)?.as_str()).into_owned().into()
-        }
+        "reReplaceAll" => replaced(&regex(&given.string(0)?)?, &given.string(1)?, &given.string(2)?)?.into(),
         "safeHtml" | "safeUrl" => given.string(0)?.into(),
         "urlUnescape" => {
             let asked = format!("x={}", given.string(0)?);
@@ -244,20 +257,16 @@ fn texts(given: &Given<'_>, scope: &Scope<'_>) -> Result<Option<Value>, Failure>
         }
         "stripPort" => {
             let host = given.string(0)?;
-            host.rsplit_once(':')
-                .filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()))
-                .map_or(host.as_str(), |(host, _)| host)
-                .trim_matches(['[', ']'])
-                .into()
+            host_and_port(&host).map_or(host.as_str(), |(host, _)| host).into()
         }
         "stripDomain" => {
-            let host = given.string(0)?;
-            let (name, port) =
-                host.split_once(':').map_or((host.as_str(), String::new()), |(name, port)| (name, format!(":{port}")));
-            if name.parse::<std::net::IpAddr>().is_ok() {
-                host.into()
+            let given = given.string(0)?;
+            let (host, port) = host_and_port(&given).unwrap_or((&given, ""));
+            if host.parse::<std::net::IpAddr>().is_ok() {
+                given.into()
             } else {
-                format!("{}{port}", name.split('.').next().unwrap_or(name)).into()
+                let name = host.split('.').next().unwrap_or(host);
+                if port.is_empty() { name.into() } else { format!("{name}:{port}").into() }
             }
         }
         "externalURL" => scope.external_url.into(),
@@ -269,6 +278,9 @@ fn texts(given: &Given<'_>, scope: &Scope<'_>) -> Result<Option<Value>, Failure>
             let (between, Value::List(all)) = (given.string(0)?, given.one(1)?) else {
                 return Err(wrong("join takes a list"));
             };
+            if between.len().saturating_mul(all.len()) > MAX_VALUE {
+                return Err(wrong(format!("join gives more than {MAX_VALUE} bytes")));
+            }
             all.iter().map(text).collect::<Vec<_>>().join(&between).into()
         }
         "toJson" => json(given.one(0)?).to_string().into(),
@@ -278,7 +290,9 @@ fn texts(given: &Given<'_>, scope: &Scope<'_>) -> Result<Option<Value>, Failure>
 
 fn field(value: &Value, name: &str) -> Result<Value, Failure> {
     match value {
-        Value::Record(all) => all.get(name).cloned().ok_or_else(|| wrong(format!("can't evaluate field {name}"))),
+        Value::Record(all) => {
+            all.get(name).cloned().ok_or_else(|| Failure::Missing(format!("can't evaluate field {name}")))
+        }
         other => Err(wrong(format!("{} is not a sample", other.text()))),
     }
 }
@@ -290,7 +304,8 @@ fn json(value: &Value) -> serde_json::Value {
         Value::Integer(number) => (*number).into(),
         Value::Float(number) => serde_json::json!(number),
         Value::Text(text) => (&**text).into(),
-        Value::Time(_) => value.text().into(),
+        Value::Time(moment) => time::format(moment, "2006-01-02T15:04:05.999999999Z07:00").into(),
+        Value::Duration(ns) => (*ns).into(),
         Value::List(all) => all.iter().map(json).collect(),
         Value::Texts(all) => {
             all.iter().map(|(name, value)| (name.clone(), serde_json::Value::from(value.as_str()))).collect()
@@ -301,9 +316,10 @@ fn json(value: &Value) -> serde_json::Value {
 
 fn compare(left: &Value, right: &Value) -> Option<Ordering> {
     match (left, right) {
-        (Value::Integer(left), Value::Integer(right)) | (Value::Time(left), Value::Time(right)) => {
+        (Value::Integer(left), Value::Integer(right)) | (Value::Duration(left), Value::Duration(right)) => {
             Some(left.cmp(right))
         }
+        (Value::Time(left), Value::Time(right)) => Some(left.cmp(right)),
         (Value::Integer(_) | Value::Float(_), Value::Integer(_) | Value::Float(_)) => {
             left.number().ok()?.partial_cmp(&right.number().ok()?)
         }
@@ -343,11 +359,11 @@ fn slice(arguments: &[Value]) -> Result<Value, Failure> {
 }
 
 fn regex(pattern: &str) -> Result<regex::Regex, Failure> {
-    let built = regex::RegexBuilder::new(pattern).size_limit(1 << 20).build();
+    let built = regex::RegexBuilder::new(pattern).size_limit(crate::MAX_REGEX).build();
     built.map_err(|_| wrong(format!("`{pattern}` is not an expression")))
 }
 
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&#34;").replace('\'', "&#39;")
 }
 
@@ -360,9 +376,51 @@ fn title(text: &str) -> String {
         } else {
             out.push(c);
         }
-        starts = !c.is_alphanumeric() && c != '\'' && c != '_';
+        starts = if c.is_ascii() { !c.is_alphanumeric() && c != '_' } else { c.is_whitespace() };
     }
     out
+}
+
+/// As Go's `Sprint`: a blank stands between two of which neither is text.
+fn printed(all: &[Value]) -> String {
+    let mut out = String::new();
+    let mut before_is_text = true;
+    for one in all {
+        let is_text = matches!(one, Value::Text(_));
+        if !is_text && !before_is_text {
+            out.push(' ');
+        }
+        out.push_str(&one.text());
+        before_is_text = is_text;
+    }
+    out
+}
+
+/// A text with what an expression finds replaced.
+fn replaced(regex: &regex::Regex, with: &str, text: &str) -> Result<String, Failure> {
+    let mut out = String::new();
+    let mut end = 0;
+    for found in regex.captures_iter(text) {
+        let whole = found.get_match();
+        out.push_str(&text[end..whole.start()]);
+        found.expand(with, &mut out);
+        end = whole.end();
+        if out.len() > MAX_VALUE {
+            return Err(wrong(format!("reReplaceAll gives more than {MAX_VALUE} bytes")));
+        }
+    }
+    out.push_str(&text[end..]);
+    Ok(out)
+}
+
+/// The host and the port of `host:port` or `[host]:port`; none of anything else, as in Go.
+fn host_and_port(text: &str) -> Option<(&str, &str)> {
+    if let Some(inner) = text.strip_prefix('[') {
+        return inner
+            .split_once("]:")
+            .filter(|(host, port)| !host.contains(['[', ']']) && !port.contains([':', '[', ']']));
+    }
+    text.split_once(':').filter(|(host, port)| !port.contains(':') && !host.contains(['[', ']']))
 }
 
 /// A number below one with the prefix that makes it one or more.

@@ -114,6 +114,10 @@ fn tokens(text: &str) -> Result<(Vec<Token>, &str), String> {
                 let (text, behind) = behind.split_once('`').ok_or("a text in backticks is not closed")?;
                 (all.push(Token::Text(text.to_owned())), behind)
             }
+            '\'' => {
+                let (number, behind) = letter(behind)?;
+                (all.push(number), behind)
+            }
             '.' if behind.starts_with(|c: char| c.is_ascii_digit()) => {
                 let (number, behind) = number(rest)?;
                 (all.push(number), behind)
@@ -139,9 +143,34 @@ fn tokens(text: &str) -> Result<(Vec<Token>, &str), String> {
     }
 }
 
+/// A letter in single quotes, whose opening quote was taken: its number.
+fn letter(text: &str) -> Result<(Token, &str), String> {
+    let mut escaped = false;
+    let end = text.char_indices().find(|(_, c)| {
+        let is_end = *c == '\'' && !escaped;
+        escaped = *c == '\\' && !escaped;
+        is_end
+    });
+    let (at, _) = end.ok_or("a letter in quotes is not closed")?;
+    let inside = format!("{}\"", text[..at].replace('"', "\\\""));
+    let (read, _) = quoted(&inside)?;
+    let mut letters = read.chars();
+    match (letters.next(), letters.next()) {
+        (Some(letter), None) => Ok((Token::Integer(i64::from(u32::from(letter))), &text[at + 1..])),
+        _ => Err(format!("`'{}'` is not one letter", &text[..at])),
+    }
+}
+
 fn number(text: &str) -> Result<(Token, &str), String> {
-    let end =
-        text[1..].find(|c: char| !(c.is_ascii_alphanumeric() || c == '.' || c == '_')).map_or(text.len(), |at| at + 1);
+    let is_hex = text.trim_start_matches(['-', '+']).starts_with("0x");
+    let mut before = ' ';
+    let end = text.char_indices().find(|(at, c)| {
+        // A sign belongs to an exponent.
+        let is_sign = matches!(c, '-' | '+') && (*at == 0 || (matches!(before, 'e' | 'E') && !is_hex));
+        before = *c;
+        !(is_sign || c.is_ascii_alphanumeric() || *c == '.' || *c == '_')
+    });
+    let end = end.map_or(text.len(), |(at, _)| at);
     let (digits, behind) = text.split_at(end);
     let plain = digits.replace('_', "");
     if let Ok(number) = plain.parse::<i64>() {

@@ -59,8 +59,8 @@ enum End {
     Else(Vec<Token>),
 }
 
-/// Actions may nest this deep.
-const MAX_DEPTH: usize = 50;
+/// Actions, with each `else if`, and parentheses may nest this deep.
+const MAX_DEPTH: usize = 60;
 
 struct Parser {
     pieces: std::vec::IntoIter<Piece>,
@@ -80,11 +80,13 @@ pub(super) fn parse(text: &str) -> Result<Parsed, String> {
 }
 
 impl Parser {
-    fn body(&mut self) -> Result<(Body, End), String> {
+    fn deeper(&mut self) -> Result<(), String> {
         self.depth += 1;
-        if self.depth > MAX_DEPTH {
-            return Err(format!("actions nest deeper than {MAX_DEPTH}"));
-        }
+        if self.depth > MAX_DEPTH { Err(format!("actions nest deeper than {MAX_DEPTH}")) } else { Ok(()) }
+    }
+
+    fn body(&mut self) -> Result<(Body, End), String> {
+        self.deeper()?;
         let mut body = Body::new();
         while let Some(piece) = self.pieces.next() {
             let tokens = match piece {
@@ -152,6 +154,7 @@ impl Parser {
             (body, End::Else(rest)) => {
                 // `else with` and `else if`.
                 let rest: &[Token] = if rest.first() == Some(&Token::Space) { &rest[1..] } else { &rest };
+                self.deeper()?;
                 let other = match rest.first() {
                     Some(Token::Word(word)) if word == "if" => self.branches(&rest[1..])?,
                     Some(Token::Word(word)) if word == "with" => {
@@ -160,6 +163,7 @@ impl Parser {
                     }
                     _ => return Err("behind `else` stands nothing, `if` or `with`".to_owned()),
                 };
+                self.depth -= 1;
                 Ok((body, vec![other]))
             }
             (_, End::Text) => Err("`end` is missing".to_owned()),
@@ -185,7 +189,7 @@ fn named(tokens: &[Token]) -> Result<(String, Option<Pipeline>), String> {
 }
 
 fn pipeline(tokens: &[Token]) -> Result<Pipeline, String> {
-    let mut reader = Reader { tokens, next: 0 };
+    let mut reader = Reader { tokens, next: 0, depth: 0 };
     let pipeline = reader.pipeline()?;
     match reader.peek() {
         None => Ok(pipeline),
@@ -196,6 +200,8 @@ fn pipeline(tokens: &[Token]) -> Result<Pipeline, String> {
 struct Reader<'a> {
     tokens: &'a [Token],
     next: usize,
+    /// Parentheses that are open.
+    depth: usize,
 }
 
 impl<'a> Reader<'a> {
@@ -279,7 +285,12 @@ impl<'a> Reader<'a> {
                 _ => Root::Function(word.clone()),
             },
             Token::Open => {
+                self.depth += 1;
+                if self.depth > MAX_DEPTH {
+                    return Err(format!("parentheses nest deeper than {MAX_DEPTH}"));
+                }
                 let inner = self.pipeline()?;
+                self.depth -= 1;
                 if self.peek() != Some(&Token::Close) {
                     return Err("`)` is missing".to_owned());
                 }
@@ -295,34 +306,5 @@ impl<'a> Reader<'a> {
             self.next += 1;
         }
         Ok(Operand { root, fields })
-    }
-}
-
-/// The names of all functions that nodes call.
-pub(super) fn functions(body: &Body, names: &mut std::collections::BTreeSet<String>) {
-    for node in body {
-        match node {
-            Node::Text(_) | Node::Break | Node::Continue | Node::Call(_, None) => {}
-            Node::Print(pipeline) | Node::Call(_, Some(pipeline)) => of_pipeline(pipeline, names),
-            Node::If(pipeline, body, other)
-            | Node::With(pipeline, body, other)
-            | Node::Range(pipeline, body, other) => {
-                of_pipeline(pipeline, names);
-                functions(body, names);
-                functions(other, names);
-            }
-        }
-    }
-}
-
-fn of_pipeline(pipeline: &Pipeline, names: &mut std::collections::BTreeSet<String>) {
-    for operand in pipeline.commands.iter().flatten() {
-        match &operand.root {
-            Root::Function(name) => {
-                names.insert(name.clone());
-            }
-            Root::Pipeline(inner) => of_pipeline(inner, names),
-            Root::Dot | Root::Variable(_) | Root::Constant(_) => {}
-        }
     }
 }

@@ -1,5 +1,6 @@
 //! Values of templates, and how they are written.
 
+use super::time::{self, Moment};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -18,8 +19,10 @@ pub enum Value {
     Float(f64),
     /// Text.
     Text(Arc<str>),
-    /// A moment, nanoseconds since the Unix epoch.
-    Time(i64),
+    /// A moment.
+    Time(Moment),
+    /// A length of time, in nanoseconds.
+    Duration(i64),
     /// Values in order.
     List(Arc<Vec<Value>>),
     /// Texts by name: a name that is not there is empty text.
@@ -57,6 +60,37 @@ impl Value {
         Self::Record(Arc::new(all.into_iter().collect()))
     }
 
+    /// A moment in nanoseconds since the Unix epoch.
+    pub fn time(ns: i64) -> Self {
+        Self::Time(time::of_ns(ns))
+    }
+
+    /// The moment that stands for none, as Go has it: the first of year 1.
+    pub fn no_time() -> Self {
+        Self::Time(time::zero())
+    }
+
+    /// How much it holds, in bytes; none when that is more than `left`, or when it nests too deep.
+    pub(super) fn weight(&self, left: usize) -> Option<usize> {
+        /// How deep values may nest.
+        const MAX_NESTING: usize = 20;
+        fn weigh(value: &Value, depth: usize, left: &mut usize) -> Option<()> {
+            let mut take = |bytes: usize| left.checked_sub(bytes).map(|rest| *left = rest);
+            take(16)?;
+            match value {
+                Value::Text(text) => take(text.len()),
+                Value::Texts(all) => all.iter().try_for_each(|(name, text)| take(name.len() + text.len() + 16)),
+                Value::List(_) | Value::Record(_) if depth >= MAX_NESTING => None,
+                Value::List(all) => all.iter().try_for_each(|one| weigh(one, depth + 1, left)),
+                Value::Record(all) => all.values().try_for_each(|one| weigh(one, depth + 1, left)),
+                _ => Some(()),
+            }
+        }
+        let mut rest = left;
+        weigh(self, 0, &mut rest)?;
+        Some(left - rest)
+    }
+
     /// Whether `if` takes it for true.
     pub(super) fn is_true(&self) -> bool {
         match self {
@@ -67,6 +101,7 @@ impl Value {
             Self::Text(text) => !text.is_empty(),
             Self::List(all) => !all.is_empty(),
             Self::Texts(all) => !all.is_empty(),
+            Self::Duration(ns) => *ns != 0,
             Self::Time(_) | Self::Record(_) => true,
         }
     }
@@ -79,7 +114,8 @@ impl Value {
             Self::Integer(number) => number.to_string(),
             Self::Float(number) => shortest(*number),
             Self::Text(text) => text.to_string(),
-            Self::Time(time) => time_text(*time),
+            Self::Time(moment) => time::text(moment),
+            Self::Duration(ns) => time::duration_text(*ns),
             Self::List(all) => {
                 let all: Vec<String> = all.iter().map(Self::text).collect();
                 format!("[{}]", all.join(" "))
@@ -100,6 +136,7 @@ impl Value {
         match self {
             Self::Integer(number) => Ok(*number as f64),
             Self::Float(number) => Ok(*number),
+            Self::Duration(ns) => Ok(*ns as f64 / 1e9),
             Self::Text(text) => read_number(text).ok_or_else(|| format!("`{text}` is not a number")),
             other => Err(format!("{} is not a number", other.text())),
         }
@@ -113,18 +150,6 @@ fn read_number(text: &str) -> Option<f64> {
         "-Inf" => Some(f64::NEG_INFINITY),
         text => text.parse().ok(),
     }
-}
-
-/// A moment as Go's `Time.String` writes it in UTC.
-pub(super) fn time_text(time_ns: i64) -> String {
-    let time = chrono::DateTime::from_timestamp_nanos(time_ns);
-    let fraction = time_ns.rem_euclid(1_000_000_000);
-    let mut text = time.format("%Y-%m-%d %H:%M:%S").to_string();
-    if fraction != 0 {
-        let digits = format!("{fraction:09}");
-        let _ = write!(text, ".{}", digits.trim_end_matches('0')); // writing to a String cannot fail
-    }
-    text + " +0000 UTC"
 }
 
 fn special(number: f64) -> Option<&'static str> {
@@ -292,6 +317,6 @@ mod tests {
         assert_eq!(significant(2.0, 4), "2");
         assert_eq!(printf("%.2f%% of %s", &[Value::Float(12.345), "x".into()]), "12.35% of x");
         assert_eq!(printf("%05d|%-4s|", &[Value::Integer(-42), "a".into()]), "-0042|a   |");
-        assert_eq!(time_text(1_500_000_000), "1970-01-01 00:00:01.5 +0000 UTC");
+        assert_eq!(Value::time(1_500_000_000).text(), "1970-01-01 00:00:01.5 +0000 UTC");
     }
 }

@@ -6,6 +6,7 @@ use crate::ask::Asker;
 use crate::duration;
 use crate::evaluate::{Book, Evaluator, Recorder};
 use crate::machine::{Labels, State, Transition};
+use crate::rows::{Cell, Row};
 use crate::rules::{Fault, Group, RuleSet};
 use mangru_query::PromQl;
 use mangru_store::Signal;
@@ -151,21 +152,41 @@ type Ran = (Vec<String>, Vec<Transition>);
 /// An alert as it is compared.
 type Shown = (Labels, Labels);
 
+/// Rows with when they are there: a span when it has ended.
+type Waiting = Vec<(i64, Row)>;
+
+/// The rows of a test, in the order in which they come.
+fn fixtures(test: &TestFields, interval_ms: i64) -> Result<[(Signal, Waiting); 3], String> {
+    let series_ms = test.interval.as_deref().map_or(Ok(interval_ms), duration::parse)?;
+    let (mut points, mut lines, mut all_spans) = (Vec::new(), Vec::new(), Vec::new());
+    for fields in &test.input_series {
+        points.extend(samples(fields, series_ms)?);
+    }
+    for fields in &test.logs {
+        lines.extend(logs(fields)?);
+    }
+    for fields in &test.spans {
+        all_spans.extend(spans(fields)?);
+    }
+    let waiting = |rows: Vec<Row>| {
+        let number = |row: &Row, column: &str| match row.cells.get(column) {
+            Some(Cell::Integer(number)) => *number,
+            _ => 0,
+        };
+        let there = |row: Row| (number(&row, "time").saturating_add(number(&row, "duration_ns")), row);
+        let mut rows: Waiting = rows.into_iter().map(there).collect();
+        rows.sort_by_key(|(time_ns, _)| *time_ns);
+        rows
+    };
+    Ok([(Signal::MetricPoints, waiting(points)), (Signal::Logs, waiting(lines)), (Signal::Spans, waiting(all_spans))])
+}
+
 async fn run(test: &TestFields, groups: &[Arc<Group>], interval_ms: i64, is_fuzzy: bool) -> Result<Ran, String> {
     let scratch = Scratch::open().await?;
     if !test.external_labels.is_empty() {
         return Err("external_labels are not supported: rules here have none".to_owned());
     }
-    let series_ms = test.interval.as_deref().map_or(Ok(interval_ms), duration::parse)?;
-    for fields in &test.input_series {
-        scratch.append(Signal::MetricPoints, &samples(fields, series_ms)?).await?;
-    }
-    for fields in &test.logs {
-        scratch.append(Signal::Logs, &logs(fields)?).await?;
-    }
-    for fields in &test.spans {
-        scratch.append(Signal::Spans, &spans(fields)?).await?;
-    }
+    let mut rows = fixtures(test, interval_ms)?;
     let mut end_ms = 0;
     for text in test
         .alert_rule_test
@@ -190,6 +211,12 @@ async fn run(test: &TestFields, groups: &[Arc<Group>], interval_ms: i64, is_fuzz
     let (mut failures, mut transitions, mut errors) = (Vec::new(), Vec::new(), BTreeSet::new());
     let mut now_ms = 0;
     while now_ms <= end_ms {
+        // What has not happened yet is not there: neither by an offset nor by a window it can be seen.
+        for (signal, waiting) in &mut rows {
+            let come = waiting.partition_point(|(time_ns, _)| *time_ns <= now_ms * 1_000_000);
+            let come: Vec<Row> = waiting.drain(..come).map(|(_, row)| row).collect();
+            scratch.append(*signal, &come).await?;
+        }
         // One group after the other, as promtool does, so that a group sees what those before it recorded.
         for group in groups {
             transitions

@@ -1,6 +1,5 @@
 //! What receivers are configured by, as Alertmanager names it.
 
-use crate::notify::config::Global;
 use crate::template::Template;
 use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
@@ -13,6 +12,11 @@ pub(crate) struct Secret(String);
 impl Secret {
     pub(crate) fn reveal(&self) -> &str {
         &self.0
+    }
+
+    /// One that is nobody's.
+    pub(crate) fn any() -> Self {
+        Self("http://localhost/".to_owned())
     }
 }
 
@@ -194,10 +198,10 @@ pub(crate) struct Opsgenie {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Responder {
-    pub(crate) id: Option<String>,
-    pub(crate) name: Option<String>,
-    pub(crate) username: Option<String>,
-    pub(crate) r#type: String,
+    pub(crate) id: Option<Words>,
+    pub(crate) name: Option<Words>,
+    pub(crate) username: Option<Words>,
+    pub(crate) r#type: Option<Words>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -264,93 +268,6 @@ impl ReceiverFields {
         add("msteamsv2", true, self.msteamsv2_configs.iter().map(|one| one.send_resolved).collect());
         add("telegram", true, self.telegram_configs.iter().map(|one| one.send_resolved).collect());
         add("alertmanager", true, self.alertmanager_configs.iter().map(|one| one.send_resolved).collect());
-        all
-    }
-
-    /// What is wrong with its settings.
-    pub(crate) fn faults(&self, global: &Global) -> Vec<String> {
-        let mut all = Vec::new();
-        if self.name.is_empty() {
-            all.push("name is missing".to_owned());
-        }
-        let mut address = |kind: &str, key: &str, url: Option<&str>, has_file: bool| match url {
-            None if has_file => {}
-            None => all.push(format!("{kind}: {key} is missing")),
-            Some(url) => {
-                let read = url::Url::parse(url)
-                    .ok()
-                    .filter(|read| matches!(read.scheme(), "http" | "https") && read.has_host());
-                if read.is_none() {
-                    // A secret address is not shown unless it is plainly none.
-                    let shown = if url.contains("://") { "…" } else { url };
-                    all.push(format!("{kind}: {key} is `{shown}`, not an address such as https://example.org/hook"));
-                }
-            }
-        };
-        let secret = |secret: &Option<Secret>| secret.as_ref().map(|secret| secret.0.clone());
-        for one in &self.webhook_configs {
-            address("webhook_configs", "url", secret(&one.url).as_deref(), one.url_file.is_some());
-        }
-        for one in &self.slack_configs {
-            let url = secret(&one.api_url).or_else(|| secret(&global.slack_api_url));
-            let has_file = one.api_url_file.is_some() || global.slack_api_url_file.is_some();
-            address("slack_configs", "api_url", url.as_deref(), has_file);
-        }
-        for one in self.msteams_configs.iter().chain(&self.msteamsv2_configs) {
-            address(
-                "msteams_configs",
-                "webhook_url",
-                secret(&one.webhook_url).as_deref(),
-                one.webhook_url_file.is_some(),
-            );
-        }
-        for one in &self.alertmanager_configs {
-            address("alertmanager_configs", "url", one.url.as_deref(), false);
-        }
-        for (kind, url) in self
-            .pagerduty_configs
-            .iter()
-            .map(|one| ("pagerduty_configs", one.url.as_ref()))
-            .chain(self.opsgenie_configs.iter().map(|one| ("opsgenie_configs", one.api_url.as_ref())))
-            .chain(self.telegram_configs.iter().map(|one| ("telegram_configs", one.api_url.as_ref())))
-        {
-            address(kind, "url", url.map(String::as_str), true);
-        }
-        for one in &self.email_configs {
-            if one.to.is_none() {
-                all.push("email_configs: to is missing".to_owned());
-            }
-            if one.smarthost.is_none() && global.smtp_smarthost.is_none() {
-                all.push("email_configs: smarthost is missing, here and as global.smtp_smarthost".to_owned());
-            }
-            if one.from.is_none() && global.smtp_from.is_none() {
-                all.push("email_configs: from is missing, here and as global.smtp_from".to_owned());
-            }
-        }
-        for one in &self.pagerduty_configs {
-            if one.routing_key.is_none() && one.routing_key_file.is_none() {
-                all.push("pagerduty_configs: routing_key is missing".to_owned());
-            }
-        }
-        for one in &self.opsgenie_configs {
-            let has_key = one.api_key.is_some() || one.api_key_file.is_some();
-            if !has_key && global.opsgenie_api_key.is_none() && global.opsgenie_api_key_file.is_none() {
-                all.push("opsgenie_configs: api_key is missing, here and as global.opsgenie_api_key".to_owned());
-            }
-        }
-        for one in &self.telegram_configs {
-            if one.bot_token.is_none() && one.bot_token_file.is_none() {
-                all.push("telegram_configs: bot_token is missing".to_owned());
-            }
-            if one.chat_id.is_none() {
-                all.push("telegram_configs: chat_id is missing".to_owned());
-            }
-        }
-        for one in &self.webhook_configs {
-            if let Some(Err(message)) = one.timeout.as_deref().map(crate::duration::parse) {
-                all.push(format!("webhook_configs: timeout: {message}"));
-            }
-        }
         all
     }
 }

@@ -1,13 +1,17 @@
 //! Making an HTTP request, and what its answer means.
 
-use super::Outcome;
 use super::fields::HttpFields;
-use super::secret;
+use super::{Outcome, Unmade, secret};
 use std::sync::LazyLock;
 use std::time::Duration;
 
 /// How long an attempt may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Redirections that are followed.
+const MAX_REDIRECTS: usize = 5;
+/// Bytes of an answer that are read.
+const MAX_ANSWER: usize = 16 << 10;
 
 /// A request that is to be made.
 pub(super) struct Request {
@@ -40,9 +44,15 @@ static CLIENT: LazyLock<Result<reqwest::Client, String>> = LazyLock::new(|| clie
 fn client(fields: &HttpFields) -> Result<reqwest::Client, String> {
     let mut builder =
         reqwest::Client::builder().timeout(TIMEOUT).user_agent(concat!("Mangru/", env!("CARGO_PKG_VERSION")));
-    if fields.follow_redirects == Some(false) {
-        builder = builder.redirect(reqwest::redirect::Policy::none());
-    }
+    builder = builder.redirect(if fields.follow_redirects == Some(false) {
+        reqwest::redirect::Policy::none()
+    } else {
+        // What follows other redirections is a GET without the notification.
+        reqwest::redirect::Policy::custom(|attempt| match attempt.status().as_u16() {
+            307 | 308 if attempt.previous().len() < MAX_REDIRECTS => attempt.follow(),
+            _ => attempt.stop(),
+        })
+    });
     if let Some(proxy) = &fields.proxy_url {
         builder = builder.proxy(reqwest::Proxy::all(proxy).map_err(|error| format!("proxy_url: {error}"))?);
     }
@@ -97,17 +107,23 @@ pub(super) async fn send(request: Request, shared: Option<&HttpFields>) -> Outco
     if let Some(fields) = fields {
         call = match authorized(call, fields) {
             Ok(call) => call,
-            Err(message) => return Outcome::Later(message, None),
+            Err(unmade) => return unmade.into(),
         };
     }
-    let response = match call.send().await {
+    let mut response = match call.send().await {
         Ok(response) => response,
         Err(error) if error.is_builder() => return Outcome::Never(said(error)),
         Err(error) => return Outcome::Later(said(error), None),
     };
     let status = response.status();
     let after = response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
-    let body = response.text().await.unwrap_or_default();
+    let mut body = Vec::new();
+    while body.len() < MAX_ANSWER
+        && let Ok(Some(more)) = response.chunk().await
+    {
+        body.extend_from_slice(&more[..more.len().min(MAX_ANSWER - body.len())]);
+    }
+    let body = String::from_utf8_lossy(&body);
     if status.is_success() && (request.is_accepted)(&body) {
         return Outcome::Delivered;
     }
@@ -118,7 +134,7 @@ pub(super) async fn send(request: Request, shared: Option<&HttpFields>) -> Outco
     }
 }
 
-fn authorized(call: reqwest::RequestBuilder, fields: &HttpFields) -> Result<reqwest::RequestBuilder, String> {
+fn authorized(call: reqwest::RequestBuilder, fields: &HttpFields) -> Result<reqwest::RequestBuilder, Unmade> {
     if let Some(basic) = &fields.basic_auth {
         let password = secret(basic.password.as_ref(), basic.password_file.as_ref())?;
         return Ok(call.basic_auth(&basic.username, password));
@@ -133,4 +149,57 @@ fn authorized(call: reqwest::RequestBuilder, fields: &HttpFields) -> Result<reqw
         return Ok(call.header("authorization", format!("{kind} {credentials}")));
     }
     Ok(call)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::StatusCode;
+    use axum::response::IntoResponse as _;
+    use axum::routing::{get, post};
+    use futures::StreamExt as _;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// Sends to a path of a server with these routes.
+    async fn sent(router: axum::Router, path: &str) -> Outcome {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}{path}", listener.local_addr().expect("an address"));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        send(Request::json(url, &serde_json::json!({}), None), None).await
+    }
+
+    #[tokio::test]
+    async fn an_answer_without_end_is_read_only_so_far() {
+        let given = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&given);
+        let endless = post(async move || {
+            let chunks = futures::stream::repeat_with(move || {
+                counted.fetch_add(1 << 20, Ordering::Relaxed);
+                Ok::<_, std::io::Error>(vec![b'x'; 1 << 20])
+            });
+            axum::body::Body::from_stream(chunks.take(1 << 20)).into_response()
+        });
+        let outcome = sent(axum::Router::new().route("/", endless), "/").await;
+        assert!(matches!(outcome, Outcome::Delivered), "{outcome:?}");
+        // What the sockets hold besides is a few megabytes.
+        assert!(given.load(Ordering::Relaxed) < 64 << 20, "{}", given.load(Ordering::Relaxed));
+    }
+
+    #[tokio::test]
+    async fn a_redirection_that_loses_the_notification_is_a_failure() {
+        let to = |status: StatusCode| post(async move || (status, [("location", "/there")]));
+        for (status, is_delivered) in [
+            (StatusCode::MOVED_PERMANENTLY, false),
+            (StatusCode::FOUND, false),
+            (StatusCode::SEE_OTHER, false),
+            (StatusCode::TEMPORARY_REDIRECT, true),
+            (StatusCode::PERMANENT_REDIRECT, true),
+        ] {
+            let there = get(async || "a page").post(async || "taken");
+            let router = axum::Router::new().route("/here", to(status)).route("/there", there);
+            let outcome = sent(router, "/here").await;
+            assert_eq!(matches!(outcome, Outcome::Delivered), is_delivered, "{status}: {outcome:?}");
+        }
+    }
 }

@@ -4,16 +4,16 @@
 use super::fields::{Forward, Opsgenie, PagerDuty};
 use super::http::Request;
 use super::words::{Told, clipped};
-use super::{secret, secret_or};
+use super::{Unmade, secret, secret_or};
 use crate::notify::config::Global;
 use crate::notify::dispatch::Notice;
 use crate::rfc3339;
 use serde_json::{Map, Value as Json, json};
 
-type Made = Result<Request, String>;
+type Made = Result<Request, Unmade>;
 
-/// How long an alert fires for another Alertmanager when nothing more is heard of it.
-const FORWARDED_MS: i64 = 4 * 3_600_000;
+/// How long after it should have been told again an alert still fires for another Alertmanager.
+const GRACE_MS: i64 = 900_000;
 
 /// The key of a group, of a length that every receiver takes.
 fn group_id(told: &Told<'_>) -> String {
@@ -102,14 +102,16 @@ pub(super) fn opsgenie(fields: &Opsgenie, global: &Global, told: &Told<'_>) -> M
         }
         let tags = told.say(fields.tags.as_ref(), "")?;
         let responders = fields.responders.iter().map(|one| {
-            let mut responder = json!({ "type": one.r#type });
-            for (name, value) in [("id", &one.id), ("name", &one.name), ("username", &one.username)] {
-                if let Some(value) = value {
-                    responder[name] = value.as_str().into();
+            let kind = told.say(one.r#type.as_ref(), "")?.to_lowercase();
+            let mut responder = json!({ "type": kind });
+            for (name, words) in [("id", &one.id), ("name", &one.name), ("username", &one.username)] {
+                if words.is_some() {
+                    responder[name] = told.say(words.as_ref(), "")?.into();
                 }
             }
-            responder
+            Ok(responder)
         });
+        let responders = responders.collect::<Result<Vec<Json>, String>>()?;
         let mut body = json!({
             "alias": alias,
             "message": clipped(&told.say(fields.message.as_ref(), "opsgenie.default.message")?, 130),
@@ -117,7 +119,7 @@ pub(super) fn opsgenie(fields: &Opsgenie, global: &Global, told: &Told<'_>) -> M
             "details": details,
             "source": clipped(&source, 100),
             "tags": tags.split(',').map(str::trim).filter(|tag| !tag.is_empty()).collect::<Vec<_>>(),
-            "responders": responders.collect::<Vec<_>>(),
+            "responders": responders,
             "note": note,
         });
         let priority = told.say(fields.priority.as_ref(), "")?;
@@ -137,8 +139,11 @@ pub(super) fn opsgenie(fields: &Opsgenie, global: &Global, told: &Told<'_>) -> M
 }
 
 /// Alerts as another Alertmanager's API v2 takes them.
-pub(super) fn forward(fields: &Forward, told: &Told<'_>) -> Made {
+///
+/// What still fires is said to fire until it is told again, at the group's turn after `repeat_ms`, and a while longer.
+pub(super) fn forward(fields: &Forward, (repeat_ms, turn_ms): (i64, i64), told: &Told<'_>) -> Made {
     let url = fields.url.as_deref().ok_or("url is missing")?;
+    let until_ms = told.decision.time_ms.saturating_add(repeat_ms + 2 * turn_ms + GRACE_MS);
     let alert = |alert: &Notice| {
         let mut annotations = alert.annotations.clone();
         // Alerts from outside have no value.
@@ -151,7 +156,7 @@ pub(super) fn forward(fields: &Forward, told: &Told<'_>) -> Made {
             "labels": alert.labels,
             "annotations": annotations,
             "startsAt": rfc3339(alert.starts_ms),
-            "endsAt": rfc3339(alert.ends_ms.unwrap_or(told.decision.time_ms + FORWARDED_MS)),
+            "endsAt": rfc3339(alert.ends_ms.unwrap_or(until_ms)),
             "generatorURL": alert.url,
         })
     };

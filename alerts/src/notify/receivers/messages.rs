@@ -3,7 +3,7 @@
 use super::fields::{Slack, Teams, Telegram, Webhook, Words};
 use super::http::Request;
 use super::words::{Told, clipped};
-use super::{secret, secret_or};
+use super::{Unmade, secret, secret_or};
 use crate::notify::config::Global;
 use crate::notify::dispatch::Notice;
 use crate::rfc3339;
@@ -13,7 +13,7 @@ use std::time::Duration;
 /// When something that still fires ended, in Go's words.
 const NEVER: &str = "0001-01-01T00:00:00Z";
 
-type Made = Result<Request, String>;
+type Made = Result<Request, Unmade>;
 
 /// Whether an answer does not say that it failed: Slack and Telegram do so with status 200 and `"ok":false`.
 fn says_ok(body: &str) -> bool {
@@ -99,8 +99,9 @@ pub(super) fn slack(fields: &Slack, global: &Global, told: &Told<'_>) -> Made {
     for (key, words) in
         [("channel", &fields.channel), ("icon_emoji", &fields.icon_emoji), ("icon_url", &fields.icon_url)]
     {
-        if words.is_some() {
-            body[key] = say(words.as_ref(), "")?.into();
+        let said = say(words.as_ref(), "")?;
+        if !said.is_empty() {
+            body[key] = said.into();
         }
     }
     let mut request = Request::json(url, &body, fields.http_config.as_ref());
@@ -154,17 +155,20 @@ pub(super) fn teams_card(fields: &Teams, told: &Told<'_>) -> Made {
 pub(super) fn telegram(fields: &Telegram, global: &Global, told: &Told<'_>) -> Made {
     let token = secret(fields.bot_token.as_ref(), fields.bot_token_file.as_ref())?.ok_or("bot_token is missing")?;
     let base = fields.api_url.as_deref().or(global.telegram_api_url.as_deref()).unwrap_or("https://api.telegram.org");
-    let text = told.say(fields.message.as_ref(), "telegram.default.message")?;
+    let mode = fields.parse_mode.as_deref().unwrap_or("HTML");
+    let text = if mode == "HTML" {
+        told.say_html(fields.message.as_ref(), "telegram.default.message")?
+    } else {
+        told.say(fields.message.as_ref(), "telegram.default.message")?
+    };
     let mut body = json!({
         "chat_id": fields.chat_id,
         "text": clipped(text.trim(), 4096),
         "disable_web_page_preview": true,
         "disable_notification": fields.disable_notifications,
     });
-    match fields.parse_mode.as_deref() {
-        Some("") => {}
-        Some(mode) => body["parse_mode"] = mode.into(),
-        None => body["parse_mode"] = "HTML".into(),
+    if !mode.is_empty() {
+        body["parse_mode"] = mode.into();
     }
     if let Some(thread) = fields.message_thread_id {
         body["message_thread_id"] = thread.into();
