@@ -1,6 +1,7 @@
 //! Receiving bodies: bounded one by one, before and after decompression, and together from their first byte on. What comes
 //! in at the same time is counted by the length that it states, so that those that were let in have room to arrive.
 
+mod kept;
 mod unpack;
 
 use crate::admit::{Door, Room};
@@ -83,7 +84,7 @@ pub(crate) async fn packed_so(
     if stated.is_some_and(|length| length > max_bytes) {
         return Err(Fault::TooLarge(max_bytes));
     }
-    let mut pieces = Pieces { body, whole: BytesMut::new(), max_bytes };
+    let mut pieces = Pieces { body, whole: kept::take(), max_bytes };
     let mut room = match pieces.enter(door, stated.unwrap_or_default()) {
         Ok(room) => room,
         Err(fault) => return Err(pieces.drained(version, fault).await),
@@ -91,7 +92,7 @@ pub(crate) async fn packed_so(
     if let Err(fault) = pieces.take(stated.unwrap_or_default(), &mut room).await {
         return Err(pieces.drained(version, fault).await);
     }
-    unpacked(pieces.whole.freeze(), encoding, max_bytes, room).await
+    unpacked(kept::frozen(pieces.whole), encoding, max_bytes, room).await
 }
 
 /// Receives the one message of a unary gRPC call, unpacked as its `grpc-encoding` says.
@@ -101,7 +102,7 @@ pub(crate) async fn grpc(
     door: &Door,
     max_bytes: usize,
 ) -> Result<(Bytes, Room), Fault> {
-    let mut pieces = Pieces { body, whole: BytesMut::new(), max_bytes: max_bytes.saturating_add(GRPC_PREFIX_BYTES) };
+    let mut pieces = Pieces { body, whole: kept::take(), max_bytes: max_bytes.saturating_add(GRPC_PREFIX_BYTES) };
     let mut room = pieces.enter(door, 0)?;
     let is_cut = || Fault::CutOff("it ends before its message does".to_owned());
     while pieces.whole.len() < GRPC_PREFIX_BYTES {
@@ -119,7 +120,7 @@ pub(crate) async fn grpc(
         return Err(Fault::TooLarge(max_bytes));
     }
     pieces.take(length, &mut room).await?;
-    let message = pieces.whole.freeze();
+    let message = kept::frozen(pieces.whole);
     if message.len() < length {
         return Err(is_cut());
     }

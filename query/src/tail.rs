@@ -5,10 +5,9 @@ use crate::logs::{self, LogRow};
 use crate::{QueryError, QueryService};
 use arrow::compute::filter_record_batch;
 use arrow::record_batch::RecordBatch;
-use mangru_store::Signal;
+use mangru_store::{Signal, TailReader, Tailed};
 use serde::Serialize;
 use std::collections::VecDeque;
-use tokio::sync::broadcast;
 
 /// Rows of one batch that are sent at most; the others are counted as dropped.
 const MAX_ROWS_PER_BATCH: usize = 500;
@@ -19,14 +18,14 @@ const MAX_ROWS_PER_BATCH: usize = 500;
 pub enum TailEvent {
     /// A row that matches.
     Row(Box<LogRow>),
-    /// So many batches or rows were left out because the reader is slow.
+    /// So many rows were left out because the reader is slow: rows that match beyond the most of a batch, or rows of which nobody looked whether they match.
     Dropped(u64),
 }
 
 /// A running tail.
 pub struct Tail {
     filter: Expr,
-    batches: broadcast::Receiver<RecordBatch>,
+    rows: TailReader,
     waiting: VecDeque<TailEvent>,
 }
 
@@ -37,10 +36,9 @@ impl Tail {
             if let Some(event) = self.waiting.pop_front() {
                 return Some(event);
             }
-            match self.batches.recv().await {
-                Ok(batch) => self.take(&batch),
-                Err(broadcast::error::RecvError::Lagged(batches)) => return Some(TailEvent::Dropped(batches)),
-                Err(broadcast::error::RecvError::Closed) => return None,
+            match self.rows.next().await? {
+                Tailed::Rows(batch) => self.take(&batch),
+                Tailed::Lost(rows) => return Some(TailEvent::Dropped(rows)),
             }
         }
     }
@@ -73,7 +71,7 @@ impl QueryService {
     pub fn tail(&self, query: &str) -> Result<Tail, QueryError> {
         Ok(Tail {
             filter: language::parse(query, Signal::Logs)?,
-            batches: self.store().subscribe(Signal::Logs),
+            rows: self.store().subscribe(Signal::Logs),
             waiting: VecDeque::new(),
         })
     }

@@ -1,14 +1,14 @@
 //! Doors for `benches/`: single steps of the way in, which are private otherwise.
 
 use crate::index::IndexBuilder;
-use crate::journal::{self, Frame};
+use crate::journal::Frame;
 use crate::{SignalBatch, seal as sealing};
 use arrow::record_batch::RecordBatch;
 use parquet::arrow::ArrowWriter;
 
 /// The bytes of a batch in the journal.
 pub fn journal_frame(batch: &SignalBatch) -> usize {
-    journal::encode(batch.rows()).map_or(0, |raw| Frame::new(batch.signal(), batch.rows().num_rows(), raw).len())
+    Frame::of(batch.signal(), batch.rows()).map_or(0, |frame| frame.len())
 }
 
 /// Parquet without an index, rows as they came.

@@ -6,8 +6,9 @@ use arrow::record_batch::RecordBatch;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Small neighbours are merged up to this many rows, so that a query does not meet thousands of tiny batches.
-const MERGED_ROWS: usize = 4096;
+/// Small neighbours are merged up to this many rows, so that a query does not meet thousands of tiny batches. Each merge copies
+/// all rows, so requests of a usual size are merged once at most.
+const MERGED_ROWS: usize = 2048;
 
 /// Everything a query may see of one signal. Changes happen under one lock, so a snapshot is exact.
 #[derive(Default)]

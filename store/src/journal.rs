@@ -7,10 +7,10 @@
 mod codec;
 mod frame;
 mod recovery;
+mod scratch;
 mod segment;
 mod writer;
 
-pub(crate) use codec::encode;
 pub(crate) use frame::Frame;
 pub(crate) use recovery::Replay;
 pub(crate) use segment::Segments;

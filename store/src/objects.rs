@@ -26,6 +26,8 @@ const PIECE_BYTES: u64 = 1 << 20;
 pub(crate) struct Objects {
     files: Arc<dyn Files>,
     root: PathBuf,
+    /// Has a file of the name of each part that has come to its place and is not yet in the catalog.
+    pending: PathBuf,
     remote: Option<Arc<Remote>>,
 }
 
@@ -44,7 +46,7 @@ async fn blocking<T: Send + 'static>(
 impl Objects {
     /// Part files below a local folder and in the object store.
     pub(crate) fn new(files: Arc<dyn Files>, root: &Path, remote: Option<Arc<Remote>>) -> Self {
-        Self { files, root: root.to_path_buf(), remote }
+        Self { files, root: root.to_path_buf(), pending: root.with_file_name("pending"), remote }
     }
 
     /// The object store, where one is configured.
@@ -78,11 +80,16 @@ impl Objects {
         self.adopt(path, scratch).await
     }
 
-    /// Makes a durable file of this machine a local object; the file has no other name afterwards.
+    /// Makes a durable file of this machine a local object; the file has no other name afterwards. Until [`Self::published`] it counts as one
+    /// that a crash left.
     pub(crate) async fn adopt(&self, path: &str, file: &Path) -> Result<(), StoreError> {
         let (files, root, from, to) =
             (Arc::clone(&self.files), self.root.clone(), file.to_path_buf(), self.root.join(path));
+        let (folder, mark) = (self.pending.clone(), self.mark(path));
         blocking(move || {
+            files.create_folder(&folder).map_err(failed("make", &folder))?;
+            let marked = files.create(&mark).and_then(|mut mark| mark.sync());
+            marked.and_then(|()| files.sync_folder(&folder)).map_err(failed("write", &mark))?;
             if let Some(folder) = to.parent() {
                 files.create_folder(folder).map_err(failed("make room for", &to))?;
             }
@@ -98,6 +105,24 @@ impl Objects {
             Ok(())
         })
         .await
+    }
+
+    /// Says that the catalog knows the part at this path.
+    pub(crate) fn published(&self, path: &str) {
+        // What cannot be removed says nothing of a part that the catalog knows, and is removed at the next start.
+        let _ = self.files.remove(&self.mark(path));
+    }
+
+    fn mark(&self, path: &str) -> PathBuf {
+        self.pending.join(path.rsplit('/').next().unwrap_or(path))
+    }
+
+    /// The file names of parts that were not published when the process ended.
+    fn marked(&self) -> Result<Vec<PathBuf>, StoreError> {
+        match files_below(self.files.as_ref(), &self.pending) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            listed => listed.map_err(failed("list", &self.pending)),
+        }
     }
 
     /// Puts a copy of a local part into the object store, under the new record's path.
@@ -209,21 +234,24 @@ impl Objects {
         path.extension().is_some_and(|extension| extension == "parquet") && ends().unwrap_or(true)
     }
 
-    /// Removes all local files that are neither of these paths nor whole parts. Whole ones are moved to another folder: a
-    /// crash may have left them before they were published, and a catalog that is older than they are does not know them.
+    /// Removes all local files that are neither of these paths nor whole parts, and parts that a crash left before they were published: their rows are
+    /// in the journal, or in the parts that they were made of. Other whole parts are moved to another folder: a catalog that is older than they are
+    /// does not know them.
     pub(crate) fn keep_only(
         &self,
         known: &HashSet<&str>,
         gone: &HashSet<&str>,
         aside: &Path,
     ) -> Result<(), StoreError> {
+        let marks = self.marked()?;
         for path in files_below(self.files.as_ref(), &self.root).map_err(failed("list", &self.root))? {
             let name = path.strip_prefix(&self.root).ok().and_then(Path::to_str).map(str::to_owned);
+            let is_marked = marks.iter().any(|mark| mark.file_name() == path.file_name());
             let is_in = |names: &HashSet<&str>| name.as_deref().is_some_and(|name| names.contains(name));
             if is_in(known) {
                 continue;
             }
-            if is_in(gone) || !self.is_whole(&path) {
+            if is_in(gone) || is_marked || !self.is_whole(&path) {
                 tracing::debug!(path = %path.display(), "removing a file that is no part, or none any more");
                 self.files.remove(&path).map_err(failed("remove", &path))?;
                 continue;
@@ -234,7 +262,7 @@ impl Objects {
             self.files.rename(&path, &to).map_err(failed("move", &path))?;
             self.files.sync_folder(aside).map_err(failed("sync", aside))?;
         }
-        Ok(())
+        marks.iter().try_for_each(|mark| self.files.remove(mark).map_err(failed("remove", mark)))
     }
 }
 

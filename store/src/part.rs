@@ -333,6 +333,12 @@ impl Part {
         self.reading(may_hold).await?
     }
 
+    /// Splits columns into two groups whose pages cost about the same to decode, each in the order given.
+    pub async fn halves<'a>(&self, columns: &[&'a str]) -> Result<[Vec<&'a str>; 2], StoreError> {
+        let open = self.opened().await?;
+        Ok(read::halves(&open.metadata, columns))
+    }
+
     /// Opens a reader over these columns, in this order, and these rows (`None`: all), in the order of the part.
     ///
     /// Only the pages that hold the rows are read.

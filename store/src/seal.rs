@@ -9,8 +9,9 @@ use arrow::compute::interleave_record_batch;
 use arrow::datatypes::TimestampNanosecondType;
 use arrow::record_batch::RecordBatch;
 
-/// Rows that are gathered and written at a time; bounds the memory beyond the hot batches themselves.
-const CHUNK_ROWS: usize = 8192;
+/// Rows that are gathered and written at a time; bounds the memory beyond the hot batches themselves. Twice as many touch a sixth more memory
+/// in all, half as many make parts a little larger.
+const CHUNK_ROWS: usize = 4096;
 
 /// A part file that is not yet stored anywhere.
 pub(crate) struct Sealed {
@@ -25,7 +26,7 @@ pub(crate) struct Sealed {
 pub(crate) fn seal(signal: Signal, batches: &[RecordBatch]) -> Result<Sealed, StoreError> {
     let order = order::order(signal, batches)?;
     let sources: Vec<&RecordBatch> = batches.iter().collect();
-    let mut writer = PartWriter::new(signal)?;
+    let mut writer = PartWriter::new(signal, order.len())?;
     for rows in order.chunks(CHUNK_ROWS) {
         writer.write(&interleave_record_batch(&sources, rows)?)?;
     }

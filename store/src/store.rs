@@ -13,6 +13,7 @@ use crate::hot::{Table, join_small};
 use crate::journal::{self, Entry, Frame, JournalWriter, Position, Segments};
 use crate::objects::{Objects, Remote};
 use crate::part::{OpenParts, Part, PartId};
+use crate::tails::{Tail, TailReader};
 use crate::{Memory, MemoryBudget, Signal, SignalBatch, Snapshot, StoreConfig, StoreError, StoreStatus, TableStatus};
 use arrow::record_batch::RecordBatch;
 use parking_lot::{Mutex, RwLock};
@@ -20,11 +21,9 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use tokio::sync::{Notify, broadcast, oneshot};
+use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
-/// Batches that a slow subscriber may lag behind before it loses the oldest.
-const TAIL_BATCHES: usize = 256;
 /// Parts whose footer and index stay open.
 const OPEN_PARTS: u64 = 512;
 /// Parts of each signal that are opened at the start.
@@ -40,7 +39,7 @@ pub struct Store {
     files: Arc<dyn Files>,
     memory: Memory,
     tables: Arc<[RwLock<Table>; 3]>,
-    tails: Arc<[broadcast::Sender<RecordBatch>; 3]>,
+    tails: Arc<[Tail; 3]>,
     segments: Arc<Mutex<Segments>>,
     writer: Mutex<Option<JournalWriter>>,
     writer_thread: Mutex<Option<std::thread::JoinHandle<()>>>,
@@ -124,7 +123,7 @@ impl Store {
             config,
             files,
             tables,
-            tails: Arc::new(std::array::from_fn(|_| broadcast::channel(TAIL_BATCHES).0)),
+            tails: Arc::default(),
             writer: Mutex::new(None),
             writer_thread: Mutex::new(None),
             journal_held_bytes: Arc::new(AtomicU64::new(0)),
@@ -231,9 +230,9 @@ impl Store {
         self.tables[signal as usize].read().snapshot(signal)
     }
 
-    /// New batches from the moment of their acknowledgement. A receiver that lags loses the oldest and is told.
-    pub fn subscribe(&self, signal: Signal) -> broadcast::Receiver<RecordBatch> {
-        self.tails[signal as usize].subscribe()
+    /// New rows from the moment of their acknowledgement. A reader that lags loses the oldest and is told how many.
+    pub fn subscribe(&self, signal: Signal) -> TailReader {
+        self.tails[signal as usize].watch()
     }
 
     /// The budget of the whole process.
@@ -347,13 +346,13 @@ impl Store {
 }
 
 fn frame(signal: Signal, rows: &RecordBatch) -> Result<Frame, StoreError> {
-    Ok(Frame::new(signal, rows.num_rows(), journal::encode(rows)?))
+    Frame::of(signal, rows)
 }
 
 /// Makes durable batches visible: hot first, then to those who watch the tail.
 fn on_durable(
     tables: &Arc<[RwLock<Table>; 3]>,
-    tails: &Arc<[broadcast::Sender<RecordBatch>; 3]>,
+    tails: &Arc<[Tail; 3]>,
     memory: &MemoryBudget,
     journal_held_bytes: &Arc<AtomicU64>,
 ) -> Arc<journal::OnDurable> {
@@ -376,8 +375,7 @@ fn on_durable(
             }
             drop(table);
             for rows in joined {
-                // Nobody may be watching.
-                let _ = tails[signal].send(rows);
+                tails[signal].send(rows);
             }
         }
     })

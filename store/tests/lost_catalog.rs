@@ -104,6 +104,29 @@ async fn parts_that_an_older_catalog_does_not_know_are_set_aside_and_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_part_that_a_crash_left_before_it_was_published_is_removed() {
+    let folder = tempfile::tempdir().expect("folder");
+    let store = open(folder.path()).await;
+    sealed(&store, 0).await;
+    store.close().await.expect("close");
+    drop(store);
+    let pending = folder.path().join("pending");
+    assert_eq!(std::fs::read_dir(&pending).expect("there").count(), 0, "nothing is pending that is published");
+    let published = parquet_files(&folder.path().join("objects")).remove(0);
+    let left = published.with_file_name("01KAAAAAAAAAAAAAAAAAAAAAAA.parquet");
+    std::fs::copy(&published, &left).expect("copied");
+    for part in [&published, &left] {
+        std::fs::write(pending.join(part.file_name().expect("a name")), "").expect("marked");
+    }
+    let store = open(folder.path()).await;
+    assert!(!left.exists(), "its rows are elsewhere");
+    assert_eq!(store.status().unknown_parts, 0);
+    let rows: u32 = store.snapshot(Signal::Logs).parts.iter().map(|part| part.rows()).sum();
+    assert_eq!(rows, 100, "what the catalog knows stays, whatever is pending");
+    assert_eq!(std::fs::read_dir(&pending).expect("there").count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_part_whose_file_is_gone_is_damaged_and_the_others_are_looked_at_all_the_same() {
     let folder = tempfile::tempdir().expect("folder");
     let store = open(folder.path()).await;

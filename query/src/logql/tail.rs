@@ -6,8 +6,7 @@ use crate::language::Expr;
 use crate::{QueryError, QueryService};
 use arrow::compute::filter_record_batch;
 use arrow::record_batch::RecordBatch;
-use mangru_store::Signal;
-use tokio::sync::broadcast;
+use mangru_store::{Signal, TailReader};
 
 /// Lines of one message; the others of a batch are counted as dropped.
 const MAX_LINES: usize = 1_000;
@@ -16,10 +15,10 @@ const MAX_LINES: usize = 1_000;
 pub(crate) struct LinesTail {
     filter: Expr,
     stages: Vec<Stage>,
-    batches: broadcast::Receiver<RecordBatch>,
+    rows: TailReader,
 }
 
-/// Lines that came, and how many batches or lines were left out because there are too many or the reader is slow.
+/// Lines that came, and how many lines were left out because there are too many or the reader is slow.
 #[derive(Default)]
 pub(crate) struct Tailed {
     pub(crate) lines: Vec<Entry>,
@@ -30,8 +29,8 @@ impl LinesTail {
     /// What comes next; `None` when the store is closed. It can be dropped at any time without loss.
     pub(crate) async fn next(&mut self) -> Option<Tailed> {
         loop {
-            match self.batches.recv().await {
-                Ok(batch) => match self.take(&batch) {
+            match self.rows.next().await? {
+                mangru_store::Tailed::Rows(batch) => match self.take(&batch) {
                     Ok(lines) if lines.is_empty() => {}
                     Ok(lines) => return Some(first(lines)),
                     Err(error) => {
@@ -39,10 +38,7 @@ impl LinesTail {
                         return Some(Tailed { dropped: batch.num_rows() as u64, ..Tailed::default() });
                     }
                 },
-                Err(broadcast::error::RecvError::Lagged(dropped)) => {
-                    return Some(Tailed { dropped, ..Tailed::default() });
-                }
-                Err(broadcast::error::RecvError::Closed) => return None,
+                mangru_store::Tailed::Lost(dropped) => return Some(Tailed { dropped, ..Tailed::default() }),
             }
         }
     }
@@ -64,7 +60,7 @@ impl QueryService {
     /// Follows the lines that pass from now on.
     pub(crate) fn logql_tail(&self, query: &LineQuery, tenants: &[String]) -> Result<LinesTail, QueryError> {
         let (filter, stages) = select::plan(query, tenants)?;
-        Ok(LinesTail { filter, stages, batches: self.store().subscribe(Signal::Logs) })
+        Ok(LinesTail { filter, stages, rows: self.store().subscribe(Signal::Logs) })
     }
 }
 

@@ -123,6 +123,69 @@ fn numbers(of: Of, members: &[Series], parameter: Option<&[f64]>) -> Vec<f64> {
     }
 }
 
+/// Sums, averages or counts of groups, to which values come series by series without being kept.
+pub(super) struct Totals<'a> {
+    modifier: Option<&'a LabelModifier>,
+    steps: usize,
+    groups: HashMap<Labels, Vec<(Sum, u32)>>,
+}
+
+impl<'a> Totals<'a> {
+    /// Whether an aggregation can be computed so.
+    pub(super) fn can(name: &str) -> bool {
+        matches!(name, "sum" | "avg" | "count" | "group")
+    }
+
+    pub(super) fn new(modifier: Option<&'a LabelModifier>, steps: usize) -> Self {
+        Self { modifier, steps, groups: HashMap::new() }
+    }
+
+    /// Adds the values of a series.
+    pub(super) fn add(&mut self, labels: &Labels, values: &[f64]) {
+        let totals = self.groups.entry(group(labels, self.modifier));
+        let totals = totals.or_insert_with(|| vec![(Sum::default(), 0); self.steps]);
+        for ((sum, count), value) in totals.iter_mut().zip(values) {
+            if !is_absent(*value) {
+                sum.add(*value);
+                *count += 1;
+            }
+        }
+    }
+
+    /// Adds what another has.
+    pub(super) fn merge(&mut self, other: Self) {
+        for (labels, totals) in other.groups {
+            let known = self.groups.entry(labels).or_insert_with(|| vec![(Sum::default(), 0); self.steps]);
+            for ((sum, count), (more, others)) in known.iter_mut().zip(totals) {
+                if others > 0 {
+                    sum.merge(more);
+                    *count += others;
+                }
+            }
+        }
+    }
+
+    /// The series of the groups; `None` when a sum is too large for an average to be had by it.
+    pub(super) fn series(self, name: &str) -> Option<Vec<Series>> {
+        let is_average = name == "avg";
+        let value = |(sum, count): (Sum, u32)| match (name, count) {
+            (_, 0) => ABSENT,
+            ("sum", _) => sum.get(),
+            ("avg", count) => sum.get() / f64::from(count),
+            ("group", _) => 1.0,
+            (_, count) => f64::from(count),
+        };
+        let is_too_large =
+            |totals: &Vec<(Sum, u32)>| totals.iter().any(|(sum, count)| *count > 0 && !sum.get().is_finite());
+        if is_average && self.groups.values().any(is_too_large) {
+            return None;
+        }
+        let of_group =
+            |(labels, totals): (Labels, Vec<(Sum, u32)>)| Series::new(labels, totals.into_iter().map(value).collect());
+        Some(self.groups.into_iter().map(of_group).filter(Series::has_any).collect())
+    }
+}
+
 /// The sum at each step with how many values it is of, series by series.
 fn sums(members: &[Series]) -> Vec<(Sum, u32)> {
     let mut sums = vec![(Sum::default(), 0); members[0].values.len()];

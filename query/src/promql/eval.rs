@@ -1,6 +1,6 @@
 //! Evaluating an expression at all steps of a query at once.
 
-use super::aggregate;
+use super::aggregate::{self, Totals};
 use super::binary;
 use super::functions;
 use super::info;
@@ -8,13 +8,13 @@ use super::labels::NAME;
 use super::notes::Notes;
 use super::over_time::{self, Asked, OverTime, Window};
 use super::parallel;
-use super::select::Selected;
+use super::select::{self, Selected};
 use super::series::{ABSENT, Grid, HistogramSample, Samples, Series, Value, is_absent};
 use crate::QueryError;
 use crate::scan::Control;
 use hashbrown::{HashMap, HashSet};
 use promql_parser::label::Matcher;
-use promql_parser::parser::{AtModifier, Call, Expr, Offset, SubqueryExpr, VectorSelector};
+use promql_parser::parser::{AggregateExpr, AtModifier, Call, Expr, Offset, SubqueryExpr, VectorSelector};
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -190,6 +190,9 @@ impl Evaluation<'_> {
                 }
             }
             Expr::Aggregate(aggregate) => {
+                if let Some(series) = self.totals(aggregate, grid)? {
+                    return Ok(Value::Vector(series));
+                }
                 let Value::Vector(series) = self.eval(&aggregate.expr, grid)? else {
                     return Err(invalid("aggregations take an instant vector"));
                 };
@@ -220,6 +223,55 @@ impl Evaluation<'_> {
             Expr::Call(call) => self.call(call, grid),
             Expr::Extension(_) => Err(unsupported("this expression is not PromQL")),
         }
+    }
+
+    /// The totals of groups of a function of ranges, such as `sum by (a) (rate(x[5m]))`, without the series between the two; `None` for what is no
+    /// such aggregation. The memory of a million values costs more than they do.
+    fn totals(&self, aggregate: &AggregateExpr, grid: Grid) -> Result<Option<Vec<Series>>, QueryError> {
+        let name = aggregate.op.to_string();
+        let Expr::Call(call) = unwrapped(&aggregate.expr) else { return Ok(None) };
+        let (Some(function), [argument]) = (OverTime::of(call.func.name), call.args.args.as_slice()) else {
+            return Ok(None);
+        };
+        let Expr::MatrixSelector(matrix) = unwrapped(argument) else { return Ok(None) };
+        // Series of one name differ without it, too.
+        let is_of_one_name = select::name_of(&matchers(&matrix.vs)?).is_some();
+        if !Totals::can(&name) || aggregate.param.is_some() || !is_of_one_name {
+            return Ok(None);
+        }
+        let ranges = self.ranges(Some(argument), grid)?;
+        if ranges.samples.iter().any(|samples| !samples.histograms.is_empty()) {
+            return Ok(None);
+        }
+        let times: Vec<i64> = grid.times().collect();
+        let asked = Asked { function, windows: &ranges.windows, times: &times, parameters: &[], notes: &self.notes };
+        let modifier = aggregate.modifier.as_ref();
+        let share = |piece: &[Cow<'_, Samples>]| {
+            let mut totals = Totals::new(modifier, grid.count);
+            let (mut values, mut room, mut has_numbers) = (Vec::new(), Vec::new(), false);
+            for samples in piece {
+                self.control.check()?;
+                over_time::numbers(&asked, samples, &mut values, &mut room);
+                let is_any = values.iter().any(|value| !is_absent(*value));
+                if is_any {
+                    has_numbers = true;
+                    totals.add(if function.keeps_name() { &samples.labels } else { &samples.nameless }, &values);
+                }
+            }
+            Ok((totals, has_numbers))
+        };
+        let mut all = Totals::new(modifier, grid.count);
+        let mut has_numbers = false;
+        for (totals, is_any) in parallel::shares(&ranges.samples, grid.count, share)? {
+            all.merge(totals);
+            has_numbers |= is_any;
+        }
+        let Some(series) = all.series(&name) else { return Ok(None) };
+        let metric = ranges.samples.first().map_or("", |samples| samples.labels.get(NAME));
+        if function.is_of_counter() && has_numbers && !is_named_as_counter(metric) {
+            self.notes.not_a_counter(metric);
+        }
+        Ok(Some(series))
     }
 
     /// The series of a selector: at each step the newest sample that is not too old, or its time.
@@ -373,8 +425,7 @@ impl Evaluation<'_> {
         let mut before = "";
         for (samples, answer) in samples.iter().zip(answers) {
             let name = samples.labels.get(NAME);
-            let is_named = ["_total", "_sum", "_count", "_bucket"].iter().any(|ending| name.ends_with(ending));
-            if !name.is_empty() && !is_named && name != before && over_time::has_numbers(answer) {
+            if !is_named_as_counter(name) && name != before && over_time::has_numbers(answer) {
                 self.notes.not_a_counter(name);
                 before = name;
             }
@@ -443,6 +494,11 @@ impl Evaluation<'_> {
         let has_any = |samples: &Samples| !samples.times.is_empty() || !samples.histograms.is_empty();
         Ok(ranges.samples.into_iter().map(inside).filter(has_any).collect())
     }
+}
+
+/// Whether a name is that of a counter, or there is none.
+fn is_named_as_counter(name: &str) -> bool {
+    name.is_empty() || ["_total", "_sum", "_count", "_bucket"].iter().any(|ending| name.ends_with(ending))
 }
 
 /// The same with the other sign.

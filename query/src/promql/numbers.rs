@@ -20,6 +20,12 @@ impl Sum {
         self.sum = total;
     }
 
+    /// Adds all that another has.
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.add(other.sum);
+        self.add(other.lost);
+    }
+
     pub(crate) fn get(self) -> f64 {
         self.sum + self.lost
     }

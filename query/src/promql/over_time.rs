@@ -116,13 +116,19 @@ pub(super) fn apply(asked: &Asked<'_>, samples: &Samples) -> Series {
     if !samples.histograms.is_empty() {
         return mixed(asked, samples).labelled(labels.clone());
     }
+    let mut values = Vec::with_capacity(asked.windows.len());
+    numbers(asked, samples, &mut values, &mut Vec::new());
+    Series::new(labels.clone(), values)
+}
+
+/// The same into a place for the values, of a series without histograms.
+pub(super) fn numbers(asked: &Asked<'_>, samples: &Samples, values: &mut Vec<f64>, room: &mut Vec<f64>) {
     let (all_times, all_values) = (samples.times.as_slice(), samples.values.as_slice());
     // Most counters never begin anew within what is looked at: then an increase is a difference.
     let is_steady = matches!(asked.function, OverTime::Rate | OverTime::Increase)
         && all_values.windows(2).all(|pair| pair[1] >= pair[0]);
     let (mut first, mut behind) = (0, 0);
-    let mut room = Vec::new();
-    let mut values = Vec::with_capacity(asked.windows.len());
+    values.clear();
     for (place, (window, time)) in asked.windows.iter().zip(asked.times).enumerate() {
         while behind < all_times.len() && all_times[behind] <= window.end {
             behind += 1;
@@ -134,10 +140,9 @@ pub(super) fn apply(asked: &Asked<'_>, samples: &Samples) -> Series {
         values.push(match asked.function {
             OverTime::Rate => extrapolated(times, inside, *window, Kind::Counter { is_steady }, true),
             OverTime::Increase => extrapolated(times, inside, *window, Kind::Counter { is_steady }, false),
-            function => one(function, (times, inside), *window, *time, asked.parameters(place), &mut room),
+            function => one(function, (times, inside), *window, *time, asked.parameters(place), room),
         });
     }
-    Series::new(labels.clone(), values)
 }
 
 fn one(
@@ -247,7 +252,7 @@ fn extrapolated(times: &[i64], values: &[f64], window: Window, kind: Kind, is_ra
     }
     // A counter does not begin below zero.
     let is_counter = matches!(kind, Kind::Counter { .. });
-    let zero = (is_counter && result > 0.0 && *first >= 0.0).then(|| first / result);
+    let zero = (is_counter && result > 0.0 && *first >= 0.0).then_some((*first, result));
     result * factor((*first_time, *last_time), values.len(), window, zero, is_rate)
 }
 
@@ -255,25 +260,34 @@ fn seconds(milliseconds: i64) -> f64 {
     milliseconds as f64 / 1000.0
 }
 
-/// By how much a difference between the first and the last sample is carried on; `zero` says how many times the time between them a counter
-/// needs to come from zero to its first sample.
-fn factor((first, last): (i64, i64), samples: usize, window: Window, zero: Option<f64>, is_rate: bool) -> f64 {
-    let mut to_start = seconds(first - window.start);
-    let mut to_end = seconds(window.end - last);
-    let sampled = seconds(last - first);
+/// By how much a difference between the first and the last sample is carried on; `zero` is the first sample of a counter with what it rises between
+/// the two, which say when it was zero. Times are milliseconds here: a million windows are a usual question, and divisions are most of the work.
+fn factor((first, last): (i64, i64), samples: usize, window: Window, zero: Option<(f64, f64)>, is_rate: bool) -> f64 {
+    let mut to_start = (first - window.start) as f64;
+    let mut to_end = (window.end - last) as f64;
+    let sampled = (last - first) as f64;
     let between = sampled / (samples as f64 - 1.0);
     let threshold = between * 1.1;
-    if to_start >= threshold {
+    let is_far = |time: f64| {
+        if (time - threshold).abs() > threshold * 1e-12 {
+            return time > threshold;
+        }
+        // So close that rounding decides: as Prometheus rounds, in seconds.
+        time / 1000.0 >= sampled / 1000.0 / (samples as f64 - 1.0) * 1.1
+    };
+    if is_far(to_start) {
         to_start = between / 2.0;
     }
-    if let Some(zero) = zero {
-        to_start = to_start.min(sampled * zero);
+    if let Some((value, rise)) = zero
+        && sampled * value < to_start * rise
+    {
+        to_start = sampled * value / rise;
     }
-    if to_end >= threshold {
+    if is_far(to_end) {
         to_end = between / 2.0;
     }
-    let factor = (sampled + to_start + to_end) / sampled;
-    if is_rate { factor / seconds(window.end - window.start) } else { factor }
+    let covered = sampled + to_start + to_end;
+    if is_rate { covered / (sampled * seconds(window.end - window.start)) } else { covered / sampled }
 }
 
 fn instant(function: OverTime, times: &[i64], values: &[f64]) -> f64 {
@@ -480,7 +494,7 @@ fn difference(
             }
         }
     }
-    let zero = (is_counter && result.count > 0.0 && first.count >= 0.0).then(|| first.count / result.count);
+    let zero = (is_counter && result.count > 0.0 && first.count >= 0.0).then_some((first.count, result.count));
     let is_rate = asked.function == OverTime::Rate;
     let factor = factor((*first_time, *last_time), histograms.len(), window, zero, is_rate);
     let mut result = result.map(|number| number * factor);

@@ -14,22 +14,28 @@ pub(super) fn each<T: Sync, R: Send>(
     size: usize,
     each: impl Fn(&T) -> Result<R, QueryError> + Sync,
 ) -> Result<Vec<R>, QueryError> {
+    let pieces = shares(items, size, |piece| piece.iter().map(&each).collect::<Result<Vec<R>, QueryError>>())?;
+    Ok(pieces.into_iter().flatten().collect())
+}
+
+/// What `share` makes of pieces that all items are cut into, one for each thread, in their order.
+pub(super) fn shares<T: Sync, R: Send>(
+    items: &[T],
+    size: usize,
+    share: impl Fn(&[T]) -> Result<R, QueryError> + Sync,
+) -> Result<Vec<R>, QueryError> {
     let threads = std::thread::available_parallelism().map_or(1, NonZero::get).min(MOST_THREADS);
     if threads < 2 || items.len() < 2 * threads || items.len().saturating_mul(size) < WORTH {
-        return items.iter().map(each).collect();
+        return Ok(vec![share(items)?]);
     }
-    let each = &each;
+    let share = &share;
     std::thread::scope(|scope| {
-        let pieces: Vec<_> = items
-            .chunks(items.len().div_ceil(threads))
-            .map(|piece| scope.spawn(move || piece.iter().map(each).collect::<Result<Vec<R>, QueryError>>()))
-            .collect();
-        let mut all = Vec::with_capacity(items.len());
-        for piece in pieces {
-            let done = piece.join().map_err(|_| QueryError::internal("a thread of the evaluation stopped"))?;
-            all.extend(done?);
-        }
-        Ok(all)
+        let pieces: Vec<_> =
+            items.chunks(items.len().div_ceil(threads)).map(|piece| scope.spawn(move || share(piece))).collect();
+        pieces
+            .into_iter()
+            .map(|piece| piece.join().map_err(|_| QueryError::internal("a thread of the evaluation stopped"))?)
+            .collect()
     })
 }
 

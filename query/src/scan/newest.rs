@@ -7,6 +7,7 @@ use super::plan::{self, PartPlan, matching, times};
 use super::{Control, ScanRequest};
 use crate::QueryError;
 use arrow::compute::{concat_batches, interleave_record_batch};
+use arrow::datatypes::Schema;
 use arrow::record_batch::RecordBatch;
 use mangru_store::{Part, Signal, Store};
 use roaring::RoaringBitmap;
@@ -19,6 +20,9 @@ const COUNT_BUDGET: u64 = 4_000_000;
 const FIRST_WINDOW: u64 = 512;
 /// So many rows are looked at in one window.
 const FEW_ROWS: u64 = 16_384;
+
+/// From so many columns on, two read them.
+const SHARED_COLUMNS: usize = 12;
 
 /// Which matches are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -239,15 +243,7 @@ async fn part_rows(
             counted = Some(hits.matched);
         }
         if !hits.rows.is_empty() {
-            let reader = plan.part.read(columns, Some(&hits.rows)).await?;
-            let schema = reader.schema();
-            let batches = control.batches(reader);
-            let rows = blocking(move || {
-                let batches = batches.collect::<Result<Vec<_>, _>>()?;
-                Ok(concat_batches(&schema, &batches)?)
-            })
-            .await?;
-            best.add(request.signal, rows)?;
+            best.add(request.signal, fetched(&plan.part, columns, &hits.rows, control).await?)?;
         }
     }
     if let Some(matched) = counted {
@@ -261,6 +257,34 @@ async fn part_rows(
     }
     *budget -= plan.len();
     Ok((count_planned(&plan, request, control).await?, true))
+}
+
+/// Rows of a part. Of few rows of many columns most of the work is to open and unpack a page of each column: two processors share it.
+async fn fetched(
+    part: &Arc<Part>,
+    columns: &[&'static str],
+    rows: &RoaringBitmap,
+    control: &Control,
+) -> Result<RecordBatch, QueryError> {
+    let read = async |columns: &[&'static str]| {
+        let reader = part.read(columns, Some(rows)).await?;
+        let schema = reader.schema();
+        let batches = control.batches(reader);
+        blocking(move || Ok(concat_batches(&schema, &batches.collect::<Result<Vec<_>, _>>()?)?)).await
+    };
+    if columns.len() < SHARED_COLUMNS {
+        return read(columns).await;
+    }
+    let [first, second] = part.halves(columns).await?;
+    let (first, second) = tokio::try_join!(read(&first), read(&second))?;
+    let column = |name: &&str| {
+        let found = first.column_by_name(name).or_else(|| second.column_by_name(name));
+        found.cloned().ok_or_else(|| QueryError::internal(format!("column {name} was not read")))
+    };
+    let arrays = columns.iter().map(column).collect::<Result<Vec<_>, _>>()?;
+    let field = |name: &&str| first.schema().field_with_name(name).or(second.schema().field_with_name(name)).cloned();
+    let fields = columns.iter().map(field).collect::<Result<Vec<_>, _>>()?;
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?)
 }
 
 /// Rows of a part that match and may be on the page.

@@ -47,6 +47,13 @@ impl Terms {
         self.spans.push(TermSpan { field, start, end: self.bytes.len() as u32 });
     }
 
+    fn emptied(mut self) -> Self {
+        self.bytes.clear();
+        self.spans.clear();
+        self.row_ends.clear();
+        self
+    }
+
     fn row(&self, row: usize) -> &[TermSpan] {
         let start = if row == 0 { 0 } else { self.row_ends[row - 1] as usize };
         &self.spans[start..self.row_ends[row] as usize]
@@ -123,6 +130,8 @@ pub(crate) struct IndexBuilder {
     filtered: Option<FilteredKeys>,
     resources: HashMap<String, [u8; 16]>,
     scratch: String,
+    /// The memory of the terms of the chunk before.
+    spare: Terms,
 }
 
 impl IndexBuilder {
@@ -143,6 +152,7 @@ impl IndexBuilder {
             filtered: None,
             resources: HashMap::new(),
             scratch: String::new(),
+            spare: Terms::default(),
         })
     }
 
@@ -152,6 +162,8 @@ impl IndexBuilder {
         for row in 0..rows.num_rows() {
             self.writer.add_document(RowDocument { terms: Arc::clone(&terms), row })?;
         }
+        // The next chunk's terms take the same memory.
+        self.spare = Arc::into_inner(terms).map(Terms::emptied).unwrap_or_default();
         Ok(())
     }
 
@@ -160,7 +172,7 @@ impl IndexBuilder {
         let source = Source::of(self.signal, rows)?;
         let resources = self.resource_terms(source.resource);
         let filtered = self.filtered.take().unwrap_or_else(|| FilteredKeys::choose(source.first_entries()));
-        let mut sink = Sink { fields, terms: Terms::default(), filters: &mut self.filters };
+        let mut sink = Sink { fields, terms: std::mem::take(&mut self.spare), filters: &mut self.filters };
         for row in 0..rows.num_rows() {
             for text in &source.texts {
                 if let Some(text) = text.value(row) {

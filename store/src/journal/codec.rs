@@ -5,7 +5,7 @@ use arrow::buffer::Buffer;
 use arrow::datatypes::SchemaRef;
 use arrow::ipc::MetadataVersion;
 use arrow::ipc::reader::StreamDecoder;
-use arrow::ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteContext, IpcWriteOptions, write_message};
+use arrow::ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteOptions, StreamWriter, write_message};
 use arrow::record_batch::RecordBatch;
 
 fn options() -> Result<IpcWriteOptions, StoreError> {
@@ -22,21 +22,13 @@ pub(crate) fn schema_message(schema: &SchemaRef) -> Result<Vec<u8>, StoreError> 
     Ok(out)
 }
 
-/// The batch as IPC dictionary and record batch messages.
-pub(crate) fn encode(batch: &RecordBatch) -> Result<Vec<u8>, StoreError> {
-    let options = options()?;
-    let generator = IpcDataGenerator::default();
-    let mut tracker = DictionaryTracker::new(false);
-    // Gives the dictionary columns their numbers, the same ones as in `schema_message`.
-    let _ = generator.schema_to_bytes_with_dictionary_tracker(&batch.schema(), &mut tracker, &options);
-    let mut context = IpcWriteContext::default();
-    let (dictionaries, rows) = generator.encode(batch, &mut tracker, &options, &mut context)?;
-    let mut out = Vec::with_capacity(batch.get_array_memory_size());
-    for dictionary in dictionaries {
-        write_message(&mut out, dictionary, &options)?;
-    }
-    write_message(&mut out, rows, &options)?;
-    Ok(out)
+/// Writes the batch as IPC dictionary and record batch messages over what was there.
+pub(super) fn encode(batch: &RecordBatch, out: &mut Vec<u8>) -> Result<(), StoreError> {
+    // It begins with the schema, which gives the dictionary columns their numbers, the same ones as in `schema_message`.
+    let mut writer = StreamWriter::try_new_with_options(out, &batch.schema(), options()?)?;
+    writer.get_mut().clear();
+    writer.write(batch)?;
+    Ok(())
 }
 
 /// Reads back what [`encode`] wrote, with the schema message of the segment it stood in.

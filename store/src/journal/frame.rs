@@ -16,8 +16,10 @@
 //!
 //! Numbers are little endian.
 
-use super::Position;
-use crate::Signal;
+use super::scratch::Scratch;
+use super::{Position, codec};
+use crate::{Signal, StoreError};
+use arrow::record_batch::RecordBatch;
 
 /// Bytes before the payload.
 pub(crate) const HEADER_BYTES: usize = 32;
@@ -25,7 +27,6 @@ pub(crate) const HEADER_BYTES: usize = 32;
 pub(crate) const MAX_PAYLOAD_BYTES: usize = 1 << 30;
 /// What every frame starts with.
 pub(crate) const MAGIC: &[u8; 4] = b"MJF1";
-const ZSTD_LEVEL: i32 = 1;
 /// Payloads shorter than this are not compressed.
 const MIN_COMPRESSED: usize = 512;
 
@@ -51,16 +52,22 @@ pub(crate) struct StoredFrame<'a> {
 }
 
 impl Frame {
+    /// Encodes a batch.
+    pub(crate) fn of(signal: Signal, rows: &RecordBatch) -> Result<Self, StoreError> {
+        let mut scratch = Scratch::take();
+        codec::encode(rows, &mut scratch.raw)?;
+        let frame = Self::new(signal, rows.num_rows(), &mut scratch);
+        scratch.give_back();
+        Ok(frame)
+    }
+
     /// Compresses the encoded batch when that makes it shorter.
-    pub(crate) fn new(signal: Signal, rows: usize, raw: Vec<u8>) -> Self {
-        let raw_len = raw.len() as u32;
-        if raw.len() >= MIN_COMPRESSED
-            && let Ok(packed) = zstd::bulk::compress(&raw, ZSTD_LEVEL)
-            && packed.len() < raw.len()
-        {
-            return Self { signal, rows: rows as u32, raw_len, compressed: true, payload: packed };
-        }
-        Self { signal, rows: rows as u32, raw_len, compressed: false, payload: raw }
+    fn new(signal: Signal, rows: usize, scratch: &mut Scratch) -> Self {
+        let raw_len = scratch.raw.len();
+        let packed = if raw_len >= MIN_COMPRESSED { scratch.packed().map(<[u8]>::to_vec) } else { None };
+        let compressed = packed.is_some();
+        let payload = packed.unwrap_or_else(|| scratch.raw.clone());
+        Self { signal, rows: rows as u32, raw_len: raw_len as u32, compressed, payload }
     }
 
     /// Bytes it takes in a segment.
@@ -137,7 +144,9 @@ mod tests {
     fn a_frame_comes_back_and_any_flipped_byte_is_noticed() {
         let raw = b"some bytes that repeat, repeat, repeat, repeat".repeat(20);
         let mut bytes = Vec::new();
-        Frame::new(Signal::Spans, 7, raw.clone()).write(Position(u64::MAX - 1), true, &mut bytes);
+        let mut scratch = Scratch::take();
+        scratch.raw.clone_from(&raw);
+        Frame::new(Signal::Spans, 7, &mut scratch).write(Position(u64::MAX - 1), true, &mut bytes);
         let (frame, length) = StoredFrame::read(&bytes).expect("frame");
         assert_eq!(length, bytes.len());
         assert_eq!((frame.position, frame.signal, frame.rows), (Position(u64::MAX - 1), Signal::Spans, 7));

@@ -197,10 +197,17 @@ impl Segments {
         let number = self.next_number;
         self.next_number += 1;
         let path = self.path(number);
-        let mut file = self.files.create(&path).map_err(io("create", &path))?;
         let head = head(self.before)?;
-        file.write_all(&head).and_then(|()| file.sync()).map_err(io("write", &path))?;
-        self.files.sync_folder(&self.folder).map_err(io("sync", &self.folder))?;
+        let created = || {
+            let mut file = self.files.create(&path).map_err(io("create", &path))?;
+            file.write_all(&head).and_then(|()| file.sync()).map_err(io("write", &path))?;
+            self.files.sync_folder(&self.folder).map_err(io("sync", &self.folder))?;
+            Ok(file)
+        };
+        let file = created().inspect_err(|_: &StoreError| {
+            // On a full disk every attempt would leave one. It holds nothing yet.
+            let _ = self.files.remove(&path);
+        })?;
         self.is_uncut = false;
         Ok(Active { number, file, bytes: head.len() as u64, newest: [Position(0); 3] })
     }

@@ -11,6 +11,8 @@ use tokio::sync::{mpsc, oneshot};
 const QUEUE: usize = 256;
 /// One commit takes at most this many bytes, so that an `fdatasync` stays short.
 const MAX_COMMIT_BYTES: usize = 8 << 20;
+/// The writer keeps this much memory between commits.
+const KEPT_BYTES: usize = 1 << 20;
 /// A segment file is closed when it is this long.
 const SEGMENT_BYTES: u64 = 64 << 20;
 
@@ -52,6 +54,7 @@ impl JournalWriter {
             .name("journal-writer".to_owned())
             .spawn(move || {
                 let mut next = last.0 + 1;
+                let mut buffer = Vec::new();
                 while let Some(first) = entries.blocking_recv() {
                     let mut group = vec![first];
                     let mut bytes = group[0].frame.len();
@@ -61,7 +64,9 @@ impl JournalWriter {
                         bytes += entry.frame.len();
                         group.push(entry);
                     }
-                    commit(&segments, group, bytes, &mut next, on_durable.as_ref());
+                    commit(&segments, group, &mut buffer, &mut next, on_durable.as_ref());
+                    buffer.clear();
+                    buffer.shrink_to(KEPT_BYTES);
                     counter.fetch_add(1, Ordering::Relaxed);
                 }
             })
@@ -84,22 +89,21 @@ impl JournalWriter {
 fn commit(
     segments: &parking_lot::Mutex<Segments>,
     group: Vec<Entry>,
-    bytes: usize,
+    buffer: &mut Vec<u8>,
     next: &mut u64,
     on_durable: &OnDurable,
 ) {
-    let mut buffer = Vec::with_capacity(bytes);
     let mut newest = [Position(0); 3];
     let first = *next;
     for (entry, number) in group.iter().zip(first..) {
         let position = Position(number);
-        entry.frame.write(position, number == first, &mut buffer);
+        entry.frame.write(position, number == first, buffer);
         newest[entry.signal as usize] = position;
         *next = number + 1;
     }
     let written = {
         let mut segments = segments.lock();
-        segments.append(&buffer, newest, SEGMENT_BYTES).map(|()| segments.held().0)
+        segments.append(buffer, newest, SEGMENT_BYTES).map(|()| segments.held().0)
     };
     let held_bytes = match written {
         Ok(held_bytes) => held_bytes,

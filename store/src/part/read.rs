@@ -94,6 +94,38 @@ impl Iterator for PartReader {
     }
 }
 
+/// What opening a column costs, in bytes of a page that take as long to decode.
+const OPENING_BYTES: i64 = 16 << 10;
+
+/// Columns in two groups of about the same cost: the dearest first, each to the group that has less so far.
+pub(super) fn halves<'a>(metadata: &ArrowReaderMetadata, columns: &[&'a str]) -> [Vec<&'a str>; 2] {
+    let schema = metadata.parquet_schema();
+    let groups = metadata.metadata().row_groups();
+    let pages = |group: &RowGroupMetaData| group.num_rows() / super::write::PAGE_ROWS as i64 + 1;
+    let pages = groups.iter().map(pages).sum::<i64>().max(1);
+    let cost = |name: &str| {
+        let leaves = (0..schema.num_columns()).filter(|leaf| schema.get_column_root(*leaf).name() == name);
+        leaves
+            .map(|leaf| {
+                let bytes: i64 = groups.iter().map(|group| group.column(leaf).uncompressed_size()).sum();
+                bytes / pages + if bytes > 0 { OPENING_BYTES } else { 0 }
+            })
+            .sum::<i64>()
+    };
+    let mut by_cost: Vec<(i64, usize)> = columns.iter().enumerate().map(|(place, name)| (cost(name), place)).collect();
+    by_cost.sort_unstable_by(|left, right| right.cmp(left));
+    let (mut costs, mut places) = ([0, 0], [Vec::new(), Vec::new()]);
+    for (cost, place) in by_cost {
+        let lighter = usize::from(costs[1] < costs[0]);
+        costs[lighter] += cost;
+        places[lighter].push(place);
+    }
+    places.map(|mut places| {
+        places.sort_unstable();
+        places.into_iter().map(|place| columns[place]).collect()
+    })
+}
+
 /// Whether a column has a value anywhere in these row groups, all by default, as far as the statistics tell. Each column that is read costs
 /// the tables of a decompressor, and most rows lack most attributes that have a column.
 fn has_values(metadata: &ArrowReaderMetadata, root: usize, groups: Option<&[usize]>) -> bool {

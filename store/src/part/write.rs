@@ -10,7 +10,7 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
 /// Rows per data page: a selective read decodes pages, not columns.
-const PAGE_ROWS: usize = 2048;
+pub(super) const PAGE_ROWS: usize = 2048;
 /// Rows per row group.
 const ROW_GROUP_ROWS: usize = 262_144;
 /// Each false alarm costs the reading of one column's chunk; an id takes six bits.
@@ -38,9 +38,10 @@ pub(crate) struct PartWriter {
 }
 
 impl PartWriter {
-    /// A part without rows.
-    pub(crate) fn new(signal: Signal) -> Result<Self, StoreError> {
-        let mut writer = ArrowWriter::try_new(Vec::new(), signal.schema(), Some(properties(signal)?))?;
+    /// A part without rows, that will have about this many.
+    pub(crate) fn new(signal: Signal, rows: usize) -> Result<Self, StoreError> {
+        let bytes = Vec::with_capacity(rows.saturating_mul(ROW_BYTES).min(MAX_EXPECTED_BYTES));
+        let mut writer = ArrowWriter::try_new(bytes, signal.schema(), Some(properties(signal)?))?;
         writer.append_key_value_metadata(KeyValue::new(TABLE_KEY.to_owned(), signal.table().to_owned()));
         Ok(Self { writer, index: IndexBuilder::new(signal)?, rows: 0 })
     }
@@ -65,6 +66,11 @@ impl PartWriter {
         Ok(WrittenPart { bytes, rows, index_bytes, footer_bytes, crc32c })
     }
 }
+
+/// Most parts take less for a row, index included. What is not written to costs no memory.
+const ROW_BYTES: usize = 100;
+/// More room than this is not taken beforehand.
+const MAX_EXPECTED_BYTES: usize = 64 << 20;
 
 /// Bytes at a file's end that say how long its footer is: the length and the magic.
 pub(super) const FOOTER_END: u64 = 8;

@@ -205,6 +205,9 @@ impl Store {
         made: Option<PartRecord>,
     ) -> Result<u64, StoreError> {
         self.catalog.replace(signal, gone, made.as_ref()).await?;
+        if let Some(made) = &made {
+            self.objects.published(&made.path);
+        }
         let made = made.map(|record| {
             self.verified.lock().insert(record.id);
             Arc::new(Part::new(record, self.objects.clone(), self.open_parts.clone()))

@@ -88,6 +88,7 @@ impl Store {
             let scratch = self.config.data_dir.join(SCRATCH).join(format!("{id}.parquet"));
             self.objects.put(&record.path, Bytes::from(sealed.written.bytes), &scratch).await?;
             self.catalog.publish(&record, newest).await?;
+            self.objects.published(&record.path);
             Ok::<_, StoreError>(record)
         }
         .await;
