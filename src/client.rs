@@ -66,7 +66,7 @@ pub(crate) async fn answer(response: reqwest::Response) -> anyhow::Result<Json> 
     let status = response.status();
     let body: Json = response.json().await.context("the server did not answer in JSON")?;
     if !status.is_success() {
-        let message = body["error"]["message"].as_str().unwrap_or("the server gave no reason");
+        let message = harmless(body["error"]["message"].as_str().unwrap_or("the server gave no reason"));
         match body["error"]["position"].as_u64() {
             Some(position) => bail!("{message} (at character {position})"),
             None => bail!("{message}"),
@@ -86,8 +86,7 @@ pub(crate) async fn query(flags: QueryFlags) -> anyhow::Result<()> {
         let body = json!({ "sql": flags.query, "limit": flags.limit });
         let request = client.post(format!("{base}/api/v1/sql")).body(body.to_string());
         let result = answer(request.send().await.with_context(|| format!("cannot reach {base}"))?).await?;
-        print_sql(&result, flags.format);
-        return Ok(());
+        return print_sql(&result, flags.format);
     }
     if matches!(flags.format, Format::Csv | Format::Arrow) {
         bail!("--format csv and --format arrow are for --sql");
@@ -131,8 +130,12 @@ fn not_all(answer: &Json) -> String {
     answer["limit_hit"].as_str().map(|limit| format!(" (not all: {limit})")).unwrap_or_default()
 }
 
-/// A log or span in one line.
+/// A log or span in one line, with nothing in it that a terminal obeys.
 fn line(row: &Json) -> String {
+    harmless(&plain_line(row))
+}
+
+fn plain_line(row: &Json) -> String {
     let nanos = row["time_unix_nano"].as_str().and_then(|text| text.parse().ok()).unwrap_or_default();
     let time = chrono::DateTime::from_timestamp_nanos(nanos).format("%Y-%m-%dT%H:%M:%S%.3fZ");
     let service = row["service_name"].as_str().unwrap_or_default();
@@ -157,7 +160,7 @@ fn line(row: &Json) -> String {
     format!("{time} {severity:<5} {service:<20} {body}")
 }
 
-fn print_sql(result: &Json, format: Format) {
+fn print_sql(result: &Json, format: Format) -> anyhow::Result<()> {
     let columns: Vec<&str> =
         result["columns"].as_array().into_iter().flatten().filter_map(|column| column["name"].as_str()).collect();
     let text = |value: &Json| match value {
@@ -174,9 +177,13 @@ fn print_sql(result: &Json, format: Format) {
     let mut out = std::io::stdout().lock();
     if format == Format::Json {
         let _ = writeln!(out, "{result}"); // the reader may have gone away
-        return;
+        return Ok(());
     }
     if format == Format::Ndjson {
+        let twice = columns.iter().enumerate().find(|(place, name)| columns[..*place].contains(name));
+        if let Some((_, name)) = twice {
+            bail!("two columns are called `{name}`: give the columns different names by AS, or take another --format");
+        }
         for row in result["rows"].as_array().into_iter().flatten() {
             let object: serde_json::Map<String, Json> = columns
                 .iter()
@@ -184,17 +191,18 @@ fn print_sql(result: &Json, format: Format) {
                 .map(|(name, value)| ((*name).to_owned(), value.clone()))
                 .collect();
             if writeln!(out, "{}", Json::Object(object)).is_err() {
-                return; // the reader went away
+                return Ok(()); // the reader went away
             }
         }
-        return;
+        return Ok(());
     }
     let width = |column: usize| {
         let widest = rows.iter().filter_map(|row| row.get(column)).map(|text| text.chars().count()).max();
         widest.unwrap_or(0).max(columns[column].chars().count()).min(80)
     };
     let widths: Vec<usize> = (0..columns.len()).map(width).collect();
-    let header: Vec<String> = columns.iter().zip(&widths).map(|(name, width)| format!("{name:<width$}")).collect();
+    let header: Vec<String> =
+        columns.iter().zip(&widths).map(|(name, width)| format!("{:<width$}", cut(name, *width))).collect();
     // Numbers stand under each other by their last digit.
     let is_number = |column: usize| {
         let kind = result["columns"][column]["type"].as_str().unwrap_or_default();
@@ -212,16 +220,22 @@ fn print_sql(result: &Json, format: Format) {
     let rule: Vec<String> = widths.iter().map(|width| "─".repeat(*width)).collect();
     for cells in [header, rule].into_iter().chain(rows.iter().map(cells)) {
         if writeln!(out, "{}", cells.join("  ").trim_end()).is_err() {
-            return; // the reader went away
+            return Ok(()); // the reader went away
         }
     }
     let not_all = not_all(result);
     eprintln!("{} rows{not_all}, {} rows in range, {} ms", rows.len(), result["rows_in_range"], result["elapsed_ms"]);
+    Ok(())
+}
+
+/// A text without the characters that a terminal obeys.
+fn harmless(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// A text in one line of so many characters.
 fn cut(text: &str, width: usize) -> String {
-    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let line = harmless(text);
     if line.chars().count() <= width {
         return line;
     }
@@ -277,4 +291,31 @@ pub(crate) async fn tail(flags: TailFlags) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_wrote_does_not_reach_the_terminal_as_control() {
+        let rows = [
+            json!({ "time_unix_nano": "0", "service_name": "a\u{1b}]0;x\u{7}", "severity_number": 9,
+                    "body": "one\ntwo \u{1b}[2J\u{9b}31m" }),
+            json!({ "time_unix_nano": "0", "service_name": "a", "name": "\u{1b}[31mname\r", "duration_ns": 1 }),
+        ];
+        for row in &rows {
+            let line = line(row);
+            assert!(!line.chars().any(char::is_control), "{line:?}");
+        }
+        assert!(line(&rows[0]).ends_with("one two  [2J 31m"), "{}", line(&rows[0]));
+    }
+
+    #[test]
+    fn columns_of_the_same_name_are_no_members_of_one_object() {
+        let result =
+            json!({ "columns": [{ "name": "time" }, { "name": "a" }, { "name": "time" }], "rows": [[1, 2, 3]] });
+        let error = print_sql(&result, Format::Ndjson).expect_err("a name that stands twice");
+        assert!(error.to_string().contains("two columns are called `time`"), "{error}");
+    }
 }

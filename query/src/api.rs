@@ -12,6 +12,7 @@ mod loki;
 mod map;
 mod openapi;
 mod parameters;
+mod pieces;
 mod prometheus;
 mod rows;
 mod slow;

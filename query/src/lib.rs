@@ -75,4 +75,6 @@ pub use sql::{SqlColumn, SqlFormat, SqlRequest, SqlResult, check_sql};
 pub use stats::{Figures, GroupFigures, GroupsRequest, Stats, StatsRequest, StatsSeries};
 pub use story::{ExemplarRow, Story, StoryEntry, StoryItem};
 pub use tail::{Tail, TailEvent};
-pub use traces::{Outline, OutlineRequest, OutlineRow, ServiceShare, Trace, TraceOrder, TraceSummary, TracesRequest};
+pub use traces::{
+    HeldTrace, Outline, OutlineRequest, OutlineRow, ServiceShare, Trace, TraceOrder, TraceSummary, TracesRequest,
+};

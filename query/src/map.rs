@@ -7,6 +7,7 @@
 mod join;
 mod links;
 mod names;
+mod older;
 mod rows;
 mod tally;
 
@@ -274,6 +275,7 @@ impl QueryService {
             links_room: Room::new(request.max_spans, &control),
         });
         let mut read = self.read(&question, &control).await?;
+        self.name_by_older(&question, &mut read, &control).await?;
         let names = Arc::new(std::mem::take(&mut *question.names.lock()));
         let tally = joined(std::mem::take(&mut read.pieces), read.links, &names, &control).await?;
         let (spans, missing_parents) = (tally.spans, tally.missing_parents);

@@ -2,6 +2,9 @@
 //! as numbers. Attributes that have columns of their own stand behind the others.
 
 mod metrics;
+mod pieces;
+
+pub(crate) use pieces::{messages, resource_spans};
 
 use crate::cells::Cells;
 use arrow::record_batch::RecordBatch;
@@ -119,11 +122,6 @@ fn named(
         })
         .collect();
     json!({ resources_name: resources })
-}
-
-/// The spans of a batch whose rows come newest first, the oldest first.
-pub(crate) fn traces(batch: &RecordBatch) -> Json {
-    spans(batch, (0..batch.num_rows()).rev())
 }
 
 /// Rows of a signal's table, in their order, as a message that can be sent again.

@@ -17,7 +17,7 @@ pub(crate) use explain::explain;
 pub(crate) use fairness::Fairness;
 pub(crate) use newest::{Counting, Newest, newest};
 pub(crate) use plan::PartPlan;
-pub(crate) use rows::{PartRows, hot_rows, matching_rows, open_part};
+pub(crate) use rows::{PartLeft, PartRows, hot_rows, matching_rows, open_part, open_part_told};
 
 use crate::language::Expr;
 use mangru_store::{Signal, TimeRange};

@@ -3,6 +3,7 @@
 use crate::promql::Blocks;
 use crate::scan::{Control, Fairness};
 use crate::slow::SlowQueries;
+use crate::sql::Lanes;
 use crate::{ErrorCode, QueryError};
 use mangru_store::{MemoryBudget, Store};
 use std::sync::Arc;
@@ -50,6 +51,9 @@ pub struct QueryService {
     fairness: Fairness,
     slow: SlowQueries,
     blocks: Blocks,
+    lanes: Lanes,
+    /// What queries may take beyond the first bytes of each.
+    beyond_first: MemoryBudget,
 }
 
 /// A query's turn. When the query goes on for long it moves to the place of an old one, as far as there is any, so that the
@@ -64,6 +68,10 @@ impl Drop for Turn {
     }
 }
 
+/// Bytes of a query that are kept free for it, as far as all such bytes are no more than a part of the budget of queries.
+const FIRST_BYTES: usize = 4 << 20;
+const FIRST_BYTES_SHARE: usize = 4;
+
 /// When a query counts as one of the long ones.
 const LONG: Duration = Duration::from_secs(1);
 
@@ -72,7 +80,11 @@ impl QueryService {
     pub fn new(store: Arc<Store>, settings: QuerySettings) -> Arc<Self> {
         let semaphore = || Arc::new(Semaphore::new(settings.concurrency.max(1)));
         let (turns, old_turns) = (semaphore(), semaphore());
-        let blocks = Blocks::new(&store.memory().queries);
+        let queries = &store.memory().queries;
+        let (first, places) = Self::first_bytes(queries, &settings);
+        let beyond_first = MemoryBudget::new(queries.max_bytes() - first * places);
+        // What is remembered leaves the first bytes of queries free as well.
+        let blocks = Blocks::new(&queries.share_with_first(queries.max_bytes(), 0, &beyond_first));
         Arc::new(Self {
             store,
             settings,
@@ -81,7 +93,25 @@ impl QueryService {
             fairness: Fairness::default(),
             slow: SlowQueries::default(),
             blocks,
+            lanes: Lanes::default(),
+            beyond_first,
         })
+    }
+
+    /// The first bytes of each query that others leave free, and how many queries there may be.
+    fn first_bytes(queries: &MemoryBudget, settings: &QuerySettings) -> (usize, usize) {
+        let places = 2 * settings.concurrency.max(1);
+        (FIRST_BYTES.min(queries.max_bytes() / FIRST_BYTES_SHARE / places), places)
+    }
+
+    /// Where statements of SQL run.
+    pub(crate) const fn lanes(&self) -> &Lanes {
+        &self.lanes
+    }
+
+    /// Statements of SQL that were ended and compute on all the same, in a step that takes long.
+    pub fn lost_statements(&self) -> usize {
+        self.lanes.lost()
     }
 
     /// The store that is asked.
@@ -114,9 +144,10 @@ impl QueryService {
         &self.slow
     }
 
-    /// The memory of one query: a bound of its own within that of all queries.
+    /// The memory of one query: a bound of its own within that of all queries, of which others leave it its first bytes.
     pub(crate) fn memory(&self) -> MemoryBudget {
-        self.store.memory().queries.share(self.settings.memory_max_bytes)
+        let (first, _) = Self::first_bytes(&self.store.memory().queries, &self.settings);
+        self.store.memory().queries.share_with_first(self.settings.memory_max_bytes, first, &self.beyond_first)
     }
 
     /// Waits until fewer than the allowed number of queries run; as many that run for long do not count.
@@ -143,5 +174,33 @@ impl QueryService {
             return Err(QueryError::invalid("limit", message));
         }
         Ok(limit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mangru_store::StoreConfig;
+
+    #[tokio::test]
+    async fn a_query_that_takes_all_memory_leaves_others_their_first_bytes() {
+        let folder = tempfile::tempdir().expect("folder");
+        let store = Store::open(StoreConfig { data_dir: folder.path().to_path_buf(), ..StoreConfig::default() })
+            .await
+            .expect("store");
+        let service =
+            QueryService::new(store, QuerySettings { memory_max_bytes: usize::MAX, ..QuerySettings::default() });
+        let queries = service.store().memory().queries.clone();
+        let (first, places) = QueryService::first_bytes(&queries, service.settings());
+        assert!(first >= 1 << 20 && first * places <= queries.max_bytes() / 4, "{first}");
+        let heavy = service.memory();
+        let mut held = heavy.try_reserve(0).expect("nothing");
+        while held.try_grow(1 << 20) {}
+        assert!(held.bytes() >= queries.max_bytes() / 2, "{} of {}", held.bytes(), queries.max_bytes());
+        let others: Vec<MemoryBudget> = (1..places).map(|_| service.memory()).collect();
+        let small: Vec<_> = others.iter().map(|other| other.try_reserve(first).expect("its first bytes")).collect();
+        assert!(others[0].try_reserve(2 << 20).is_none(), "no more than these");
+        drop((held, small));
+        assert_eq!(queries.used_bytes(), 0);
     }
 }

@@ -8,12 +8,16 @@
 mod bounded;
 mod functions;
 mod guard;
+mod lanes;
 mod memory;
 mod provider;
+mod pruned;
+mod rewrite;
 mod tables;
 mod values;
 mod write;
 
+pub(crate) use lanes::Lanes;
 pub(crate) use values::append;
 pub use write::SqlFormat;
 pub(crate) use write::{arrow as as_arrow, csv as as_csv, ndjson as as_ndjson};
@@ -23,9 +27,10 @@ use arrow::datatypes::{Field, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use datafusion::error::DataFusionError;
 use datafusion::execution::context::SQLOptions;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::physical_plan::execute_stream;
-use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use futures::StreamExt as _;
 use mangru_store::{Signal, TimeRange};
 use parking_lot::Mutex;
@@ -107,13 +112,16 @@ impl QueryService {
         }
         let (control, _cancel) = self.control();
         let _turn = self.turn().await?;
+        // What does not fit the memory is refused: nothing is written beside the data folder.
+        let no_disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
         let runtime = RuntimeEnvBuilder::new()
+            .with_disk_manager_builder(no_disk)
             .with_memory_pool(Arc::new(memory::Pool::new(control.memory())))
             .build_arc()
             .map_err(error)?;
         let config = SessionConfig::new().with_target_partitions(2).with_information_schema(true);
         let session = SessionContext::new_with_config_rt(config, runtime);
-        bounded::bound(&session);
+        bounded::bound(&session, &control);
         functions::register(&session);
         let seen = Arc::new(Mutex::new(Seen::default()));
         let mut known = Vec::new();
@@ -128,7 +136,9 @@ impl QueryService {
         let mut held = control.held();
         let (running, sql) = (control.clone(), request.sql.clone());
         let run = async move {
-            let frame = session.sql_with_options(&sql, options).await?;
+            let (state, plan) = session.sql_with_options(&sql, options).await?.into_parts();
+            let plan = rewrite::rewritten(plan, &state)?;
+            let frame = DataFrame::new(state, plan);
             let context = Arc::new(frame.task_ctx());
             let plan = guard::guarded(frame.create_physical_plan().await?, &running)?;
             let mut stream = execute_stream(plan, context)?;
@@ -149,7 +159,8 @@ impl QueryService {
             Ok::<_, DataFusionError>((schema, batches, rows, more))
         };
         // On threads of its own, which stop when nobody waits any more: at the next batch, or when this is dropped.
-        let task = AbortOnDropHandle::new(guard::threads()?.spawn(run));
+        let lane = self.lanes().begin()?;
+        let task = AbortOnDropHandle::new(lane.spawn(run));
         let result = tokio::time::timeout(self.settings().deadline, task).await;
         let (schema, batches, rows, more) = match result {
             Ok(Ok(result)) => result.map_err(error)?,

@@ -11,10 +11,11 @@ pub use outline::{Outline, OutlineRequest, OutlineRow};
 use crate::language::{Expr, FieldRef, Matcher};
 use crate::logs::{self, LogRow, any_time};
 use crate::request::Unreadable;
-use crate::scan::{self, Control, Counting, Cursor};
+use crate::scan::{self, Control, Counting, Cursor, Held};
 use crate::spans::{self, SpanRow};
 use crate::{Coverage, Page, QueryError, QueryService};
 use find::Found;
+pub(crate) use find::places_by_row;
 use hashbrown::HashSet;
 use mangru_store::{Signal, TimeRange, TraceId};
 use serde::Serialize;
@@ -26,6 +27,8 @@ use whole::{MAX_SPANS, WholeRequest};
 
 /// Spans of one trace that are shown at most, where each takes a few KiB.
 const MAX_TRACE_SPANS: usize = 100_000;
+/// What a [`SpanRow`] takes beside its columns, about.
+const SPAN_ROW_BYTES: usize = 2 << 10;
 /// Logs of one trace that are shown at most.
 const MAX_TRACE_LOGS: usize = 1_000;
 /// Matching spans that are looked at to find traces.
@@ -108,6 +111,20 @@ pub struct Trace {
     pub logs_matched: u64,
     /// What was looked at.
     pub coverage: Coverage,
+}
+
+/// A whole trace with the memory that it takes, which is free again when this is dropped.
+pub struct HeldTrace {
+    trace: Trace,
+    _held: Held,
+}
+
+impl std::ops::Deref for HeldTrace {
+    type Target = Trace;
+
+    fn deref(&self) -> &Trace {
+        &self.trace
+    }
 }
 
 /// Where a page starts.
@@ -211,12 +228,13 @@ impl QueryService {
     ///
     /// # Errors
     /// Beside those of all queries: nothing of it was found, and there are parts that could not be read.
-    pub async fn trace(&self, id: TraceId) -> Result<Option<Trace>, QueryError> {
+    pub async fn trace(&self, id: TraceId) -> Result<Option<HeldTrace>, QueryError> {
         let trace_id = id.to_string();
         let (control, _guard) = self.control();
         let _turn = self.turn().await?;
-        let request = WholeRequest { id, columns: spans::columns(), limit: MAX_TRACE_SPANS, span_bytes: 0 };
-        let Whole { spans, mut coverage, .. } = self.whole(&request, &control).await?;
+        let columns = spans::columns();
+        let request = WholeRequest { id, columns, limit: MAX_TRACE_SPANS, span_bytes: SPAN_ROW_BYTES };
+        let Whole { spans, mut coverage, held } = self.whole(&request, &control).await?;
         let mut spans = spans::rows(&spans);
         spans.reverse();
         let (logs, found) = self.logs_of(&trace_id, &control).await?;
@@ -232,7 +250,8 @@ impl QueryService {
         if spans.is_empty() && logs.is_empty() {
             return Ok(None);
         }
-        Ok(Some(Trace { trace_id, spans, logs, logs_matched: found.matched, coverage }))
+        let trace = Trace { trace_id, spans, logs, logs_matched: found.matched, coverage };
+        Ok(Some(HeldTrace { trace, _held: held }))
     }
 
     /// The newest logs of a trace by time, and the scan that found them.
@@ -244,11 +263,13 @@ impl QueryService {
         Ok((logs, found))
     }
 
-    /// The rows of a trace's spans with all columns, for giving them out as they came in.
+    /// The rows of traces' spans, for giving them out as they came in: with all columns, their memory held. Traces of which no
+    /// span is there are left out.
     ///
     /// # Errors
-    /// Beside those of all queries: no span of it was found, and there are parts that could not be read.
-    pub(crate) async fn trace_batch(&self, id: TraceId) -> Result<Whole, QueryError> {
+    /// Beside those of all queries: no span of one was found, and there are parts that could not be read; or they take more
+    /// memory together than a query may.
+    pub(crate) async fn trace_batches(&self, ids: &[TraceId]) -> Result<(Vec<Whole>, Coverage), QueryError> {
         let schema = Signal::Spans.schema();
         let mut seen = HashSet::new();
         let columns: Vec<&'static str> = spans::columns()
@@ -256,8 +277,33 @@ impl QueryService {
             .chain(OTLP_COLUMNS.iter().copied())
             .filter(|name| schema.index_of(name).is_ok() && seen.insert(*name))
             .collect();
+        self.wholes(ids, &columns, MAX_SPANS).await
+    }
+
+    /// The same for giving out [`SpanRow`]s, one after the other.
+    pub(crate) async fn trace_rows(&self, ids: &[TraceId]) -> Result<(Vec<Whole>, Coverage), QueryError> {
+        self.wholes(ids, &spans::columns(), MAX_TRACE_SPANS).await
+    }
+
+    async fn wholes(
+        &self,
+        ids: &[TraceId],
+        columns: &[&'static str],
+        limit: usize,
+    ) -> Result<(Vec<Whole>, Coverage), QueryError> {
         let (control, _guard) = self.control();
-        self.whole(&WholeRequest { id, columns, limit: MAX_SPANS, span_bytes: 0 }, &control).await
+        let _turn = self.turn().await?;
+        let mut coverage = Coverage { matched_is_exact: true, complete: true, ..Coverage::default() };
+        let mut wholes = Vec::new();
+        for id in ids {
+            let request = WholeRequest { id: *id, columns: columns.to_vec(), limit, span_bytes: 0 };
+            let whole = self.whole(&request, &control).await?;
+            coverage.add(&whole.coverage);
+            if whole.spans.num_rows() > 0 {
+                wholes.push(whole);
+            }
+        }
+        Ok((wholes, coverage))
     }
 }
 

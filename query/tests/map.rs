@@ -499,3 +499,38 @@ async fn a_map_that_is_cut_says_by_which_limit() {
         assert!(!cut.coverage.complete);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn older_attributes_name_what_is_called_where_those_of_today_do_not() {
+    let with = |id: u8, kind: i32, promoted: &[(&'static str, &str)], attributes: &[(&str, &str)]| Span {
+        promoted: promoted.iter().map(|(key, value)| (*key, (*value).to_owned())).collect(),
+        attributes: attributes.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+        ..call(i64::from(id), id, None, "web", kind, 10)
+    };
+    let spans = [
+        with(1, CLIENT, &[], &[("db.system", "postgresql"), ("db.name", "shop"), ("net.peer.name", "db1")]),
+        with(2, CLIENT, &[], &[("db.system", "redis"), ("net.peer.name", "cache1")]),
+        with(3, CLIENT, &[("db.system.name", "mysql")], &[("db.name", "old")]),
+        with(4, CLIENT, &[("server.address", "db2")], &[("db.system", "mongodb")]),
+        with(5, PRODUCER, &[("messaging.system", "kafka")], &[("messaging.destination", "orders")]),
+        with(6, CLIENT, &[], &[("http.method", "GET"), ("http.url", "https://me@api.example.com:8443/pay")]),
+        with(7, CLIENT, &[], &[("url.full", "http://other.example.com/")]),
+        with(8, CLIENT, &[("http.request.method", "GET"), ("server.address", "new")], &[("net.peer.name", "old")]),
+        with(9, CLIENT, &[], &[("nothing", "said")]),
+    ];
+    let map = map_of(&spans, "").await;
+    let found: Vec<(&str, CallKind)> = map.edges.iter().map(|edge| (edge.to.as_str(), edge.kind)).collect();
+    let expected = [
+        ("database:mongodb/db2", CallKind::Db),
+        ("database:mysql/old", CallKind::Db),
+        ("database:postgresql/shop", CallKind::Db),
+        ("database:redis/cache1", CallKind::Db),
+        ("external:host/api.example.com", CallKind::Http),
+        ("external:host/new", CallKind::Http),
+        ("external:host/other.example.com", CallKind::Http),
+        ("queue:kafka/orders", CallKind::Messaging),
+    ];
+    assert_eq!(found, expected);
+    let searched = map_of(&spans, "duration>0ns").await;
+    assert_eq!(edges(&searched), edges(&map), "a search names them as well");
+}

@@ -164,6 +164,44 @@ async fn results_come_in_every_format_and_say_when_they_are_cut() {
     let (json, complete) = ask(json!({ "sql": sql }), "*/*").await;
     let result: Json = serde_json::from_slice(&json).expect("JSON");
     assert_eq!((result["rows"].as_array().map(Vec::len), complete), (Some(240), None));
+    let (csv, _) = ask(json!({ "sql": "SELECT NULL AS a, '' AS b, 'c' AS c", "format": "csv" }), "*/*").await;
+    assert_eq!(std::str::from_utf8(&csv), Ok("a,b,c\r\n,\"\",c\r\n"), "NULL is not an empty text");
+
+    let twice = "SELECT a.time, b.time FROM spans a JOIN spans b ON a.span_id = b.span_id LIMIT 1";
+    let request =
+        Request::post("/api/v1/sql").body(Body::from(json!({ "sql": twice, "format": "ndjson" }).to_string()));
+    let response = router.clone().oneshot(request.expect("a request")).await.expect("an answer");
+    assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+    let bytes = to_bytes(response.into_body(), 1 << 20).await.expect("a body");
+    let error: Json = serde_json::from_slice(&bytes).expect("JSON");
+    let message = error["error"]["message"].as_str().expect("a message");
+    assert!(message.contains("two columns are called `time`"), "{message}");
+    let (csv, _) = ask(json!({ "sql": twice, "format": "csv" }), "*/*").await;
+    assert!(csv.starts_with(b"time,time\r\n"), "other formats have both");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ids_are_the_same_in_capitals() {
+    let folder = tempfile::tempdir().expect("folder");
+    let service = QueryService::new(half_sealed(folder.path()).await, QuerySettings::default());
+    for trace in [2, 18] {
+        // One in parts, one hot.
+        let id = TraceId(trace_id(trace)).to_string();
+        let capitals = id.to_uppercase();
+        assert_ne!(id, capitals, "the id has letters");
+        let whole = [
+            format!("SELECT count(*) FROM spans WHERE trace_id = '{capitals}'"),
+            format!("SELECT count(*) FROM spans s WHERE '{capitals}' = s.trace_id AND kind > 0"),
+            format!("SELECT count(*) FROM spans WHERE trace_id IN ('{capitals}', 'nothing', 'else', 'at', 'all')"),
+            format!("SELECT 240 - count(*) FROM spans WHERE trace_id <> '{capitals}'"),
+            format!(
+                "SELECT count(*) FROM (SELECT upper(trace_id) AS trace_id FROM spans) WHERE trace_id = '{capitals}'"
+            ),
+        ];
+        for sql in whole {
+            assert_eq!(ask(&service, &sql).await, [[json!(12)]], "{sql}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -258,4 +296,120 @@ async fn no_statement_makes_texts_of_any_length() {
     };
     let error = service.sql(&too_large).await.expect_err("too large an expression");
     assert_eq!(error.code, mangru_query::ErrorCode::InvalidArgument, "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn explain_shows_what_a_scan_leaves_out_and_by_what() {
+    let folder = tempfile::tempdir().expect("folder");
+    let service = QueryService::new(half_sealed(folder.path()).await, QuerySettings::default());
+    let text = async |sql: &str| {
+        let rows = ask(&service, sql).await;
+        rows.iter().map(|row| row[1].as_str().expect("a plan").to_owned()).collect::<Vec<_>>().join("\n")
+    };
+    let id = TraceId(trace_id(1)).to_string();
+    let sql = format!(
+        "SELECT name FROM spans WHERE service_name = 'web' AND trace_id = '{id}' AND time < TIMESTAMP '2023-11-14T22:14:10'"
+    );
+    let plan = text(&format!("EXPLAIN {sql}")).await;
+    for expected in [
+        "TableScan: spans, time=[, 2023-11-14T22:14:10Z)",
+        "service_name:\"web\"",
+        &format!("trace_id:\"{id}\""),
+        "hot_rows=120, parts=1 of 2, part_rows=60 of 120",
+        "columns=[time, trace_id, name, service_name]",
+    ] {
+        assert!(plan.contains(expected), "{expected} is not in {plan}");
+    }
+    let plan = text(&format!("EXPLAIN ANALYZE {sql}")).await;
+    // Times of 50 spans of the part, 20 of the service, of them 4 of the trace.
+    for expected in ["rows_after_time=", "rows_after_bloom_filters=", "rows_after_index=4", "rows_to_read=4"] {
+        assert!(plan.contains(expected), "{expected} is not in {plan}");
+    }
+}
+
+/// A statement of one step that takes very long: it cannot be stopped within.
+fn long_step() -> String {
+    let nested = |term: usize| {
+        (0..30).fold(format!("s || '{term}'"), |text, _| format!("regexp_replace({text},'(.)(.)','\\2\\1','g')"))
+    };
+    let terms: Vec<String> = (0..7).map(|term| format!("length({})", nested(term))).collect();
+    let sum = terms.join(" + ");
+    format!(
+        "WITH t AS (SELECT string_agg(CAST(value AS varchar), '') s FROM generate_series(1, 80000)) SELECT {sum} FROM t"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn statements_that_do_not_come_back_hold_up_no_others() {
+    let folder = tempfile::tempdir().expect("folder");
+    let settings = QuerySettings { deadline: Duration::from_secs(8), ..QuerySettings::default() };
+    let service = QueryService::new(half_sealed(folder.path()).await, settings);
+    let running: Vec<_> = (0..3)
+        .map(|_| {
+            let service = Arc::clone(&service);
+            let request = SqlRequest { sql: long_step(), range: TimeRange::ALL, limit: 10 };
+            tokio::spawn(async move { service.sql(&request).await.map(|_| ()) })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(ask(&service, "SELECT count(*) FROM spans").await, [[json!(240)]]);
+    assert!(running.iter().all(|heavy| !heavy.is_finished()), "the cheap one came last and ended first");
+    for heavy in running {
+        let error = heavy.await.expect("it ended").expect_err("it takes longer than its deadline");
+        assert_eq!(error.code, mangru_query::ErrorCode::DeadlineExceeded, "{error}");
+    }
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    assert_eq!(service.lost_statements(), 3, "they compute on");
+    assert_eq!(ask(&service, "SELECT 1").await, [[json!(1)]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn functions_that_look_at_every_pair_are_bounded() {
+    let folder = tempfile::tempdir().expect("folder");
+    let settings = QuerySettings { deadline: Duration::from_secs(5), ..QuerySettings::default() };
+    let service = QueryService::new(half_sealed(folder.path()).await, settings);
+    let text = "WITH t AS (SELECT string_agg(CAST(value AS varchar), '') s FROM generate_series(1,80000))";
+    let list = "WITH t AS (SELECT array_agg(value) a, array_agg(-value) b FROM generate_series(1,20000))";
+    let too_long = [
+        (format!("{text} SELECT levenshtein(s, reverse(s)) FROM t"), "levenshtein"),
+        (format!("{text} SELECT btrim(s, s) FROM t"), "btrim"),
+        (format!("{list} SELECT array_has_all(a, b) FROM t"), "array_has_all"),
+        (format!("{list} SELECT list_has_any(a, b) FROM t"), "array_has_any"),
+        (format!("{list} SELECT a @> b FROM t"), "array_has_all"),
+    ];
+    for (sql, name) in too_long {
+        let request = SqlRequest { sql: sql.clone(), range: TimeRange::ALL, limit: 10 };
+        let error = service.sql(&request).await.expect_err(&sql);
+        assert_eq!(error.code, mangru_query::ErrorCode::InvalidArgument, "{sql}: {error}");
+        assert!(error.message.contains(name) && error.message.contains("16000000"), "{sql}: {error}");
+    }
+    let rows = ask(
+        &service,
+        "SELECT levenshtein('kitten', 'sitting'), array_has_any([1, 2], [2]), [1, 2] @> [3], btrim('xxaxx', 'x')",
+    )
+    .await;
+    assert_eq!(rows, [[json!(3), json!(true), json!(false), json!("a")]]);
+    // More pairs in a batch than one step has.
+    let many = "WITH t AS (SELECT string_agg(CAST(value AS varchar), '') s FROM generate_series(1,300)) \
+                SELECT sum(levenshtein(s, s || CAST(value AS varchar))) FROM t CROSS JOIN generate_series(1,40)";
+    assert_eq!(ask(&service, many).await, [[json!(9 + 2 * 31)]]);
+    let far_more = "WITH t AS (SELECT string_agg(CAST(value AS varchar), '') s FROM generate_series(1,1000)) \
+                    SELECT sum(levenshtein(s, s || CAST(value AS varchar))) FROM t CROSS JOIN generate_series(1,8000)";
+    let request = SqlRequest { sql: far_more.to_owned(), range: TimeRange::ALL, limit: 10 };
+    let error = service.sql(&request).await.expect_err("it takes longer than its deadline");
+    assert_eq!(error.code, mangru_query::ErrorCode::DeadlineExceeded, "{error}");
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert_eq!(service.lost_statements(), 0, "it ended between two steps");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_fit_the_memory_is_refused_and_not_written_elsewhere() {
+    let folder = tempfile::tempdir().expect("folder");
+    let settings = QuerySettings { memory_max_bytes: 8 << 20, ..QuerySettings::default() };
+    let service = QueryService::new(half_sealed(folder.path()).await, settings);
+    let sql = "SELECT 'a text that takes more memory than there is for it ' || value AS s \
+               FROM generate_series(1,300000) ORDER BY s DESC";
+    let request = SqlRequest { sql: sql.to_owned(), range: TimeRange::ALL, limit: 10 };
+    let error = service.sql(&request).await.expect_err(sql);
+    assert_eq!(error.code, mangru_query::ErrorCode::ResourceExhausted, "{error}");
 }

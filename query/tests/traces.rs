@@ -5,8 +5,9 @@ mod calls;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use calls::{CLIENT, INTERNAL, SECOND, SERVER, START, Span, batch, span_id, store, trace_id};
+use futures::StreamExt as _;
 use mangru_query::{OutlineRequest, QueryService, QuerySettings, TraceOrder, TracesRequest, router};
-use mangru_store::{TimeRange, TraceId};
+use mangru_store::{SpanId, TimeRange, TraceId};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::Value as Json;
@@ -327,6 +328,103 @@ async fn a_trace_of_very_many_spans_is_given_whole_or_from_its_start() {
     assert_eq!(headers["x-mangru-limit-hit"], limit);
     let (_, headers, _) = get(&service, &format!("/tempo/api/v2/traces/{}", TraceId(trace_id(5)))).await;
     assert_eq!(headers["x-mangru-limit-hit"], limit);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_trace_is_written_span_by_span_and_its_memory_is_held_until_then() {
+    const SPANS: u32 = 20_000;
+    let folder = tempfile::tempdir().expect("folder");
+    let store = store(folder.path()).await;
+    let span = |number: u32| Span {
+        time: START + i64::from(number) * 1_000,
+        trace: 5,
+        id: (number % 250) as u8,
+        service: format!("s{}", number % 3),
+        attributes: vec![("number".to_owned(), number.to_string())],
+        ..Span::default()
+    };
+    store.append(batch(&(0..SPANS).map(span).collect::<Vec<_>>())).await.expect("append");
+    store.flush().await.expect("flush");
+    let service = QueryService::new(Arc::clone(&store), QuerySettings::default());
+    let id = TraceId(trace_id(5)).to_string();
+    let paths = [
+        format!("/api/v1/traces/{id}"),
+        format!("/api/traces/{id}"),
+        format!("/api/v3/traces/{id}"),
+        format!("/api/v2/trace/{id}"),
+        format!("/tempo/api/traces/{id}"),
+    ];
+    for path in paths {
+        let request = Request::get(&path).body(Body::empty()).expect("a request");
+        let response = router(Arc::clone(&service)).oneshot(request).await.expect("an answer");
+        assert_eq!(response.status(), StatusCode::OK, "{path}");
+        let held = store.memory().queries.used_bytes();
+        assert!(held > SPANS as usize * 50, "{path}: {held} bytes are held while nothing was written");
+        let mut pieces = response.into_body().into_data_stream();
+        let (mut whole, mut used) = (Vec::new(), Vec::new());
+        while let Some(piece) = pieces.next().await {
+            let piece = piece.expect("a piece");
+            assert!(piece.len() < 256 << 10, "{path}: a piece of {} bytes", piece.len());
+            used.push(store.memory().queries.used_bytes());
+            whole.extend_from_slice(&piece);
+        }
+        // Behind the last span nothing is held for it.
+        let kept = used.iter().take_while(|used| **used == held).count();
+        assert!(kept > 100 && kept + 2 >= used.len(), "{path}: held for {kept} of {} pieces", used.len());
+        drop(pieces);
+        assert_eq!(store.memory().queries.used_bytes(), 0, "{path}");
+        let _: Json = serde_json::from_slice(&whole).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let text = String::from_utf8(whole).expect("text");
+        let numbers: Vec<usize> =
+            (0..SPANS).step_by(777).map(|number| text.matches(&format!("\"{number}\"")).count()).collect();
+        assert!(numbers.iter().all(|count| *count > 0), "{path}: spans are missing");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tempo_shows_the_spans_that_a_structure_finds() {
+    let folder = tempfile::tempdir().expect("folder");
+    let store = store(folder.path()).await;
+    let all = random_traces(3, 60);
+    for chunk in all.chunks(150) {
+        store.append(batch(chunk)).await.expect("append");
+        store.flush().await.expect("flush");
+    }
+    let service = QueryService::new(store, QuerySettings::default());
+    let mut shown = 0;
+    for (operator, ours) in [(">>", ">>"), (">", ">"), ("<<", "<<"), ("%26%26", "&")] {
+        let mut expected: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for trace in 0..60 {
+            let spans: Vec<&Span> = all.iter().filter(|span| span.trace == trace).collect();
+            let found = spans.iter().filter(|span| {
+                is_error(span) && spans.iter().any(|other| is_s0(other) && stands(&spans, ours, span, other))
+            });
+            let mut ids: Vec<String> = found.map(|span| SpanId(span_id(span.id)).to_string()).collect();
+            ids.sort_unstable();
+            if !ids.is_empty() {
+                expected.insert(TraceId(trace_id(trace)).to_string(), ids);
+            }
+        }
+        let operator = operator.replace('>', "%3E").replace('<', "%3C");
+        let path = format!(
+            "/tempo/api/search?q=%7Bresource.service.name%3D%22s0%22%7D{operator}%7Bstatus%3Derror%7D&spss=100&limit=100\
+             &start={}&end={}",
+            START / SECOND,
+            START / SECOND + 200
+        );
+        let (status, _, answer) = get(&service, &path).await;
+        assert_eq!(status, StatusCode::OK, "{path}: {answer}");
+        let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for trace in answer["traces"].as_array().expect("traces") {
+            let spans = trace["spanSets"][0]["spans"].as_array().expect("spans").iter();
+            let mut ids: Vec<String> = spans.map(|span| span["spanID"].as_str().expect("an id").to_owned()).collect();
+            ids.sort_unstable();
+            found.insert(trace["traceID"].as_str().expect("an id").to_owned(), ids);
+        }
+        shown += found.values().map(Vec::len).sum::<usize>();
+        assert_eq!(found, expected, "{ours}");
+    }
+    assert!(shown > 100, "the traces are too simple: {shown}");
 }
 
 fn part_files(folder: &Path) -> Vec<PathBuf> {

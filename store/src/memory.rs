@@ -1,5 +1,6 @@
 //! One budget for all that takes memory by what comes in or is asked: requests, hot rows, sealing, merging, queries.
 
+use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -14,6 +15,45 @@ struct Shared {
     max_bytes: usize,
     used_bytes: AtomicUsize,
     parent: Option<Arc<Self>>,
+    beyond: Option<Beyond>,
+}
+
+/// A bound for what shares take beyond the first bytes of each.
+#[derive(Debug)]
+struct Beyond {
+    first_bytes: usize,
+    /// What of this share was taken from the bound.
+    taken: Mutex<usize>,
+    bound: Arc<Shared>,
+}
+
+impl Beyond {
+    /// Takes or gives back what a share of so many bytes has beyond its first ones; `false` when that is not free.
+    fn follow(&self, used: &AtomicUsize) -> bool {
+        let mut taken = self.taken.lock();
+        let wanted = used.load(Ordering::Relaxed).saturating_sub(self.first_bytes);
+        if wanted > *taken && !self.bound.try_take(wanted - *taken) {
+            return false;
+        }
+        self.set(&mut taken, wanted);
+        true
+    }
+
+    fn follow_anyway(&self, used: &AtomicUsize) {
+        let mut taken = self.taken.lock();
+        let wanted = used.load(Ordering::Relaxed).saturating_sub(self.first_bytes);
+        if wanted > *taken {
+            self.bound.take(wanted - *taken);
+        }
+        self.set(&mut taken, wanted);
+    }
+
+    fn set(&self, taken: &mut usize, wanted: usize) {
+        if wanted < *taken {
+            self.bound.give_back(*taken - wanted);
+        }
+        *taken = wanted;
+    }
 }
 
 impl Shared {
@@ -24,9 +64,13 @@ impl Shared {
         if taken.is_err() {
             return false;
         }
-        let is_taken = self.parent.as_ref().is_none_or(|parent| parent.try_take(bytes));
-        if !is_taken {
+        if !self.parent.as_ref().is_none_or(|parent| parent.try_take(bytes)) {
             self.used_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            return false;
+        }
+        let is_taken = self.beyond.as_ref().is_none_or(|beyond| beyond.follow(&self.used_bytes));
+        if !is_taken {
+            self.give_back(bytes);
         }
         is_taken
     }
@@ -36,6 +80,9 @@ impl Shared {
         if let Some(parent) = &self.parent {
             parent.take(bytes);
         }
+        if let Some(beyond) = &self.beyond {
+            beyond.follow_anyway(&self.used_bytes);
+        }
     }
 
     fn give_back(&self, bytes: usize) {
@@ -43,19 +90,32 @@ impl Shared {
         if let Some(parent) = &self.parent {
             parent.give_back(bytes);
         }
+        if let Some(beyond) = &self.beyond {
+            beyond.follow_anyway(&self.used_bytes);
+        }
     }
 }
 
 impl MemoryBudget {
     /// A budget of this many bytes, all free.
     pub fn new(max_bytes: usize) -> Self {
-        Self { shared: Arc::new(Shared { max_bytes, used_bytes: AtomicUsize::new(0), parent: None }) }
+        Self::of(max_bytes, None, None)
+    }
+
+    fn of(max_bytes: usize, parent: Option<Arc<Shared>>, beyond: Option<Beyond>) -> Self {
+        Self { shared: Arc::new(Shared { max_bytes, used_bytes: AtomicUsize::new(0), parent, beyond }) }
     }
 
     /// A share of this budget, with a bound of its own.
     pub fn share(&self, max_bytes: usize) -> Self {
-        let parent = Some(Arc::clone(&self.shared));
-        Self { shared: Arc::new(Shared { max_bytes, used_bytes: AtomicUsize::new(0), parent }) }
+        Self::of(max_bytes, Some(Arc::clone(&self.shared)), None)
+    }
+
+    /// A share whose bytes beyond its first ones are bound by another budget as well, which several such shares have in common:
+    /// what that one has less than this is left for the first bytes of each.
+    pub fn share_with_first(&self, max_bytes: usize, first_bytes: usize, others: &Self) -> Self {
+        let beyond = Beyond { first_bytes, taken: Mutex::new(0), bound: Arc::clone(&others.shared) };
+        Self::of(max_bytes, Some(Arc::clone(&self.shared)), Some(beyond))
     }
 
     /// Takes bytes until the permit is dropped; `None` when they are not free.
@@ -185,5 +245,27 @@ mod tests {
         assert!(held.try_grow(5));
         held.shrink(1000);
         assert_eq!((one.used_bytes(), all.used_bytes()), (0, 0));
+    }
+
+    #[test]
+    fn first_bytes_are_free_while_others_have_taken_all_that_is_beyond() {
+        let all = MemoryBudget::new(100);
+        let beyond = MemoryBudget::new(80);
+        let shares: Vec<MemoryBudget> = (0..3).map(|_| all.share_with_first(100, 10, &beyond)).collect();
+        let mut large = shares[0].try_reserve(5).expect("the first bytes");
+        assert!(large.try_grow(80), "75 of them beyond");
+        assert!(!large.try_grow(6), "81 beyond");
+        assert_eq!((shares[0].used_bytes(), beyond.used_bytes(), all.used_bytes()), (85, 75, 85));
+        let mut small = shares[1].try_reserve(10).expect("kept for its first bytes");
+        assert!(!small.try_grow(6), "neither the bound nor the whole has so many");
+        assert!(small.try_grow(5));
+        assert_eq!((beyond.used_bytes(), all.used_bytes()), (80, 100));
+        assert!(shares[2].try_reserve(1).is_none(), "the bound of the whole");
+        large.shrink(80);
+        assert_eq!((beyond.used_bytes(), all.used_bytes()), (5, 20));
+        small.grow_anyway(200);
+        assert_eq!(beyond.used_bytes(), 205);
+        drop((large, small));
+        assert_eq!((beyond.used_bytes(), all.used_bytes()), (0, 0));
     }
 }

@@ -7,7 +7,9 @@ mod three;
 use super::covered::covered;
 use super::error::status;
 use super::parameters::one;
+use super::pieces::{self, Form};
 use crate::language::quoted;
+use crate::traces::Whole;
 use crate::{Coverage, MapRequest, NodeKind, QueryError, QueryService, SpanRow, TraceOrder, TracesRequest, now_ns};
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
@@ -264,18 +266,17 @@ async fn traces(
         }
         ids
     };
-    let mut data = Vec::new();
-    let mut coverage = Coverage { complete: true, ..Coverage::default() };
-    for id in ids {
-        if let Some(trace) = service.trace(id).await?.filter(|trace| !trace.spans.is_empty()) {
-            coverage.add(&trace.coverage);
-            data.push(jaeger_trace(&trace.trace_id, &trace.spans));
-        }
-    }
-    if data.is_empty() && !parameters.trace_ids.is_empty() {
+    let (traces, coverage) = service.trace_rows(&ids).await?;
+    if traces.is_empty() && !parameters.trace_ids.is_empty() {
         return Err(QueryError::new(crate::ErrorCode::NotFound, "trace not found").into());
     }
-    Ok(covered(answer(&data), &coverage))
+    Ok(given(traces, &coverage))
+}
+
+/// Traces, written piece by piece.
+fn given(traces: Vec<Whole>, coverage: &Coverage) -> Response {
+    let behind = format!("],\"total\":{},\"limit\":0,\"offset\":0,\"errors\":null}}", traces.len());
+    covered(pieces::json("{\"data\":[", pieces::traces(traces, Processes::default()), behind), coverage)
 }
 
 #[derive(Deserialize)]
@@ -339,11 +340,11 @@ fn trace_id(name: &'static str, id: &str) -> Result<TraceId, QueryError> {
 }
 
 async fn one_trace(service: &Arc<QueryService>, id: &str) -> Result<Response, JaegerError> {
-    let trace_id = trace_id("id", id)?;
-    match service.trace(trace_id).await?.filter(|trace| !trace.spans.is_empty()) {
-        Some(trace) => Ok(covered(answer(&[jaeger_trace(&trace.trace_id, &trace.spans)]), &trace.coverage)),
-        None => Err(QueryError::new(crate::ErrorCode::NotFound, "trace not found").into()),
+    let (traces, coverage) = service.trace_rows(&[trace_id("id", id)?]).await?;
+    if traces.is_empty() {
+        return Err(QueryError::new(crate::ErrorCode::NotFound, "trace not found").into());
     }
+    Ok(given(traces, &coverage))
 }
 
 fn tag(key: &str, value: &Value) -> Value {
@@ -366,24 +367,34 @@ pub(super) fn microseconds(nanoseconds: &str) -> i64 {
     nanoseconds.parse::<i64>().unwrap_or_default() / 1000
 }
 
-fn jaeger_trace(trace_id: &str, spans: &[SpanRow]) -> Value {
-    let mut processes = Map::new();
-    let mut names: HashMap<String, String> = HashMap::new();
-    let data: Vec<Value> = spans
-        .iter()
-        .map(|span| {
-            let key = format!("{}{}", span.service_name, Value::Object(span.resource_attributes.clone()));
-            let next = format!("p{}", names.len() + 1);
-            let process = names.entry(key).or_insert_with(|| {
-                let mut attributes = span.resource_attributes.clone();
-                attributes.remove("service.name");
-                processes.insert(next.clone(), json!({ "serviceName": span.service_name, "tags": tags(&attributes) }));
-                next
-            });
-            jaeger_span(trace_id, span, process)
-        })
-        .collect();
-    json!({ "traceID": trace_id, "spans": data, "processes": processes, "warnings": null })
+/// The processes of the trace that is being written, by their numbers, and the numbers by what they say.
+#[derive(Default)]
+struct Processes {
+    all: Map<String, Value>,
+    names: HashMap<String, String>,
+}
+
+impl Form for Processes {
+    fn open(&mut self, trace_id: &str) -> String {
+        *self = Self::default();
+        format!("{{\"traceID\":{},\"spans\":[", Value::from(trace_id))
+    }
+
+    fn span(&mut self, trace_id: &str, span: &SpanRow) -> Value {
+        let key = format!("{}{}", span.service_name, Value::Object(span.resource_attributes.clone()));
+        let next = format!("p{}", self.names.len() + 1);
+        let process = self.names.entry(key).or_insert_with(|| {
+            let mut attributes = span.resource_attributes.clone();
+            attributes.remove("service.name");
+            self.all.insert(next.clone(), json!({ "serviceName": span.service_name, "tags": tags(&attributes) }));
+            next
+        });
+        jaeger_span(trace_id, span, process)
+    }
+
+    fn close(&mut self) -> String {
+        format!("],\"processes\":{},\"warnings\":null}}", Value::Object(std::mem::take(&mut self.all)))
+    }
 }
 
 fn jaeger_span(trace_id: &str, span: &SpanRow, process: &str) -> Value {

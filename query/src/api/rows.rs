@@ -2,6 +2,7 @@
 
 use super::covered::covered;
 use super::error::{ApiError, Parameters};
+use super::pieces;
 use crate::{
     CountRequest, Counts, Coverage, ErrorCode, Field, FieldValue, FieldValuesRequest, LogRow, Operation, Outline,
     OutlineRequest, Page, QueryError, QueryService, RowsRequest, ServiceSummary, SpanRow, Story, TraceOrder,
@@ -9,7 +10,7 @@ use crate::{
 };
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use mangru_store::{Signal, TimeRange, TraceId};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -183,11 +184,12 @@ fn trace_id(text: &str) -> Result<TraceId, QueryError> {
 /// `x-mangru-complete` and `x-mangru-limit-hit` say so.
 #[utoipa::path(get, path = "/api/v1/traces/{id}", params(("id" = String, Path, description = "32 hex digits")), responses((status = 200, description = "OTLP JSON: `resourceSpans`"), (status = 404), (status = 500, description = "No span was found, and parts could not be read")))]
 pub(super) async fn trace(State(service): Service, Path(id): Path<String>) -> Result<Response, ApiError> {
-    let trace = service.trace_batch(trace_id(&id)?).await?;
-    if trace.spans.num_rows() == 0 {
+    let (traces, coverage) = service.trace_batches(&[trace_id(&id)?]).await?;
+    if traces.is_empty() {
         return Err(QueryError::new(ErrorCode::NotFound, format!("there is no span of trace {id}")).into());
     }
-    Ok(covered(Json(crate::otlp_json::traces(&trace.spans)).into_response(), &trace.coverage))
+    let spans = crate::otlp_json::resource_spans(traces);
+    Ok(covered(pieces::json("{\"resourceSpans\":[", spans, "]}"), &coverage))
 }
 
 /// Parameters of an outline.

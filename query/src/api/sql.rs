@@ -51,7 +51,7 @@ pub(super) async fn sql(
     let bytes = match format {
         SqlFormat::Arrow => as_arrow(&result)?,
         SqlFormat::Csv => as_csv(&result),
-        _ => as_ndjson(&result),
+        _ => as_ndjson(&result)?,
     };
     let response = ([(header::CONTENT_TYPE, format.media_type())], bytes).into_response();
     Ok(covered(response, &result.coverage))

@@ -7,15 +7,17 @@ mod search;
 use super::covered::covered;
 use super::error::status_of;
 use super::parameters::one;
+use super::pieces;
 use crate::language::{Expr, FieldRef, Matcher};
 use crate::request::usual_step;
 use crate::traceql::{self, MetricsRequest, Sampled};
+use crate::traces::Whole;
 use crate::{
     Coverage, ErrorCode, FieldValuesRequest, QueryError, QueryService, otlp_json, otlp_protobuf, parse_duration,
     parse_range,
 };
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -78,16 +80,16 @@ async fn build_info() -> Json<Value> {
     }))
 }
 
-/// A trace as OTLP JSON, and what of it was looked at.
-async fn found(service: &QueryService, id: &str) -> Result<(Value, Coverage), QueryError> {
+/// A trace, and what of it was looked at.
+async fn found(service: &QueryService, id: &str) -> Result<(Vec<Whole>, Coverage), QueryError> {
     let trace_id = TraceId::from_short_hex(id);
     let trace_id =
         trace_id.ok_or_else(|| QueryError::invalid("traceID", format!("`{id}` is not a trace id in hex")))?;
-    let trace = service.trace_batch(trace_id).await?;
-    if trace.spans.num_rows() == 0 {
+    let (traces, coverage) = service.trace_batches(&[trace_id]).await?;
+    if traces.is_empty() {
         return Err(QueryError::new(ErrorCode::NotFound, "trace not found"));
     }
-    Ok((otlp_json::traces(&trace.spans), trace.coverage))
+    Ok((traces, coverage))
 }
 
 fn accepts_protobuf(headers: &HeaderMap) -> bool {
@@ -95,37 +97,40 @@ fn accepts_protobuf(headers: &HeaderMap) -> bool {
     accept.contains("application/protobuf") || accept.contains("application/x-protobuf")
 }
 
-fn protobuf(bytes: Vec<u8>) -> Response {
-    let mut response = bytes.into_response();
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/protobuf"));
-    response
-}
+const PROTOBUF: &str = "application/protobuf";
 
 async fn trace(State(service): Service, Path(id): Path<String>, headers: HeaderMap) -> Result<Response, Fault> {
-    let (mut data, coverage) = found(&service, &id).await?;
+    let (traces, coverage) = found(&service, &id).await?;
     let response = if accepts_protobuf(&headers) {
-        protobuf(otlp_protobuf::traces(&data).0)
+        // Messages behind each other are one with the spans of all.
+        pieces::written(otlp_json::messages(traces).map(|spans| otlp_protobuf::traces(&spans).0), PROTOBUF)
     } else {
-        Json(json!({ "batches": data["resourceSpans"].take() })).into_response()
+        pieces::json("{\"batches\":[", otlp_json::resource_spans(traces), "]}")
     };
     Ok(covered(response, &coverage))
 }
 
 async fn trace_two(State(service): Service, Path(id): Path<String>, headers: HeaderMap) -> Result<Response, Fault> {
-    let (data, coverage) = found(&service, &id).await?;
+    let (traces, coverage) = found(&service, &id).await?;
     let why = coverage.limit_hit.as_deref().unwrap_or_default();
     let response = if accepts_protobuf(&headers) {
         // `TraceByIDResponse` has the trace in its first field, the status (1 is partial) in the third, its reason in the fourth.
-        let mut message = otlp_protobuf::Message::default();
-        message.bytes(1, &otlp_protobuf::traces(&data).0);
+        // A field that stands several times is one message of all its parts.
+        let part = |spans: Value| {
+            let mut message = otlp_protobuf::Message::default();
+            message.bytes(1, &otlp_protobuf::traces(&spans).0);
+            message.0
+        };
+        let mut last = otlp_protobuf::Message::default();
         if !coverage.complete {
-            message.number(3, 1);
-            message.bytes(4, why.as_bytes());
+            last.number(3, 1);
+            last.bytes(4, why.as_bytes());
         }
-        protobuf(message.0)
+        pieces::written(otlp_json::messages(traces).map(part).chain(std::iter::once(last.0)), PROTOBUF)
     } else {
         let status = if coverage.complete { "COMPLETE" } else { "PARTIAL" };
-        Json(json!({ "trace": data, "metrics": {}, "status": status, "message": why })).into_response()
+        let behind = format!("]}},\"metrics\":{{}},\"status\":\"{status}\",\"message\":{}}}", Value::from(why));
+        pieces::json("{\"trace\":{\"resourceSpans\":[", otlp_json::resource_spans(traces), behind)
     };
     Ok(covered(response, &coverage))
 }

@@ -5,7 +5,9 @@
 use super::covered::covered;
 use super::error::status;
 use super::jaeger::{calls, kind_name, microseconds, operation_names, recent};
+use super::pieces::{self, Form};
 use crate::language::quoted;
+use crate::traces::Whole;
 use crate::{Coverage, ErrorCode, QueryError, QueryService, SpanRow, TraceOrder, TracesRequest, now_ns};
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
@@ -160,48 +162,51 @@ async fn traces(State(service): Service, Query(pairs): Pairs) -> Result<Response
         order: TraceOrder::Newest,
         cursor: None,
     };
-    let mut coverage = Coverage { complete: true, ..Coverage::default() };
-    let mut all = Vec::new();
-    for summary in service.traces(&request).await?.rows {
-        if let Some(id) = TraceId::from_hex(&summary.trace_id)
-            && let Some(trace) = service.trace(id).await?
-        {
-            coverage.add(&trace.coverage);
-            all.push(trace.spans.iter().map(span).collect::<Vec<_>>());
-        }
-    }
-    Ok(covered(Json(json!(all)).into_response(), &coverage))
+    let found = service.traces(&request).await?.rows;
+    let ids: Vec<TraceId> = found.iter().filter_map(|summary| TraceId::from_hex(&summary.trace_id)).collect();
+    let (traces, coverage) = service.trace_rows(&ids).await?;
+    Ok(lists(traces, &coverage))
 }
 
-/// A trace's spans, none when there is none; what of it was looked at is added.
-async fn spans_of(service: &QueryService, id: &str, coverage: &mut Coverage) -> Result<Vec<Value>, QueryError> {
-    let id = TraceId::from_short_hex(id);
-    let id = id.ok_or_else(|| QueryError::invalid("traceId", "it should be 16 or 32 hex digits"))?;
-    let Some(trace) = service.trace(id).await? else { return Ok(Vec::new()) };
-    coverage.add(&trace.coverage);
-    Ok(trace.spans.iter().map(span).collect())
+fn read_id(id: &str) -> Result<TraceId, QueryError> {
+    TraceId::from_short_hex(id).ok_or_else(|| QueryError::invalid("traceId", "it should be 16 or 32 hex digits"))
+}
+
+/// A trace is a list of its spans.
+struct List;
+
+impl Form for List {
+    fn open(&mut self, _trace_id: &str) -> String {
+        "[".to_owned()
+    }
+
+    fn span(&mut self, _trace_id: &str, row: &SpanRow) -> Value {
+        span(row)
+    }
+
+    fn close(&mut self) -> String {
+        "]".to_owned()
+    }
+}
+
+/// A list of traces, written piece by piece.
+fn lists(traces: Vec<Whole>, coverage: &Coverage) -> Response {
+    covered(pieces::json("[", pieces::traces(traces, List), "]"), coverage)
 }
 
 async fn trace(State(service): Service, Path(id): Path<String>) -> Result<Response, Fault> {
-    let mut coverage = Coverage { complete: true, ..Coverage::default() };
-    let spans = spans_of(&service, &id, &mut coverage).await?;
-    if spans.is_empty() {
+    let (traces, coverage) = service.trace_rows(&[read_id(&id)?]).await?;
+    if traces.is_empty() {
         return Err(QueryError::new(ErrorCode::NotFound, format!("trace {id} not found")).into());
     }
-    Ok(covered(Json(json!(spans)).into_response(), &coverage))
+    Ok(covered(pieces::json("", pieces::traces(traces, List), ""), &coverage))
 }
 
 async fn trace_many(State(service): Service, Query(pairs): Pairs) -> Result<Response, Fault> {
     let ids = one(&pairs, "traceIds").ok_or_else(|| QueryError::invalid("traceIds", "the parameter is missing"))?;
-    let mut coverage = Coverage { complete: true, ..Coverage::default() };
-    let mut all = Vec::new();
-    for id in ids.split(',') {
-        let spans = spans_of(&service, id.trim(), &mut coverage).await?;
-        if !spans.is_empty() {
-            all.push(spans);
-        }
-    }
-    Ok(covered(Json(json!(all)).into_response(), &coverage))
+    let ids: Vec<TraceId> = ids.split(',').map(|id| read_id(id.trim())).collect::<Result<_, _>>()?;
+    let (traces, coverage) = service.trace_rows(&ids).await?;
+    Ok(lists(traces, &coverage))
 }
 
 async fn dependencies(State(service): Service, Query(pairs): Pairs) -> Result<Json<Value>, Fault> {

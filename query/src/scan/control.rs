@@ -46,6 +46,11 @@ impl Control {
         Ok(())
     }
 
+    /// Lets young queries pass when this one is old; blocks.
+    pub(crate) fn make_way(&self) {
+        self.age.make_way();
+    }
+
     /// Memory that is taken, none yet, until it is dropped.
     pub(crate) fn held(&self) -> Held {
         Held { permit: self.memory.reserve_anyway(0), memory: self.memory.clone() }
@@ -115,7 +120,7 @@ impl Iterator for Batches {
         let batch = self.reader.next()?;
         let read = || {
             self.control.check()?;
-            self.control.age.make_way();
+            self.control.make_way();
             let batch = batch?;
             self.held.cover(batch.get_array_memory_size().saturating_mul(DECODING_FACTOR))?;
             Ok(batch)

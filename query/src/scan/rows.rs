@@ -26,6 +26,14 @@ enum Source {
     Counted(u64),
 }
 
+/// How many rows of a part are left: by the statistics of its pages, its bloom filters and its index each alone, and by all.
+pub(crate) struct PartLeft {
+    pub(crate) time: u64,
+    pub(crate) bloom_filters: Option<u64>,
+    pub(crate) index: Option<u64>,
+    pub(crate) to_read: u64,
+}
+
 /// Rows of a batch without columns.
 const COUNTED_ROWS: u64 = 1 << 20;
 
@@ -38,8 +46,23 @@ pub(crate) async fn open_part(
     columns: &[&'static str],
     control: &Control,
 ) -> Result<Option<PartRows>, QueryError> {
+    open_part_told(part, signal, filter, range, columns, control, |_| {}).await
+}
+
+/// The same, and tells how many rows each step of planning leaves.
+pub(crate) async fn open_part_told(
+    part: Arc<Part>,
+    signal: Signal,
+    filter: &Expr,
+    range: TimeRange,
+    columns: &[&'static str],
+    control: &Control,
+    tell: impl FnOnce(&PartLeft) + Send,
+) -> Result<Option<PartRows>, QueryError> {
     control.check()?;
     let Some(plan) = plan::plan(part, filter, range).await? else { return Ok(None) };
+    let plan::Steps { time, bloom_filters, index } = plan.steps;
+    tell(&PartLeft { time, bloom_filters, index, to_read: plan.len() });
     if plan.len() == 0 {
         return Ok(None);
     }

@@ -1,4 +1,4 @@
-//! What keeps a statement in its bounds while it runs: threads of its own, and a guard behind every operator.
+//! What keeps a statement in its bounds while it runs: a guard behind every operator.
 
 use super::provider::external;
 use crate::scan::Control;
@@ -10,32 +10,35 @@ use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskCo
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use futures::Stream;
+use std::cell::Cell;
 use std::fmt;
 use std::pin::Pin;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::task::{Context, Poll};
-use tokio::runtime::Runtime;
-
-/// Planning goes down a statement by recursion, and a statement may nest as deep as it is long. The system gives memory only
-/// for what is used of it.
-const STACK_BYTES: usize = 256 << 20;
-
-/// Threads that statements run on: what computes for long must not hold up requests.
-static THREADS: LazyLock<std::io::Result<Runtime>> = LazyLock::new(|| {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .thread_stack_size(STACK_BYTES)
-        .thread_name("mangru-sql")
-        .enable_all()
-        .build()
-});
+use std::time::{Duration, Instant};
 
 /// Batches between two pauses, in which others on the same threads get their turn.
 const BATCHES_BETWEEN_PAUSES: u32 = 8;
 
-/// Where statements run.
-pub(super) fn threads() -> Result<&'static Runtime, crate::QueryError> {
-    THREADS.as_ref().map_err(|error| crate::QueryError::internal(format!("no threads for SQL: {error}")))
+/// How long a thread computes before it makes way for younger queries.
+const COMPUTES_FOR: Duration = Duration::from_millis(20);
+
+thread_local! {
+    /// When this thread last made way: it belongs to one statement.
+    static MADE_WAY: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// Lets younger queries pass, when this thread has computed for a while.
+fn make_way(control: &Control) {
+    let now = Instant::now();
+    let since = MADE_WAY.get().unwrap_or_else(|| {
+        MADE_WAY.set(Some(now));
+        now
+    });
+    if now.duration_since(since) >= COMPUTES_FOR {
+        control.make_way();
+        MADE_WAY.set(Some(Instant::now()));
+    }
 }
 
 /// Puts a guard behind every operator of a plan.
@@ -107,6 +110,7 @@ impl Stream for GuardedStream {
         if let Err(error) = self.control.check() {
             return Poll::Ready(Some(Err(external(error))));
         }
+        make_way(&self.control);
         self.batches += 1;
         if self.batches.is_multiple_of(BATCHES_BETWEEN_PAUSES) {
             context.waker().wake_by_ref();

@@ -2,8 +2,9 @@
 
 use super::Seen;
 use super::functions::{MATCHES, text_search};
+use super::pruned::{Left, Pruned};
 use crate::language::{Expr, FieldRef, Matcher, write_hex};
-use crate::scan::{Control, PartRows, open_part};
+use crate::scan::{Control, PartRows, open_part_told};
 use arrow::array::{Array as _, ArrayRef, AsArray as _, RecordBatch, RecordBatchOptions, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
@@ -12,6 +13,7 @@ use datafusion::common::{Result, ScalarValue};
 use datafusion::error::DataFusionError;
 use datafusion::execution::TaskContext;
 use datafusion::logical_expr::{BinaryExpr, Expr as SqlExpr, Operator, TableProviderFilterPushDown, TableType};
+use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream};
@@ -121,21 +123,50 @@ impl TableProvider for Table {
         let columns: Vec<&'static str> = places.iter().filter_map(|place| name_of(&full, *place)).collect();
         let snapshot = self.source.store.snapshot(signal);
         let mut partitions: Vec<Arc<dyn PartitionStream>> = Vec::new();
-        let shared =
-            Arc::new(Shared { source: Arc::clone(&self.source), filter, range, columns, schema: Arc::clone(&schema) });
-        {
-            let mut seen = self.source.seen.lock();
-            seen.rows_in_range += snapshot.hot.iter().map(|batch| batch.num_rows() as u64).sum::<u64>();
-            let parts = snapshot.parts.iter().filter(|part| range.touches(part.min_time(), part.max_time()));
-            seen.rows_in_range += parts.map(|part| u64::from(part.rows())).sum::<u64>();
-        }
+        let metrics = ExecutionPlanMetricsSet::new();
+        let left = Left::new(&metrics);
+        let shared = Arc::new(Shared {
+            source: Arc::clone(&self.source),
+            filter,
+            range,
+            columns,
+            schema: Arc::clone(&schema),
+            left,
+        });
+        let hot_rows = snapshot.hot.iter().map(|batch| batch.num_rows() as u64).sum::<u64>();
+        let (all_parts, all_rows) = parts_and_rows(snapshot.parts.iter());
+        let touched = snapshot.parts.iter().filter(|part| range.touches(part.min_time(), part.max_time()));
+        let (parts, part_rows) = parts_and_rows(touched);
+        self.source.seen.lock().rows_in_range += hot_rows + part_rows;
+        let says = format!(
+            "{}, time={}, filter={}, hot_rows={hot_rows}, parts={parts} of {all_parts}, part_rows={part_rows} of {all_rows}, \
+             columns=[{}]",
+            signal.table(),
+            shown_range(range),
+            shared.filter,
+            shared.columns.join(", "),
+        );
         partitions.push(Arc::new(Partition { shared: Arc::clone(&shared), rows: Rows::Hot(snapshot.hot) }));
         for part in snapshot.parts.into_iter().filter(|part| range.touches(part.min_time(), part.max_time())) {
             partitions.push(Arc::new(Partition { shared: Arc::clone(&shared), rows: Rows::Part(part) }));
         }
         let plan = StreamingTableExec::try_new(schema, partitions, None, Vec::new(), false, limit)?;
-        Ok(Arc::new(plan))
+        Ok(Arc::new(Pruned { inner: Arc::new(plan), says, metrics }))
     }
+}
+
+/// How many parts, and how many rows they have.
+fn parts_and_rows<'a>(parts: impl Iterator<Item = &'a Arc<Part>>) -> (usize, u64) {
+    parts.fold((0, 0), |(parts, rows), part| (parts + 1, rows + u64::from(part.rows())))
+}
+
+/// A range of time as `[start, end)`, an open side as nothing.
+fn shown_range(range: TimeRange) -> String {
+    let moment = |time: i64, open: i64| {
+        let shown = chrono::DateTime::from_timestamp_nanos(time).format("%Y-%m-%dT%H:%M:%S%.fZ");
+        if time == open { String::new() } else { shown.to_string() }
+    };
+    format!("[{}, {})", moment(range.start, TimeRange::ALL.start), moment(range.end, TimeRange::ALL.end))
 }
 
 /// The static name of a column: those of the schema live as long as the program.
@@ -152,6 +183,7 @@ struct Shared {
     range: TimeRange,
     columns: Vec<&'static str>,
     schema: SchemaRef,
+    left: Left,
 }
 
 #[derive(Debug)]
@@ -201,9 +233,16 @@ impl PartitionStream for Partition {
                 tokio::spawn(async move {
                     let path = part.path().to_owned();
                     let source = &shared.source;
-                    let opened =
-                        open_part(part, source.signal, &shared.filter, shared.range, &shared.columns, &source.control)
-                            .await;
+                    let opened = open_part_told(
+                        part,
+                        source.signal,
+                        &shared.filter,
+                        shared.range,
+                        &shared.columns,
+                        &source.control,
+                        |left| shared.left.add(left),
+                    )
+                    .await;
                     let mut rows: PartRows = match opened {
                         Ok(Some(rows)) => rows,
                         Ok(None) => return,

@@ -13,7 +13,8 @@ pub(crate) fn append(batch: &RecordBatch, rows: &mut Vec<Vec<Json>>) {
 }
 
 fn value(array: &dyn Array, row: usize) -> Json {
-    if array.is_null(row) {
+    // A column of nothing but NULL has no bits that say so.
+    if array.is_null(row) || *array.data_type() == DataType::Null {
         return Json::Null;
     }
     match array.data_type() {

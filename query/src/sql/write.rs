@@ -4,6 +4,7 @@ use super::{SqlBatches, values};
 use crate::QueryError;
 use arrow::ipc::writer::StreamWriter;
 use serde_json::{Map, Value as Json};
+use std::collections::HashSet;
 
 /// How a result is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +52,18 @@ pub(crate) fn arrow(result: &SqlBatches) -> Result<Vec<u8>, QueryError> {
 }
 
 /// A result as lines of JSON.
-pub(crate) fn ndjson(result: &SqlBatches) -> Vec<u8> {
+///
+/// # Errors
+/// [`crate::ErrorCode::InvalidArgument`] when two columns have the same name: an object has each name once.
+pub(crate) fn ndjson(result: &SqlBatches) -> Result<Vec<u8>, QueryError> {
+    let mut known = HashSet::new();
+    if let Some(field) = result.schema.fields().iter().find(|field| !known.insert(field.name())) {
+        let message = format!(
+            "two columns are called `{}`: give the columns different names by AS, or take json, csv or arrow",
+            field.name()
+        );
+        return Err(QueryError::invalid("sql", message));
+    }
     let mut out = Vec::new();
     for batch in &result.batches {
         let mut rows = Vec::new();
@@ -63,21 +75,21 @@ pub(crate) fn ndjson(result: &SqlBatches) -> Vec<u8> {
             out.push(b'\n');
         }
     }
-    out
+    Ok(out)
 }
 
-/// A result as CSV.
+/// A result as CSV: NULL is nothing, an empty text a pair of quotes.
 pub(crate) fn csv(result: &SqlBatches) -> Vec<u8> {
     let mut out = String::new();
-    line(result.schema.fields().iter().map(|field| field.name().clone()), &mut out);
+    line(result.schema.fields().iter().map(|field| Some(field.name().clone())), &mut out);
     for batch in &result.batches {
         let mut rows = Vec::new();
         values::append(batch, &mut rows);
         for row in rows {
             let texts = row.into_iter().map(|value| match value {
-                Json::Null => String::new(),
-                Json::String(text) => text,
-                other => other.to_string(),
+                Json::Null => None,
+                Json::String(text) => Some(text),
+                other => Some(other.to_string()),
             });
             line(texts, &mut out);
         }
@@ -85,12 +97,13 @@ pub(crate) fn csv(result: &SqlBatches) -> Vec<u8> {
     out.into_bytes()
 }
 
-fn line(cells: impl Iterator<Item = String>, out: &mut String) {
+fn line(cells: impl Iterator<Item = Option<String>>, out: &mut String) {
     for (place, cell) in cells.enumerate() {
         if place > 0 {
             out.push(',');
         }
-        if cell.contains([',', '"', '\n', '\r']) {
+        let Some(cell) = cell else { continue };
+        if cell.is_empty() || cell.contains([',', '"', '\n', '\r']) {
             out.push('"');
             out.push_str(&cell.replace('"', "\"\""));
             out.push('"');

@@ -6,11 +6,11 @@ use crate::cells::Cells;
 use crate::logs::any_time;
 use crate::request::Unreadable;
 use crate::scan::{self, Control, Counting, Cursor, ScanRequest};
-use crate::{Coverage, QueryError, QueryService};
+use crate::{Coverage, ErrorCode, QueryError, QueryService};
 use arrow::array::{Array as _, AsArray as _, FixedSizeBinaryArray, RecordBatch};
 use arrow::datatypes::TimestampNanosecondType;
 use hashbrown::{HashMap, HashSet};
-use mangru_store::{Signal, TraceId};
+use mangru_store::{Signal, TimeRange, TraceId};
 use std::time::Instant;
 
 /// Matching spans that are looked at to find traces by their structure.
@@ -36,7 +36,7 @@ pub(super) struct Found {
 }
 
 /// Where a span stands: its trace, its own id, and whether it is a call to somewhere else, as client and server may share an id.
-type Place = ([u8; 16], [u8; 8], bool);
+pub(crate) type Place = ([u8; 16], [u8; 8], bool);
 
 impl QueryService {
     /// The traces that a search finds, at least as many as asked for when there are; with `before` those whose newest
@@ -207,10 +207,50 @@ impl QueryService {
     async fn with_structure(
         &self,
         steps: &Steps<'_>,
-        mut ids: Vec<String>,
+        ids: Vec<String>,
         coverage: &mut Coverage,
         unreadable: &mut Unreadable,
     ) -> Result<Vec<(String, u64)>, QueryError> {
+        let found = self.places_by_structure(steps, ids, coverage, unreadable).await?;
+        Ok(found.into_iter().map(|(id, places)| (id, places.len() as u64)).collect())
+    }
+
+    /// The spans of these traces that the structure finds: those of its last set, of the range.
+    ///
+    /// # Errors
+    /// Beside those of all queries: parts that could not be read, more spans than can be looked at together.
+    pub(crate) async fn spans_by_structure(
+        &self,
+        structure: &Structure,
+        range: TimeRange,
+        ids: Vec<String>,
+    ) -> Result<HashSet<Place>, QueryError> {
+        let (control, _guard) = self.control();
+        let _turn = self.turn().await?;
+        let scan = ScanRequest {
+            signal: Signal::Spans,
+            filter: structure.last().clone(),
+            range,
+            columns: vec!["time", "trace_id"],
+        };
+        let steps = Steps { structure, scan, control: &control };
+        let (mut coverage, mut unreadable) =
+            (Coverage { complete: true, ..Coverage::default() }, Unreadable::default());
+        let found = self.places_by_structure(&steps, ids, &mut coverage, &mut unreadable).await?;
+        coverage.unreadable(unreadable.parts());
+        match coverage.limit_hit {
+            Some(limit) => Err(QueryError::new(ErrorCode::ResourceExhausted, format!("the spans were cut: {limit}"))),
+            None => Ok(found.into_iter().flat_map(|(_, places)| places).collect()),
+        }
+    }
+
+    async fn places_by_structure(
+        &self,
+        steps: &Steps<'_>,
+        mut ids: Vec<String>,
+        coverage: &mut Coverage,
+        unreadable: &mut Unreadable,
+    ) -> Result<Vec<(String, Vec<Place>)>, QueryError> {
         let Steps { structure, scan: last, control } = steps;
         let mut sets: HashMap<Place, u8> = HashMap::new();
         let count = structure.then.len() + 1;
@@ -237,22 +277,25 @@ impl QueryService {
         let columns = vec!["trace_id", "span_id", "parent_span_id", "kind"];
         let scan = any_time(Signal::Spans, of_traces(&ids), columns);
         let batch = self.spans_of(&scan, coverage, unreadable, control).await?;
-        let mut traces: HashMap<[u8; 16], Spans> = HashMap::new();
+        let mut traces: HashMap<[u8; 16], (Spans, Vec<Place>)> = HashMap::new();
         // A span that was sent twice is one.
         let mut known = HashSet::new();
         for (place, parent) in places(&batch).filter(|row| known.insert(*row)) {
             let (trace, span, _) = place;
-            let spans = traces.entry(trace).or_default();
+            let (spans, of_trace) = traces.entry(trace).or_default();
+            of_trace.push(place);
             spans.ids.push(span);
             spans.parents.push(parent);
             spans.sets.push(sets.get(&place).copied().unwrap_or_default());
         }
         let mut found = Vec::new();
         for id in ids {
-            let spans = TraceId::from_hex(&id).and_then(|id| traces.get(&id.0));
-            let matching = spans.map_or(Ok(0), |spans| spans.matching(&structure.then, control))?;
-            if matching > 0 {
-                found.push((id, matching));
+            let Some((spans, of_trace)) = TraceId::from_hex(&id).and_then(|id| traces.remove(&id.0)) else { continue };
+            let left = spans.matching(&structure.then, control)?;
+            let left: Vec<Place> =
+                of_trace.into_iter().zip(left).filter_map(|(place, left)| left.then_some(place)).collect();
+            if !left.is_empty() {
+                found.push((id, left));
             }
         }
         Ok(found)
@@ -302,6 +345,17 @@ pub(super) fn trace_ids(batch: &RecordBatch) -> impl Iterator<Item = (usize, [u8
         let traces = traces.filter(|traces| traces.is_valid(row))?;
         Some((row, traces.value(row).try_into().ok()?))
     })
+}
+
+/// Each span's place, for those that have one.
+pub(crate) fn places_by_row(batch: &RecordBatch) -> HashMap<usize, Place> {
+    let cells = Cells::new(batch);
+    let spans = batch.column_by_name("span_id").and_then(|column| column.as_fixed_size_binary_opt());
+    let place = |(row, trace)| {
+        let span = spans.filter(|spans| spans.is_valid(row))?.value(row).try_into().ok()?;
+        Some((row, (trace, span, cells.integer("kind", row).is_some_and(is_outgoing))))
+    };
+    trace_ids(batch).filter_map(place).collect()
 }
 
 /// Each span's place, and its parent when that column was read.

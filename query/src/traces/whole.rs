@@ -31,7 +31,7 @@ pub(crate) struct Whole {
     pub(crate) spans: RecordBatch,
     pub(crate) coverage: Coverage,
     /// The memory of the spans, and what the caller needs for them.
-    _held: Held,
+    pub(super) held: Held,
 }
 
 impl QueryService {
@@ -132,5 +132,5 @@ fn finished(
             page.rows.slice(left_out, rows - left_out)
         }
     };
-    Ok(Whole { spans, coverage, _held: held })
+    Ok(Whole { spans, coverage, held })
 }

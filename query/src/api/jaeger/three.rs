@@ -2,8 +2,9 @@
 
 use super::super::covered::covered;
 use super::super::error::status;
+use super::super::pieces;
 use super::{TracesParameters, found, kind_name, recent, tags_of_json, trace_id};
-use crate::{Coverage, ErrorCode, QueryError, QueryService, otlp_json, parse_time};
+use crate::{ErrorCode, QueryError, QueryService, otlp_json, parse_time};
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -68,18 +69,14 @@ async fn operations(State(service): Service, Query(pairs): Pairs) -> Result<Json
     Ok(Json(json!({ "operations": all })))
 }
 
-/// Traces in one message, each with its own resources, and what of them was looked at.
-async fn message(service: &QueryService, ids: &[TraceId]) -> Result<(Value, Coverage), QueryError> {
-    let mut coverage = Coverage { matched_is_exact: true, complete: true, ..Coverage::default() };
-    let mut all = Vec::new();
-    for id in ids {
-        let trace = service.trace_batch(*id).await?;
-        coverage.add(&trace.coverage);
-        if let Value::Array(mut resources) = otlp_json::traces(&trace.spans)["resourceSpans"].take() {
-            all.append(&mut resources);
-        }
+/// Traces in one message, each with its own resources.
+async fn message(service: &QueryService, ids: &[TraceId]) -> Result<Response, QueryError> {
+    let (traces, coverage) = service.trace_batches(ids).await?;
+    if traces.is_empty() {
+        return Err(QueryError::new(ErrorCode::NotFound, "No traces found"));
     }
-    Ok((json!({ "result": { "resourceSpans": all } }), coverage))
+    let spans = otlp_json::resource_spans(traces);
+    Ok(covered(pieces::json("{\"result\":{\"resourceSpans\":[", spans, "]}}"), &coverage))
 }
 
 async fn traces(State(service): Service, Query(pairs): Pairs) -> Result<Response, Fault> {
@@ -105,18 +102,10 @@ async fn traces(State(service): Service, Query(pairs): Pairs) -> Result<Response
         trace_ids: Vec::new(),
     };
     let ids = found(&service, &parameters).await?;
-    if ids.is_empty() {
-        return Err(QueryError::new(ErrorCode::NotFound, "No traces found").into());
-    }
-    let (message, coverage) = message(&service, &ids).await?;
-    Ok(covered(Json(message).into_response(), &coverage))
+    Ok(message(&service, &ids).await?)
 }
 
 async fn trace(State(service): Service, Path(id): Path<String>) -> Result<Response, Fault> {
     let trace_id = trace_id("trace_id", &id)?;
-    let (message, coverage) = message(&service, &[trace_id]).await?;
-    if message["result"]["resourceSpans"].as_array().is_none_or(Vec::is_empty) {
-        return Err(QueryError::new(ErrorCode::NotFound, "No traces found").into());
-    }
-    Ok(covered(Json(message).into_response(), &coverage))
+    Ok(message(&service, &[trace_id]).await?)
 }

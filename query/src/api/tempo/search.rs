@@ -6,7 +6,7 @@ use crate::logql::logfmt_pairs;
 use crate::scan::{self, ScanRequest};
 use crate::spans::{self, SpanRow};
 use crate::traceql::{self, TraceQl};
-use crate::traces::of_traces;
+use crate::traces::{of_traces, places_by_row};
 use crate::{QueryError, QueryService, TraceOrder, TraceSummary, TracesRequest, parse_duration};
 use arrow::array::{AsArray as _, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
@@ -154,7 +154,7 @@ async fn found(
     }
 }
 
-/// Spans of each trace that match, the earliest of them. Which spans stand in a relation to others is not told one by one.
+/// Spans of each trace that match, the earliest of them; of sets that stand in a relation those of the last one.
 async fn matched(
     service: &QueryService,
     query: &TraceQl,
@@ -163,9 +163,15 @@ async fn matched(
     per_trace: usize,
 ) -> Result<BTreeMap<String, Vec<SpanRow>>, QueryError> {
     type Earliest = BTreeMap<[u8; 16], Vec<(i64, SpanRow)>>;
-    let Some(filter) = query.single().filter(|_| !traces.is_empty()) else { return Ok(BTreeMap::new()) };
+    if traces.is_empty() {
+        return Ok(BTreeMap::new());
+    }
     let ids: Vec<String> = traces.iter().map(|trace| trace.trace_id.clone()).collect();
-    let filter = filter.clone().and(of_traces(&ids));
+    let filter = query.structure.last().clone().and(of_traces(&ids));
+    let only = match query.single() {
+        Some(_) => None,
+        None => Some(service.spans_by_structure(&query.structure, range, ids).await?),
+    };
     let scan = ScanRequest { signal: Signal::Spans, filter, range, columns: spans::columns() };
     let each = move |earliest: &mut Earliest, batch: &RecordBatch| {
         let missing = || QueryError::internal("time and trace id were not read");
@@ -176,7 +182,11 @@ async fn matched(
             earliest.get(&id(row)).filter(|known| known.len() >= per_trace).and_then(|known| Some(known.last()?.0))
         };
         let may_be_shown = |row: usize| last(earliest, row).is_none_or(|last| times.value(row) < last);
-        let keep: BooleanArray = (0..batch.num_rows()).map(|row| Some(may_be_shown(row))).collect();
+        let places = only.as_ref().map(|only| (only, places_by_row(batch)));
+        let is_found = |row: usize| {
+            places.as_ref().is_none_or(|(only, places)| places.get(&row).is_some_and(|place| only.contains(place)))
+        };
+        let keep: BooleanArray = (0..batch.num_rows()).map(|row| Some(is_found(row) && may_be_shown(row))).collect();
         let places: Vec<usize> = (0..batch.num_rows()).filter(|row| keep.value(*row)).collect();
         for (place, row) in spans::rows(&filter_record_batch(batch, &keep)?).into_iter().enumerate() {
             let (id, time) = (id(places[place]), times.value(places[place]));
