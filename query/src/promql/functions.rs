@@ -95,19 +95,9 @@ pub(super) fn call(
             Value::Vector(series)
         }
         "sort_by_label" | "sort_by_label_desc" => {
-            let mut series = vector(0)?;
             let names = (1..arguments.len()).map(text).collect::<Result<Vec<_>, _>>()?;
-            if grid.count == 1 {
-                series.sort_by(|left, right| {
-                    let by_name = names.iter().map(|name| natural(left.labels.get(name), right.labels.get(name)));
-                    let order = by_name.fold(Ordering::Equal, Ordering::then);
-                    order.then_with(|| left.labels.cmp(&right.labels))
-                });
-                if name == "sort_by_label_desc" {
-                    series.reverse();
-                }
-            }
-            Value::Vector(series)
+            let series = vector(0)?;
+            Value::Vector(if grid.count == 1 { by_labels(series, &names, name.ends_with("_desc")) } else { series })
         }
         "absent" => {
             let mut is_there = vec![false; grid.count];
@@ -133,6 +123,18 @@ pub(super) fn call(
         }
         other => return Err(unsupported(format!("the function {other} is not supported"))),
     })
+}
+
+/// Series in the order of some labels, and of all where these are equal.
+fn by_labels(mut series: Vec<Series>, names: &[&str], falling: bool) -> Vec<Series> {
+    series.sort_by(|left, right| {
+        let by_name = names.iter().map(|name| natural(left.labels.get(name), right.labels.get(name)));
+        by_name.fold(Ordering::Equal, Ordering::then).then_with(|| left.labels.cmp(&right.labels))
+    });
+    if falling {
+        series.reverse();
+    }
+    series
 }
 
 /// The order of texts in which numbers within them count as numbers.

@@ -105,12 +105,12 @@ mod tests {
     use std::sync::mpsc;
 
     /// A statement whose threads all compute until the sender is dropped.
-    async fn stuck(lanes: &Lanes) -> (Lane, Vec<mpsc::Sender<()>>) {
+    async fn stuck(lanes: &Lanes) -> (Lane, Vec<mpsc::SyncSender<()>>) {
         let lane = lanes.begin().expect("threads");
         let (began, mut begun) = tokio::sync::mpsc::channel(THREADS);
         let mut senders = Vec::new();
         for _ in 0..THREADS {
-            let (sender, receiver) = mpsc::channel::<()>();
+            let (sender, receiver) = mpsc::sync_channel::<()>(1);
             let began = began.clone();
             senders.push(sender);
             drop(lane.spawn(async move {
