@@ -1,6 +1,7 @@
 //! The figures of the process itself: what `/metrics` shows and what it sends to itself.
 
-use mangru_store::{StoreStatus, TableStatus};
+use mangru_query::QueryService;
+use mangru_store::TableStatus;
 use serde_json::Value as Json;
 use std::fmt::Write as _;
 
@@ -32,9 +33,10 @@ pub(crate) struct Family {
 /// A figure of each table: its name, kind and help, and where it stands.
 type OfTable = (&'static str, Kind, &'static str, fn(&TableStatus) -> u64);
 
-/// The store's and the collector's figures.
-pub(crate) fn figures(status: &StoreStatus, intake: &Json) -> Vec<Family> {
+/// The store's, the queries' and the collector's figures.
+pub(crate) fn figures(query: &QueryService, intake: &Json) -> Vec<Family> {
     use Kind::{Counter, Gauge};
+    let status = query.store().status();
     let mut all = Vec::new();
     let by_table: [OfTable; 6] = [
         ("mangru_parts", Gauge, "Published parts.", |table| table.parts as u64),
@@ -65,6 +67,12 @@ pub(crate) fn figures(status: &StoreStatus, intake: &Json) -> Vec<Family> {
         ("mangru_memory_used_bytes", Gauge, "Memory taken from the budget.", status.memory_used_bytes as u64),
         ("mangru_ingest_memory_bytes", Gauge, "Of it, by requests and hot rows.", status.ingest_used_bytes as u64),
         ("mangru_query_memory_bytes", Gauge, "Of it, by queries.", status.query_used_bytes as u64),
+        (
+            "mangru_lost_statements",
+            Gauge,
+            "Statements of SQL that were ended and compute on all the same.",
+            query.lost_statements() as u64,
+        ),
     ];
     if let Some(objects) = &status.objects {
         one.extend([

@@ -2,7 +2,7 @@
 //! others. They are those of `/metrics`, sent to this process' own OTLP receiver.
 
 use crate::figures::{Family, Kind, figures};
-use mangru_store::Store;
+use mangru_query::QueryService;
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -22,7 +22,7 @@ impl Drop for Itself {
 }
 
 /// Sends the figures each so often to the receiver of OTLP over HTTP at this address.
-pub(crate) fn start(every: Duration, receiver: &str, store: Arc<Store>, intake: Arc<Intake>) -> Itself {
+pub(crate) fn start(every: Duration, receiver: &str, query: Arc<QueryService>, intake: Arc<Intake>) -> Itself {
     let address = format!("http://{receiver}/v1/metrics");
     let task = tokio::spawn(async move {
         let client = reqwest::Client::new();
@@ -32,12 +32,12 @@ pub(crate) fn start(every: Duration, receiver: &str, store: Arc<Store>, intake: 
         loop {
             ticks.tick().await;
             // As long as nothing else came in, the screens tell how to send something.
-            let status = store.status();
+            let status = query.store().status();
             let is_empty = status.tables.iter().all(|table| table.part_rows == 0 && table.hot_rows == 0);
             if is_empty {
                 continue;
             }
-            let body = request(&figures(&status, &intake()), started, now_ns());
+            let body = request(&figures(&query, &intake()), started, now_ns());
             let sent = client.post(&address).timeout(every).json(&body).send().await;
             // A process that refuses others for want of room refuses itself too: the next figures tell of it.
             match sent.and_then(reqwest::Response::error_for_status) {

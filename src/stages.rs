@@ -60,17 +60,17 @@ pub(crate) async fn serve(settings: Settings, with_shop: bool) -> anyhow::Result
         config_files: ConfigFiles::new(&settings.config_dir()),
         version: env!("CARGO_PKG_VERSION"),
     };
-    let router = mangru_query::router(query)
+    let router = mangru_query::router(Arc::clone(&query))
         .merge(mangru_alerts::router(Arc::clone(&alerts)))
         .merge(mangru_ui::router(context))
         .merge(collector.router())
-        .merge(health::router(Arc::clone(&store), intake));
+        .merge(health::router(Arc::clone(&query), intake));
     let http = port.serve(router);
     // Nobody may be reading.
     let _ = std::io::stdout().write_all(addresses.as_bytes());
     let itself = (settings.self_metrics_seconds > 0).then(|| {
         let every = Duration::from_secs(settings.self_metrics_seconds);
-        itself::start(every, &collector.http_addr().to_string(), Arc::clone(&store), itself_intake)
+        itself::start(every, &collector.http_addr().to_string(), query, itself_intake)
     });
     let shop = with_shop.then(|| demo::start(&collector.grpc_addr().to_string())).transpose()?;
 
