@@ -33,6 +33,8 @@ use tally::Tally;
 const MARGIN_NS: i64 = 300_000_000_000;
 /// Sets of traces that are joined at the same time.
 const PARALLEL: usize = 2;
+/// Pieces of work that the sets of traces are joined in.
+const PIECES: usize = 16;
 /// Traces that are looked up in the indexes; of more the rows are read one after the other.
 const MAX_LOOKUPS: usize = 1_000;
 
@@ -378,32 +380,52 @@ async fn joined(
             set.push(rows);
         }
     }
-    let built = futures::stream::iter(sets).map(|set| {
+    let sets = in_pieces(sets);
+    let built = futures::stream::iter(sets).map(|sets| {
         let (names, control) = (Arc::clone(names), control.clone());
-        move || {
+        sets.into_iter().map(move |set| {
             control.check()?;
             let spans = set.iter().map(Vec::len).sum();
             Ok(Shard::new(set.into_iter().flatten(), spans, &names))
-        }
+        })
     });
     if links.is_empty() {
         // Each set of traces goes when it is counted.
-        return added(built.map(|build| blocking(move || Ok(build()?.tally()))).buffered(PARALLEL)).await;
+        return added(built.map(|shards| blocking(move || tallied(shards))).buffered(PARALLEL)).await;
     }
-    let mut shards: Vec<Shard> = built.map(blocking).buffered(PARALLEL).try_collect().await?;
+    let build = |shards: _| blocking(move || Iterator::collect::<Result<Vec<Shard>, QueryError>>(shards));
+    let mut shards = built.map(build).buffered(PARALLEL).try_concat().await?;
     shards = blocking(move || {
         join::resolve(&mut shards, &links);
         Ok(shards)
     })
     .await?;
-    let tallies = futures::stream::iter(shards).map(|shard| {
+    let tallies = futures::stream::iter(in_pieces(shards)).map(|shards| {
         let control = control.clone();
-        blocking(move || {
-            control.check()?;
-            Ok(shard.tally())
-        })
+        let checked = shards.into_iter().map(move |shard| control.check().map(|()| shard));
+        blocking(move || tallied(checked))
     });
     added(tallies.buffered(PARALLEL)).await
+}
+
+/// Several at a time, for each thread to have some.
+fn in_pieces<T>(all: Vec<T>) -> Vec<Vec<T>> {
+    let (mut pieces, mut all) = (Vec::new(), all.into_iter());
+    loop {
+        let piece: Vec<T> = all.by_ref().take(SHARDS / PIECES).collect();
+        if piece.is_empty() {
+            return pieces;
+        }
+        pieces.push(piece);
+    }
+}
+
+fn tallied(shards: impl Iterator<Item = Result<Shard, QueryError>>) -> Result<Tally, QueryError> {
+    let mut tally = Tally::default();
+    for shard in shards {
+        shard?.tally(&mut tally);
+    }
+    Ok(tally)
 }
 
 async fn added(tallies: impl Stream<Item = Result<Tally, QueryError>>) -> Result<Tally, QueryError> {

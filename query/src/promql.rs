@@ -31,6 +31,7 @@ mod select;
 mod series;
 mod span_metrics;
 mod target_info;
+mod windows;
 
 use crate::scan;
 use crate::{Coverage, QueryError, QueryService};

@@ -234,10 +234,11 @@ impl QueryService {
         let _turn = self.turn().await?;
         let columns = spans::columns();
         let request = WholeRequest { id, columns, limit: MAX_TRACE_SPANS, span_bytes: SPAN_ROW_BYTES };
-        let Whole { spans, mut coverage, held } = self.whole(&request, &control).await?;
+        let (whole, of_logs) = tokio::try_join!(self.whole(&request, &control), self.logs_of(&trace_id, &control))?;
+        let Whole { spans, mut coverage, held } = whole;
         let mut spans = spans::rows(&spans);
         spans.reverse();
-        let (logs, found) = self.logs_of(&trace_id, &control).await?;
+        let (logs, found) = of_logs;
         if !found.unreadable_parts.is_empty() {
             if spans.is_empty() && logs.is_empty() {
                 let parts = crate::request::unreadable(&found.unreadable_parts);

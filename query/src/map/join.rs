@@ -109,12 +109,11 @@ impl Shard {
     }
 
     /// Counts the spans that match.
-    pub(super) fn tally(mut self) -> Tally {
+    pub(super) fn tally(mut self, tally: &mut Tally) {
         let parents: Vec<u32> = (0..self.rows.len() as u32).map(|place| self.parent(place)).collect();
         self.answer(&parents);
         self.linked.sort_unstable_by_key(|linked| (linked.consumer, linked.sender_key));
         self.linked.dedup_by_key(|linked| (linked.consumer, linked.sender_key));
-        let mut tally = Tally::default();
         let mut linked = self.linked.as_slice();
         for (place, row) in self.rows.iter().enumerate() {
             let ahead = linked.partition_point(|linked| linked.consumer < place as u32);
@@ -148,7 +147,6 @@ impl Shard {
                 tally.add(Node::Service(row.service), Node::Peer(row.peer), row.protocol, row.duration, row.is_error);
             }
         }
-        tally
     }
 
     /// Marks the client and producer spans whose callee is there: among their children, or those of the calls inside them.

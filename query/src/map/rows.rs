@@ -10,8 +10,9 @@ use hashbrown::HashMap;
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Sets of traces that are joined one by one, so that each one's table stays small.
-pub(super) const SHARDS: usize = 16;
+/// Sets of traces that are joined one by one, so that each one's rows and their table stay small enough for the processor's cache.
+pub(super) const SHARDS: usize = 1 << SHARD_BITS;
+const SHARD_BITS: u32 = 7;
 /// The number of a peer that is not named.
 pub(super) const NO_PEER: u32 = u32::MAX;
 
@@ -95,7 +96,7 @@ pub(super) fn span_key(bytes: &[u8]) -> u64 {
 /// Which set of traces a trace belongs to.
 pub(super) const fn shard_of(trace: [u64; 2]) -> usize {
     // The upper bits of a product depend on all bits of the factor.
-    ((trace[0] ^ trace[1]).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 60) as usize % SHARDS
+    ((trace[0] ^ trace[1]).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (u64::BITS - SHARD_BITS)) as usize
 }
 
 /// What is done with a row.
@@ -148,15 +149,22 @@ impl Room {
 }
 
 /// Rows by their set of traces.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Rows {
-    pub(super) shards: [Vec<Row>; SHARDS],
+    /// One for each set.
+    pub(super) shards: Vec<Vec<Row>>,
     /// Rows that match, whether there was room for them or not.
     pub(super) matched: u64,
     /// Whether any of them is a consumer span.
     pub(super) has_consumers: bool,
     /// Whether any of them that matches is a client or producer span.
     pub(super) has_calls: bool,
+}
+
+impl Default for Rows {
+    fn default() -> Self {
+        Self { shards: vec![Vec::new(); SHARDS], matched: 0, has_consumers: false, has_calls: false }
+    }
 }
 
 pub(super) fn column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef, QueryError> {

@@ -3,7 +3,7 @@
 use super::names::{Names, Peer};
 use super::rows::Row;
 use super::{CallFigures, CallKind, MapEdge, MapNode, NodeKind};
-use crate::services::percentile;
+use crate::services::percentiles;
 use hashbrown::{HashMap, HashSet};
 use std::fmt::Write as _;
 
@@ -40,16 +40,16 @@ impl Calls {
     }
 
     fn figures(mut self, seconds: f64) -> CallFigures {
-        self.durations.sort_unstable();
+        let [p50_ns, p95_ns, p99_ns] = percentiles(&mut self.durations, [50.0, 95.0, 99.0]);
         let calls = self.durations.len() as u64;
         CallFigures {
             calls,
             errors: self.errors,
             calls_per_second: calls as f64 / seconds,
             error_ratio: if calls == 0 { 0.0 } else { self.errors as f64 / calls as f64 },
-            p50_ns: percentile(&self.durations, 50.0),
-            p95_ns: percentile(&self.durations, 95.0),
-            p99_ns: percentile(&self.durations, 99.0),
+            p50_ns,
+            p95_ns,
+            p99_ns,
         }
     }
 }

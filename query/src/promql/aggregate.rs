@@ -7,17 +7,23 @@ use super::numbers::{Sum, by_value, least, mean, most, order, quantile, variance
 use super::over_time::added;
 use super::series::{ABSENT, Series, is_absent};
 use crate::QueryError;
-use hashbrown::HashMap;
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use promql_parser::parser::LabelModifier;
+use std::hash::{BuildHasher as _, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 /// The labels that an aggregation keeps.
 pub(super) fn group(labels: &Labels, modifier: Option<&LabelModifier>) -> Labels {
+    labels.only(|name| keeps(name, modifier))
+}
+
+/// Whether an aggregation keeps a label.
+fn keeps(name: &str, modifier: Option<&LabelModifier>) -> bool {
     match modifier {
-        None => Labels::default(),
-        Some(LabelModifier::Include(kept)) => labels.only(|name| kept.labels.iter().any(|kept| kept == name)),
+        None => false,
+        Some(LabelModifier::Include(kept)) => kept.labels.iter().any(|kept| kept == name),
         Some(LabelModifier::Exclude(left_out)) => {
-            labels.only(|name| name != NAME && !left_out.labels.iter().any(|left_out| left_out == name))
+            name != NAME && !left_out.labels.iter().any(|left_out| left_out == name)
         }
     }
 }
@@ -83,15 +89,15 @@ pub(super) fn aggregate(
 fn numbers(of: Of, members: &[Series], parameter: Option<&[f64]>) -> Vec<f64> {
     let steps = members[0].values.len();
     match of {
-        Of::Sum => sums(members).into_iter().map(|(sum, count)| if count == 0 { ABSENT } else { sum.get() }).collect(),
+        Of::Sum => sums(members).all().map(|(sum, count)| if count == 0 { ABSENT } else { sum }).collect(),
         Of::Average => {
-            let mean_of = |(step, (sum, count)): (usize, (Sum, u32))| match (count, sum.get()) {
+            let mean_of = |(step, (sum, count)): (usize, (f64, u32))| match (count, sum) {
                 (0, _) => ABSENT,
                 (count, sum) if sum.is_finite() => sum / f64::from(count),
                 // A sum that is too large.
                 _ => mean(&present(members, step)),
             };
-            sums(members).into_iter().enumerate().map(mean_of).collect()
+            sums(members).all().enumerate().map(mean_of).collect()
         }
         Of::Count | Of::Group => {
             let mut counts = vec![0_u32; steps];
@@ -123,11 +129,56 @@ fn numbers(of: Of, members: &[Series], parameter: Option<&[f64]>) -> Vec<f64> {
     }
 }
 
+/// The sum at each step with how many values it is of, as [`Sum`] adds up; all steps at a time, which processors do several of at once.
+#[derive(Clone, Debug)]
+struct Sums {
+    sums: Vec<f64>,
+    lost: Vec<f64>,
+    counts: Vec<u32>,
+}
+
+impl Sums {
+    fn new(steps: usize) -> Self {
+        Self { sums: vec![0.0; steps], lost: vec![0.0; steps], counts: vec![0; steps] }
+    }
+
+    /// Adds the values of a series.
+    fn add(&mut self, values: &[f64]) {
+        let into = self.sums.iter_mut().zip(&mut self.lost).zip(&mut self.counts);
+        for (((sum, lost), count), value) in into.zip(values) {
+            let is_there = !is_absent(*value);
+            let mut all = Sum { sum: *sum, lost: *lost };
+            all.add(if is_there { *value } else { 0.0 });
+            (*sum, *lost) = (all.sum, all.lost);
+            *count += u32::from(is_there);
+        }
+    }
+
+    /// Adds what another has.
+    fn merge(&mut self, other: &Self) {
+        let into = self.sums.iter_mut().zip(&mut self.lost).zip(&mut self.counts);
+        let from = other.sums.iter().zip(&other.lost).zip(&other.counts);
+        for (((sum, lost), count), ((more, more_lost), others)) in into.zip(from) {
+            let mut all = Sum { sum: *sum, lost: *lost };
+            all.merge(Sum { sum: *more, lost: *more_lost });
+            (*sum, *lost) = (all.sum, all.lost);
+            *count += others;
+        }
+    }
+
+    /// The sum at each step, with the number of values.
+    fn all(&self) -> impl Iterator<Item = (f64, u32)> {
+        let sums = self.sums.iter().zip(&self.lost).map(|(sum, lost)| Sum { sum: *sum, lost: *lost }.get());
+        sums.zip(self.counts.iter().copied())
+    }
+}
+
 /// Sums, averages or counts of groups, to which values come series by series without being kept.
 pub(super) struct Totals<'a> {
     modifier: Option<&'a LabelModifier>,
     steps: usize,
-    groups: HashMap<Labels, Vec<(Sum, u32)>>,
+    groups: HashTable<(Labels, Sums)>,
+    hasher: DefaultHashBuilder,
 }
 
 impl<'a> Totals<'a> {
@@ -137,66 +188,58 @@ impl<'a> Totals<'a> {
     }
 
     pub(super) fn new(modifier: Option<&'a LabelModifier>, steps: usize) -> Self {
-        Self { modifier, steps, groups: HashMap::new() }
+        Self { modifier, steps, groups: HashTable::new(), hasher: DefaultHashBuilder::default() }
+    }
+
+    /// The sums of the group of a series, which is made only when it is new.
+    fn of(&mut self, labels: &Labels) -> &mut Sums {
+        let (modifier, hasher) = (self.modifier, &self.hasher);
+        let hash_of = |labels: &Labels| {
+            let mut hash = hasher.build_hasher();
+            labels.pairs().iter().filter(|(name, _)| keeps(name, modifier)).for_each(|pair| pair.hash(&mut hash));
+            hash.finish()
+        };
+        let kept = || labels.pairs().iter().filter(|(name, _)| keeps(name, modifier));
+        let is_it = |(group, _): &(Labels, Sums)| kept().eq(group.pairs());
+        let again = |(group, _): &(Labels, Sums)| hash_of(group);
+        let entry = self.groups.entry(hash_of(labels), is_it, again);
+        &mut entry.or_insert_with(|| (group(labels, modifier), Sums::new(self.steps))).into_mut().1
     }
 
     /// Adds the values of a series.
     pub(super) fn add(&mut self, labels: &Labels, values: &[f64]) {
-        let totals = self.groups.entry(group(labels, self.modifier));
-        let totals = totals.or_insert_with(|| vec![(Sum::default(), 0); self.steps]);
-        for ((sum, count), value) in totals.iter_mut().zip(values) {
-            if !is_absent(*value) {
-                sum.add(*value);
-                *count += 1;
-            }
-        }
+        self.of(labels).add(values);
     }
 
     /// Adds what another has.
     pub(super) fn merge(&mut self, other: Self) {
-        for (labels, totals) in other.groups {
-            let known = self.groups.entry(labels).or_insert_with(|| vec![(Sum::default(), 0); self.steps]);
-            for ((sum, count), (more, others)) in known.iter_mut().zip(totals) {
-                if others > 0 {
-                    sum.merge(more);
-                    *count += others;
-                }
-            }
+        for (labels, sums) in other.groups {
+            self.of(&labels).merge(&sums);
         }
     }
 
     /// The series of the groups; `None` when a sum is too large for an average to be had by it.
     pub(super) fn series(self, name: &str) -> Option<Vec<Series>> {
-        let is_average = name == "avg";
-        let value = |(sum, count): (Sum, u32)| match (name, count) {
+        let value = |(sum, count): (f64, u32)| match (name, count) {
             (_, 0) => ABSENT,
-            ("sum", _) => sum.get(),
-            ("avg", count) => sum.get() / f64::from(count),
+            ("sum", _) => sum,
+            ("avg", count) => sum / f64::from(count),
             ("group", _) => 1.0,
             (_, count) => f64::from(count),
         };
-        let is_too_large =
-            |totals: &Vec<(Sum, u32)>| totals.iter().any(|(sum, count)| *count > 0 && !sum.get().is_finite());
-        if is_average && self.groups.values().any(is_too_large) {
+        let is_too_large = |sums: &Sums| sums.all().any(|(sum, count)| count > 0 && !sum.is_finite());
+        if name == "avg" && self.groups.iter().any(|(_, sums)| is_too_large(sums)) {
             return None;
         }
-        let of_group =
-            |(labels, totals): (Labels, Vec<(Sum, u32)>)| Series::new(labels, totals.into_iter().map(value).collect());
+        let of_group = |(labels, sums): (Labels, Sums)| Series::new(labels, sums.all().map(value).collect());
         Some(self.groups.into_iter().map(of_group).filter(Series::has_any).collect())
     }
 }
 
-/// The sum at each step with how many values it is of, series by series.
-fn sums(members: &[Series]) -> Vec<(Sum, u32)> {
-    let mut sums = vec![(Sum::default(), 0); members[0].values.len()];
-    for member in members {
-        for ((sum, count), value) in sums.iter_mut().zip(&member.values) {
-            if !is_absent(*value) {
-                sum.add(*value);
-                *count += 1;
-            }
-        }
-    }
+/// The sums of some series.
+fn sums(members: &[Series]) -> Sums {
+    let mut sums = Sums::new(members[0].values.len());
+    members.iter().for_each(|member| sums.add(&member.values));
     sums
 }
 

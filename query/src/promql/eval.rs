@@ -6,10 +6,11 @@ use super::functions;
 use super::info;
 use super::labels::NAME;
 use super::notes::Notes;
-use super::over_time::{self, Asked, OverTime, Window};
+use super::over_time::{self, Asked, OverTime, Scratch};
 use super::parallel;
 use super::select::{self, Selected};
 use super::series::{ABSENT, Grid, HistogramSample, Samples, Series, Value, is_absent};
+use super::windows::Window;
 use crate::QueryError;
 use crate::scan::Control;
 use hashbrown::{HashMap, HashSet};
@@ -248,10 +249,10 @@ impl Evaluation<'_> {
         let modifier = aggregate.modifier.as_ref();
         let share = |piece: &[Cow<'_, Samples>]| {
             let mut totals = Totals::new(modifier, grid.count);
-            let (mut values, mut room, mut has_numbers) = (Vec::new(), Vec::new(), false);
+            let (mut values, mut scratch, mut has_numbers) = (Vec::new(), Scratch::default(), false);
             for samples in piece {
                 self.control.check()?;
-                over_time::numbers(&asked, samples, &mut values, &mut room);
+                over_time::numbers(&asked, samples, &mut values, &mut scratch);
                 let is_any = values.iter().any(|value| !is_absent(*value));
                 if is_any {
                     has_numbers = true;
@@ -372,11 +373,15 @@ impl Evaluation<'_> {
                 parameters: &parameters,
                 notes: &self.notes,
             };
-            let one = |samples: &Cow<'_, Samples>| {
-                self.control.check()?;
-                Ok(over_time::apply(&asked, samples))
+            let share = |piece: &[Cow<'_, Samples>]| {
+                let mut scratch = Scratch::default();
+                let one = |samples: &Cow<'_, Samples>| {
+                    self.control.check()?;
+                    Ok(over_time::apply(&asked, samples, &mut scratch))
+                };
+                piece.iter().map(one).collect::<Result<Vec<Series>, QueryError>>()
             };
-            let mut out = parallel::each(&ranges.samples, grid.count, one)?;
+            let mut out = parallel::shares(&ranges.samples, grid.count, share)?.concat();
             if function.is_of_counter() {
                 self.note_counters(&ranges.samples, &out);
             }

@@ -3,20 +3,18 @@
 /// A sum that loses hardly anything to rounding (A. Neumaier, 1974).
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sum {
-    sum: f64,
-    lost: f64,
+    pub(super) sum: f64,
+    /// What the roundings took from it.
+    pub(super) lost: f64,
 }
 
 impl Sum {
     pub(crate) fn add(&mut self, value: f64) {
         let total = self.sum + value;
-        if total.is_infinite() {
-            self.lost = 0.0;
-        } else if self.sum.abs() >= value.abs() {
-            self.lost += (self.sum - total) + value;
-        } else {
-            self.lost += (value - total) + self.sum;
-        }
+        // Both are computed: that is cheaper than to guess which one is needed.
+        let (larger, smaller) = ((self.sum - total) + value, (value - total) + self.sum);
+        let rest = if self.sum.abs() >= value.abs() { larger } else { smaller };
+        self.lost = if total.is_infinite() { 0.0 } else { self.lost + rest };
         self.sum = total;
     }
 

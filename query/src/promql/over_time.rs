@@ -4,6 +4,7 @@ use super::native::Native;
 use super::notes::Notes;
 use super::numbers::{Sum, least, mean, most, quantile, sum, variance};
 use super::series::{ABSENT, HistogramSample, Samples, Series, is_absent};
+use super::windows::{Carried, Walks, Window};
 use std::sync::Arc;
 
 /// A function of a window.
@@ -83,13 +84,6 @@ impl OverTime {
     }
 }
 
-/// A window: behind `start`, up to `end` and that included; in milliseconds.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Window {
-    pub(super) start: i64,
-    pub(super) end: i64,
-}
-
 /// What a function needs beside the samples: the window of each step, the step itself, and the parameters at it.
 pub(super) struct Asked<'a> {
     pub(super) function: OverTime,
@@ -110,37 +104,43 @@ impl Asked<'_> {
 /// The parameters of a function at a step; zero where it has none.
 type Parameters = [f64; 2];
 
+/// What evaluations of one series after the other use again.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    walks: Walks,
+    room: Vec<f64>,
+}
+
 /// The values of a function over the windows of a series, whose ends rise.
-pub(super) fn apply(asked: &Asked<'_>, samples: &Samples) -> Series {
+pub(super) fn apply(asked: &Asked<'_>, samples: &Samples, scratch: &mut Scratch) -> Series {
     let labels = if asked.function.keeps_name() { &samples.labels } else { &samples.nameless };
     if !samples.histograms.is_empty() {
         return mixed(asked, samples).labelled(labels.clone());
     }
     let mut values = Vec::with_capacity(asked.windows.len());
-    numbers(asked, samples, &mut values, &mut Vec::new());
+    numbers(asked, samples, &mut values, scratch);
     Series::new(labels.clone(), values)
 }
 
 /// The same into a place for the values, of a series without histograms.
-pub(super) fn numbers(asked: &Asked<'_>, samples: &Samples, values: &mut Vec<f64>, room: &mut Vec<f64>) {
+pub(super) fn numbers(asked: &Asked<'_>, samples: &Samples, values: &mut Vec<f64>, scratch: &mut Scratch) {
     let (all_times, all_values) = (samples.times.as_slice(), samples.values.as_slice());
-    // Most counters never begin anew within what is looked at: then an increase is a difference.
-    let is_steady = samples.is_rising();
-    let (mut first, mut behind) = (0, 0);
+    let function = asked.function;
+    let rates = function.is_of_counter().then_some(function == OverTime::Rate);
+    let inside = scratch.walks.of(asked.windows, &samples.times, rates);
     values.clear();
-    for (place, (window, time)) in asked.windows.iter().zip(asked.times).enumerate() {
-        while behind < all_times.len() && all_times[behind] <= window.end {
-            behind += 1;
-        }
-        while first < behind && all_times[first] <= window.start {
-            first += 1;
-        }
-        let (times, inside) = (&all_times[first..behind], &all_values[first..behind]);
-        values.push(match asked.function {
-            OverTime::Rate => extrapolated(times, inside, *window, Kind::Counter { is_steady }, true),
-            OverTime::Increase => extrapolated(times, inside, *window, Kind::Counter { is_steady }, false),
-            function => one(function, (times, inside), *window, *time, asked.parameters(place), room),
-        });
+    if rates.is_some() {
+        // Most counters never begin anew within what is looked at: then an increase is a difference.
+        let kind = Kind::Counter { is_steady: samples.is_rising() };
+        values.extend(
+            inside.iter().map(|inside| carried_on(&all_values[inside.first..inside.behind], &inside.carried, kind)),
+        );
+        return;
+    }
+    for (place, (inside, (window, time))) in inside.iter().zip(asked.windows.iter().zip(asked.times)).enumerate() {
+        let within = inside.first..inside.behind;
+        let (times, within) = (&all_times[within.clone()], &all_values[within]);
+        values.push(one(function, (times, within), *window, *time, asked.parameters(place), &mut scratch.room));
     }
 }
 
@@ -238,7 +238,13 @@ enum Kind {
 /// The increase of a counter or the difference of a gauge, carried on to the ends of the window when the samples come close
 /// to them, as Prometheus does.
 fn extrapolated(times: &[i64], values: &[f64], window: Window, kind: Kind, is_rate: bool) -> f64 {
-    let ([first, .., last], [first_time, .., last_time]) = (values, times) else { return ABSENT };
+    let [first, .., last] = times else { return ABSENT };
+    carried_on(values, &Carried::of((*first, *last), times.len(), window, is_rate), kind)
+}
+
+/// The same where it is known how far the samples reach.
+fn carried_on(values: &[f64], carried: &Carried, kind: Kind) -> f64 {
+    let [first, .., last] = values else { return ABSENT };
     let mut result = last - first;
     if let Kind::Counter { is_steady: false } = kind {
         let mut before = *first;
@@ -252,41 +258,11 @@ fn extrapolated(times: &[i64], values: &[f64], window: Window, kind: Kind, is_ra
     // A counter does not begin below zero.
     let is_counter = matches!(kind, Kind::Counter { .. });
     let zero = (is_counter && result > 0.0 && *first >= 0.0).then_some((*first, result));
-    result * factor((*first_time, *last_time), values.len(), window, zero, is_rate)
+    result * carried.factor(zero)
 }
 
 fn seconds(milliseconds: i64) -> f64 {
     milliseconds as f64 / 1000.0
-}
-
-/// By how much a difference between the first and the last sample is carried on; `zero` is the first sample of a counter with what it rises between
-/// the two, which say when it was zero. Times are milliseconds here: a million windows are a usual question, and divisions are most of the work.
-fn factor((first, last): (i64, i64), samples: usize, window: Window, zero: Option<(f64, f64)>, is_rate: bool) -> f64 {
-    let mut to_start = (first - window.start) as f64;
-    let mut to_end = (window.end - last) as f64;
-    let sampled = (last - first) as f64;
-    let between = sampled / (samples as f64 - 1.0);
-    let threshold = between * 1.1;
-    let is_far = |time: f64| {
-        if (time - threshold).abs() > threshold * 1e-12 {
-            return time > threshold;
-        }
-        // So close that rounding decides: as Prometheus rounds, in seconds.
-        time / 1000.0 >= sampled / 1000.0 / (samples as f64 - 1.0) * 1.1
-    };
-    if is_far(to_start) {
-        to_start = between / 2.0;
-    }
-    if let Some((value, rise)) = zero
-        && sampled * value < to_start * rise
-    {
-        to_start = sampled * value / rise;
-    }
-    if is_far(to_end) {
-        to_end = between / 2.0;
-    }
-    let covered = sampled + to_start + to_end;
-    if is_rate { covered / (sampled * seconds(window.end - window.start)) } else { covered / sampled }
 }
 
 fn instant(function: OverTime, times: &[i64], values: &[f64]) -> f64 {
@@ -495,7 +471,7 @@ fn difference(
     }
     let zero = (is_counter && result.count > 0.0 && first.count >= 0.0).then_some((first.count, result.count));
     let is_rate = asked.function == OverTime::Rate;
-    let factor = factor((*first_time, *last_time), histograms.len(), window, zero, is_rate);
+    let factor = Carried::of((*first_time, *last_time), histograms.len(), window, is_rate).factor(zero);
     let mut result = result.map(|number| number * factor);
     result.is_gauge = true;
     Some(Arc::new(result))

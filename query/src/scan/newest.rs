@@ -9,6 +9,8 @@ use crate::QueryError;
 use arrow::compute::{concat_batches, interleave_record_batch};
 use arrow::datatypes::Schema;
 use arrow::record_batch::RecordBatch;
+use futures::StreamExt as _;
+use futures::stream::FuturesOrdered;
 use mangru_store::{Part, Signal, Store};
 use roaring::RoaringBitmap;
 use std::ops::Range;
@@ -21,6 +23,8 @@ const FIRST_WINDOW: u64 = 512;
 /// So many rows are looked at in one window.
 const FEW_ROWS: u64 = 16_384;
 
+/// Parts that are planned at the same time.
+const PLANNED_AHEAD: usize = 2;
 /// From so many columns on, two read them.
 const SHARED_COLUMNS: usize = 12;
 
@@ -188,22 +192,36 @@ pub(crate) async fn newest(
     found.matched += matched;
 
     let mut budget = if counting == Counting::All { COUNT_BUDGET } else { 0 };
-    for part in snapshot.parts {
-        if !request.range.touches(part.min_time(), part.max_time()) {
-            continue;
+    let mut parts = snapshot.parts.into_iter().filter(|part| request.range.touches(part.min_time(), part.max_time()));
+    // Most parts have no row for a rare word or a trace: then to find that out is all there is to do.
+    let mut planned = FuturesOrdered::new();
+    loop {
+        while planned.len() < PLANNED_AHEAD
+            && let Some(part) = parts.next()
+        {
+            found.rows_in_range += u64::from(part.rows());
+            let is_wanted = counting == Counting::All || best.wants_any(&part);
+            found.matched_is_exact &= is_wanted;
+            if is_wanted {
+                planned.push_back(async move {
+                    let plan = plan::plan(Arc::clone(&part), &request.filter, request.range).await;
+                    (part, plan)
+                });
+            }
         }
-        found.rows_in_range += u64::from(part.rows());
-        if counting == Counting::Page && !best.wants_any(&part) {
-            found.matched_is_exact = false;
-            continue;
-        }
-        let path = part.path().to_owned();
-        match part_rows(&part, request, &columns, &mut best, &mut budget, control).await {
+        let Some((part, plan)) = planned.next().await else { break };
+        let rows = match plan {
+            Ok(None) => Ok((0, true)),
+            Ok(Some(plan)) => part_rows(&plan, request, &columns, &mut best, &mut budget, control).await,
+            Err(error) => Err(error),
+        };
+        match rows {
             Ok((matched, exact)) => {
                 found.matched += matched;
                 found.matched_is_exact &= exact;
             }
             Err(error) if error.code == crate::ErrorCode::Internal => {
+                let path = part.path().to_owned();
                 tracing::error!(path, %error, "part could not be read");
                 found.unreadable_parts.push(path);
                 found.matched_is_exact = false;
@@ -211,6 +229,7 @@ pub(crate) async fn newest(
             Err(error) => return Err(error),
         }
     }
+    drop(planned);
     let (rows, cursors, more) = best.finish(&request.columns, signal)?;
     found.rows = rows;
     found.cursors = cursors;
@@ -226,7 +245,7 @@ fn wanted(best: &Best, rows: &RecordBatch) -> Result<RecordBatch, QueryError> {
 
 /// Adds a part's newest rows, and gives how many of its rows match and whether that is exact.
 async fn part_rows(
-    part: &Arc<Part>,
+    plan: &PartPlan,
     request: &ScanRequest,
     columns: &[&'static str],
     best: &mut Best,
@@ -234,11 +253,10 @@ async fn part_rows(
     control: &Control,
 ) -> Result<(u64, bool), QueryError> {
     control.check()?;
-    let can_hold = best.wants_any(part);
-    let Some(plan) = plan::plan(Arc::clone(part), &request.filter, request.range).await? else { return Ok((0, true)) };
+    let can_hold = best.wants_any(&plan.part);
     let mut counted = None;
     if can_hold && plan.len() > 0 {
-        let (hits, seen_all) = hits(&plan, request, best, control).await?;
+        let (hits, seen_all) = hits(plan, request, best, control).await?;
         if seen_all {
             counted = Some(hits.matched);
         }
@@ -256,7 +274,7 @@ async fn part_rows(
         return Ok((0, false));
     }
     *budget -= plan.len();
-    Ok((count_planned(&plan, request, control).await?, true))
+    Ok((count_planned(plan, request, control).await?, true))
 }
 
 /// Rows of a part. Of few rows of many columns most of the work is to open and unpack a page of each column: two processors share it.
