@@ -427,10 +427,8 @@ fn summary(
     summary.requests_per_second = summary.requests as f64 / seconds;
     summary.error_ratio = if summary.requests == 0 { 0.0 } else { summary.errors as f64 / summary.requests as f64 };
     [summary.p50_ns, summary.p95_ns, summary.p99_ns] = percentiles(&mut durations, [50.0, 95.0, 99.0]);
-    summary.p95_series_ns = by_bucket
-        .into_iter()
-        .map(|mut durations| percentiles(&mut durations, [95.0])[0].unwrap_or_default())
-        .collect();
+    summary.p95_series_ns =
+        by_bucket.into_iter().map(|mut durations| percentiles(&mut durations, [95.0])[0].unwrap_or_default()).collect();
     previous.requests = durations_before.len() as u64;
     [previous.p95_ns] = percentiles(&mut durations_before, [95.0]);
     summary.previous = Some(previous);

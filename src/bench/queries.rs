@@ -81,8 +81,18 @@ pub(crate) async fn run(flags: QueryFlags) -> anyhow::Result<()> {
         orders.push(found["rows"][0]["attributes"]["order.id"].as_str().context("no order")?.to_owned());
     }
     let order = orders.last().context("no order")?.clone();
-    let rare = order.replace('-', " ");
-    let rare = rare.split(' ').next_back().unwrap_or_default().to_owned();
+    // What is asked must be the same on any amount of data: a word of one row, where there is one.
+    let mut rare: Option<(usize, String)> = None;
+    for order in orders.iter().rev() {
+        let word = order.rsplit('-').next().unwrap_or_default().to_owned();
+        let found = ask(format!("/api/v1/logs?{range}&query={word}")).await?;
+        let rows = found["rows"].as_array().map_or(0, Vec::len);
+        if rare.as_ref().is_none_or(|(least, _)| rows < *least) {
+            rare = Some((rows, word));
+        }
+    }
+    let (rare_rows, rare) = rare.context("no order")?;
+    println!("the rare word has rows: {rare_rows}");
 
     // Slow is what one in ten spans of the service is.
     let spans = ask(format!("/api/v1/spans?{range}&limit=1000&query=service:checkout")).await?;
