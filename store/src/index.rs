@@ -53,6 +53,9 @@ impl Candidates {
     }
 }
 
+/// One row in so many that a posting list holds makes it a dense one.
+const DENSE: u64 = 32;
+
 /// A resource that rows of a part have.
 #[derive(Clone, Copy, Debug)]
 pub struct ResourceRows {
@@ -103,13 +106,25 @@ impl PartIndex {
     fn postings(&self, reader: &InvertedIndexReader, info: &TermInfo) -> Result<RoaringBitmap, StoreError> {
         let mut postings =
             reader.read_block_postings_from_terminfo(info, IndexRecordOption::Basic).map_err(self.read_error())?;
+        let corrupt = |reason: &str| StoreError::Corrupt { path: self.path.clone(), reason: reason.to_owned() };
+        let total = self.segment.as_ref().map_or(0, SegmentReader::max_doc);
+        if u64::from(info.doc_freq) * DENSE > u64::from(total) {
+            // A bit is set sooner than a row is appended.
+            let mut bits = vec![0_u8; total.div_ceil(u8::BITS) as usize];
+            while !postings.docs().is_empty() {
+                for row in postings.docs() {
+                    let byte = bits.get_mut((row / u8::BITS) as usize);
+                    *byte.ok_or_else(|| corrupt("posting list has rows that the part has not"))? |=
+                        1 << (row % u8::BITS);
+                }
+                postings.advance();
+            }
+            return Ok(RoaringBitmap::from_lsb0_bytes(0, &bits));
+        }
         let mut rows = RoaringBitmap::new();
         while !postings.docs().is_empty() {
             // Row numbers of a posting list only rise, so each block appends behind the one before.
-            rows.append(postings.docs().iter().copied()).map_err(|_| StoreError::Corrupt {
-                path: self.path.clone(),
-                reason: "posting list is not sorted".to_owned(),
-            })?;
+            rows.append(postings.docs().iter().copied()).map_err(|_| corrupt("posting list is not sorted"))?;
             postings.advance();
         }
         Ok(rows)

@@ -16,6 +16,7 @@ use crate::part::{OpenParts, Part, PartId};
 use crate::tails::{Tail, TailReader};
 use crate::{Memory, MemoryBudget, Signal, SignalBatch, Snapshot, StoreConfig, StoreError, StoreStatus, TableStatus};
 use arrow::record_batch::RecordBatch;
+use futures::StreamExt as _;
 use parking_lot::{Mutex, RwLock};
 use std::collections::HashSet;
 use std::path::Path;
@@ -27,7 +28,9 @@ use tokio_util::sync::CancellationToken;
 /// Parts whose footer and index stay open.
 const OPEN_PARTS: u64 = 512;
 /// Parts of each signal that are opened at the start.
-const OPENED_AT_START: usize = 32;
+const OPENED_AT_START: usize = 128;
+/// Parts that are opened at the same time then.
+const OPENED_AT_ONCE: usize = 4;
 /// Batches of more rows than this are encoded on a thread for blocking work.
 const INLINE_ROWS: usize = 128;
 /// The folder of part files that the catalog does not know.
@@ -392,10 +395,9 @@ async fn open_newest(tables: Arc<[RwLock<Table>; 3]>) {
             .take(OPENED_AT_START)
             .cloned()
             .collect::<Vec<_>>();
-        for part in newest {
-            // What is wrong with it is told when it is read.
-            let _ = part.index().await;
-        }
+        // What is wrong with a part is told when it is read.
+        let opening = newest.into_iter().map(|part| async move { part.index().await.map(drop) });
+        futures::stream::iter(opening).buffer_unordered(OPENED_AT_ONCE).for_each(|_| std::future::ready(())).await;
     }
 }
 

@@ -124,7 +124,7 @@ pub(super) fn apply(asked: &Asked<'_>, samples: &Samples, scratch: &mut Scratch)
 
 /// The same into a place for the values, of a series without histograms.
 pub(super) fn numbers(asked: &Asked<'_>, samples: &Samples, values: &mut Vec<f64>, scratch: &mut Scratch) {
-    let (all_times, all_values) = (samples.times.as_slice(), samples.values.as_slice());
+    let (all_times, all_values) = (samples.times.as_slice(), &*samples.values);
     let function = asked.function;
     let rates = function.is_of_counter().then_some(function == OverTime::Rate);
     let inside = scratch.walks.of(asked.windows, &samples.times, rates);

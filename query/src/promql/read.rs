@@ -551,6 +551,6 @@ mod tests {
             ..Column::default()
         };
         let samples = column.ordered();
-        assert_eq!((&**samples.times, &**samples.values), (&[1, 2, 3][..], &[10.0, 30.0, 60.0][..]));
+        assert_eq!((&**samples.times, &*samples.values), (&[1, 2, 3][..], &[10.0, 30.0, 60.0][..]));
     }
 }

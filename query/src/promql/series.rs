@@ -127,7 +127,7 @@ pub(super) struct Samples {
     pub(super) nameless: Labels,
     /// Milliseconds since the Unix epoch, rising.
     pub(super) times: Arc<Vec<i64>>,
-    pub(super) values: Arc<Vec<f64>>,
+    pub(super) values: Arc<[f64]>,
     /// By time; at a time with a histogram is no value.
     pub(super) histograms: Arc<Vec<HistogramSample>>,
     /// What is known of the values, so that it need not be looked for at each question.
@@ -156,7 +156,7 @@ impl Samples {
     /// Numbers of a series by time.
     pub(super) fn new(labels: Labels, times: Vec<i64>, values: Vec<f64>) -> Self {
         let (nameless, shape) = (labels.without_name(), Shape::of(&values));
-        Self { labels, nameless, times: Arc::new(times), values: Arc::new(values), histograms: Arc::default(), shape }
+        Self { labels, nameless, times: Arc::new(times), values: values.into(), histograms: Arc::default(), shape }
     }
 
     /// With native histograms beside the numbers.
@@ -172,7 +172,7 @@ impl Samples {
         let pairs = self.times.iter().copied().zip(self.values.iter().copied());
         let (times, values): (Vec<i64>, Vec<f64>) = pairs.filter(|(_, value)| !is_absent(*value)).unzip();
         let shape = Shape::of(&values);
-        Cow::Owned(Self { times: Arc::new(times), values: Arc::new(values), shape, ..self.clone() })
+        Cow::Owned(Self { times: Arc::new(times), values: values.into(), shape, ..self.clone() })
     }
 
     /// Whether no value is less than the one before.
@@ -201,7 +201,7 @@ impl Samples {
             nameless: self.nameless.clone(),
             times: Arc::new(self.times[start..end].to_vec()),
             shape: Shape::of(&values),
-            values: Arc::new(values),
+            values: values.into(),
             histograms: Arc::new(histograms),
         }
     }

@@ -47,7 +47,7 @@ impl PartPlan {
 }
 
 /// Parts that are opened before a scan begins; those behind them may not be needed.
-const OPENED_AHEAD: usize = 32;
+const OPENED_AHEAD: usize = 128;
 
 /// Opens the first parts that are not, several at the same time: their footers and indexes are read and decoded, which is most of what the first
 /// search after a start takes. Errors come again when the part is read.
