@@ -22,6 +22,7 @@ mod explain;
 mod export;
 mod fields;
 mod heat;
+mod known;
 mod language;
 mod logql;
 mod logs;
@@ -58,7 +59,7 @@ pub use fields::{Field, FieldValue, FieldValuesRequest};
 pub use heat::{Heat, HeatCell, HeatPoint, HeatRequest};
 pub use language::{KINDS as SPAN_KINDS, quoted};
 pub use logs::LogRow;
-pub use map::{CallFigures, CallKind, MapEdge, MapNode, MapRequest, NodeKind, ServiceMap};
+pub use map::{CallFigures, CallKind, MapEdge, MapNode, MapRequest, NodeKind, ServiceCalls, ServiceMap};
 pub use metrics::MetricSummary;
 pub use patterns::{Pattern, Patterns, PatternsRequest};
 pub use promql::{

@@ -7,6 +7,7 @@
 mod join;
 mod links;
 mod names;
+mod near;
 mod older;
 mod rows;
 mod tally;
@@ -22,6 +23,8 @@ use join::Shard;
 use links::Link;
 use mangru_store::{Signal, TimeRange};
 use names::Names;
+use near::Near;
+pub use near::ServiceCalls;
 use parking_lot::Mutex;
 use rows::{Mark, Room, Row, Rows, SHARDS};
 use serde::Serialize;
@@ -166,6 +169,10 @@ enum Pass {
     Matching,
     /// Those of the range and its margins that belong to these traces and do not match.
     Rest(Arc<HashSet<[u8; 16]>>),
+    /// Those of the range and its margins that match.
+    Own,
+    /// Those beside others that were read, and the traces that these are in.
+    Near(Arc<Near>, Arc<HashSet<[u8; 16]>>),
 }
 
 /// What all scans of one question share.
@@ -184,7 +191,8 @@ impl Question {
         let times = rows::column(batch, "time")?.as_primitive::<TimestampNanosecondType>().values();
         Ok(match pass {
             Pass::Matching => vec![Mark::Match; batch.num_rows()],
-            Pass::Everything => {
+            Pass::Near(near, _) => near.marks(batch, self.range, times)?,
+            Pass::Everything | Pass::Own => {
                 let mark = |time: &i64| if self.range.contains(*time) { Mark::Match } else { Mark::Context };
                 times.iter().map(mark).collect()
             }
@@ -206,16 +214,22 @@ impl Question {
         let (filter, range) = match pass {
             Pass::Everything => (Expr::All, self.widened),
             Pass::Matching => (self.filter.clone(), self.range),
+            Pass::Own => (self.filter.clone(), self.widened),
+            Pass::Near(_, traces) => (one_by_one(traces), self.widened),
             Pass::Rest(traces) => {
                 columns.extend(
                     self.filter.columns(Signal::Spans).into_iter().filter(|name| !rows::COLUMNS.contains(name)),
                 );
-                let few = traces.len() <= MAX_LOOKUPS;
-                (if few { Expr::Traces(Arc::clone(traces)) } else { Expr::All }, self.widened)
+                (one_by_one(traces), self.widened)
             }
         };
         ScanRequest { signal: Signal::Spans, filter, range, columns }
     }
+}
+
+/// A filter for spans of these traces; when they are many it takes all spans.
+fn one_by_one(traces: &Arc<HashSet<[u8; 16]>>) -> Expr {
+    if traces.len() <= MAX_LOOKUPS { Expr::Traces(Arc::clone(traces)) } else { Expr::All }
 }
 
 /// The spans that were read.

@@ -1,5 +1,6 @@
 //! The service itself: its store, its limits.
 
+use crate::known::KnownServices;
 use crate::promql::Blocks;
 use crate::scan::{Control, Fairness};
 use crate::slow::SlowQueries;
@@ -52,6 +53,7 @@ pub struct QueryService {
     slow: SlowQueries,
     blocks: Blocks,
     lanes: Lanes,
+    known: KnownServices,
     /// What queries may take beyond the first bytes of each.
     beyond_first: MemoryBudget,
 }
@@ -94,6 +96,7 @@ impl QueryService {
             slow: SlowQueries::default(),
             blocks,
             lanes: Lanes::default(),
+            known: KnownServices::default(),
             beyond_first,
         })
     }
@@ -102,6 +105,11 @@ impl QueryService {
     fn first_bytes(queries: &MemoryBudget, settings: &QuerySettings) -> (usize, usize) {
         let places = 2 * settings.concurrency.max(1);
         (FIRST_BYTES.min(queries.max_bytes() / FIRST_BYTES_SHARE / places), places)
+    }
+
+    /// The services that were seen last.
+    pub(crate) const fn known(&self) -> &KnownServices {
+        &self.known
     }
 
     /// Where statements of SQL run.

@@ -3,7 +3,9 @@
 mod calls;
 
 use calls::{CLIENT, CONSUMER, INTERNAL, PRODUCER, SECOND, SERVER, START, Span, batch, span_id, store};
-use mangru_query::{CallFigures, CallKind, MapRequest, NodeKind, QueryService, QuerySettings, ServiceMap};
+use mangru_query::{
+    CallFigures, CallKind, MapEdge, MapNode, MapRequest, NodeKind, QueryService, QuerySettings, ServiceMap,
+};
 use mangru_store::{Signal, TimeRange};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
@@ -394,6 +396,67 @@ async fn the_map_agrees_with_a_join_of_every_pair_hot_and_sealed() {
     }
     assert!(edges > 1_000, "only {edges} edges were compared");
     assert_eq!(kinds.len(), 5, "{kinds:?}");
+}
+
+/// The edges at a service of this name, with their figures.
+fn edges_at<'a>(edges: &'a [MapEdge], name: &str) -> BTreeMap<(&'a str, &'a str, CallKind), &'a CallFigures> {
+    let is_it = |id: &str| id.starts_with("service:") && id.ends_with(&format!("/{name}"));
+    let touching = edges.iter().filter(|edge| is_it(&edge.from) || is_it(&edge.to));
+    touching.map(|edge| ((edge.from.as_str(), edge.to.as_str(), edge.kind), &edge.figures)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_calls_of_a_service_are_those_of_the_whole_map_at_it() {
+    let random = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    let mut runner = TestRunner::new_with_rng(Config::default(), random);
+    let (mut compared, mut kinds) = (0, BTreeSet::new());
+    for round in 0..8 {
+        let folder = tempfile::tempdir().expect("folder");
+        let store = store(folder.path()).await;
+        let mut spans: Vec<Span> =
+            proptest::collection::vec(span(), 40..240).new_tree(&mut runner).expect("spans").current();
+        // Ids are of one span each, as they should be, and no call names a service that is seen elsewhere alone.
+        let mut ids = BTreeSet::new();
+        spans.retain(|span| ids.insert((span.trace, span.id)));
+        spans.iter_mut().for_each(|span| span.promoted.retain(|(key, _)| *key != "peer.service"));
+        for chunk in spans.chunks(23) {
+            store.append(batch(chunk)).await.expect("append");
+        }
+        if round % 2 == 0 {
+            store.flush().await.expect("flush");
+        }
+        let service = QueryService::new(store, QuerySettings::default());
+        let map = ask(&service, "").await;
+        for name in ["s0", "s1", "s2", "s3"] {
+            let calls = service.calls_of(name, RANGE).await.expect("calls");
+            let found = edges_at(&calls.edges, name);
+            assert_eq!(found.len(), calls.edges.len(), "round {round}: no edge elsewhere");
+            assert_eq!(found, edges_at(&map.edges, name), "round {round}: {name}");
+            let own = |nodes: &[MapNode]| nodes.iter().find(|node| node.name == name).map(|node| node.figures.clone());
+            if name != "s2" {
+                assert_eq!(own(&calls.nodes), own(&map.nodes), "round {round}: {name}");
+            }
+            compared += found.len();
+            kinds.extend(calls.nodes.iter().map(|node| format!("{:?}", node.kind)));
+        }
+        assert!(service.calls_of("nobody", RANGE).await.expect("calls").nodes.is_empty());
+    }
+    assert!(compared > 100, "only {compared} edges were compared");
+    assert_eq!(kinds.len(), 5, "{kinds:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_to_the_host_named_as_a_service_is_one_to_that_service() {
+    let mut lost = call(1, 0, None, "web", CLIENT, 900);
+    lost.promoted = vec![("server.address", "cart".to_owned()), ("http.request.method", "GET".to_owned())];
+    let mut elsewhere = call(2, 1, None, "web", CLIENT, 700);
+    elsewhere.promoted = vec![("server.address", "bank.example".to_owned()), ("http.request.method", "GET".to_owned())];
+    let own = call(3, 2, None, "cart", INTERNAL, 100);
+    let map = map_of(&[lost, elsewhere, own], "").await;
+    assert_eq!(
+        edges(&map),
+        [("service:/web", "external:host/bank.example", 1, Some(700)), ("service:/web", "service:/cart", 1, Some(900))]
+    );
 }
 
 fn call(time: i64, id: u8, parent: Option<u8>, service: &str, kind: i32, duration: i64) -> Span {

@@ -88,11 +88,6 @@ pub(crate) fn row_time(ns: &str, show: Show) -> AnyView {
     }
 }
 
-/// The form of axis labels that fits a span of time.
-pub(crate) const fn axis_show(span_ns: i64) -> Show {
-    if span_ns > 20 * 3_600_000_000_000 { Show::Minute } else { Show::Clock }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

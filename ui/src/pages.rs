@@ -51,13 +51,13 @@ pub(crate) fn specimen() -> Screen {
     use crate::islands::waterfall::TraceWaterfall;
     let content = view! {
         <HistogramZoom start_ns=0 step_ns=1 buckets=1 labels=Vec::new() counts=Vec::new() base=String::new() nothing=String::new()>"x"</HistogramZoom>
-        <LiveTail stream=String::new() words=Vec::new() />
+        <LiveTail stream=String::new() words=Vec::new() services=Vec::new() colours=Vec::new() />
         <Assist address=String::new() label="Completions".to_owned() id=String::new()>"x"</Assist>
         <PlotHover start_ns=0 end_ns=1 unit=crate::unit::Unit::None labels=Vec::new() classes=Vec::new() offsets=Vec::new() values=Vec::new() base=String::new()>"x"</PlotHover>
         <RegionBrush from_ns=0 to_ns=1 low_ns=1 high_ns=10 base=String::new()>"x"</RegionBrush>
         <GraphView words=Vec::new()>"x"</GraphView>
         <LiveParts every=10 words=Vec::new() />
-        <TraceWaterfall rows=Vec::new() names=Vec::new() services=Vec::new() total_ns=1 base=String::new() selected=String::new() words=Vec::new()>"x"</TraceWaterfall>
+        <TraceWaterfall rows=Vec::new() names=Vec::new() services=Vec::new() colours=Vec::new() total_ns=1 base=String::new() selected=String::new() words=Vec::new()>"x"</TraceWaterfall>
     }
     .into_any();
     Screen { title: String::new(), has_time: false, status: StatusCode::OK, content }

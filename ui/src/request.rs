@@ -1,13 +1,16 @@
 //! What every page is asked with: path, parameters, time range, and the reader's settings.
 
 use crate::clock;
+use crate::context::UiContext;
+use crate::palette::ServiceColours;
 use crate::params::Params;
 use crate::text::Language;
 use crate::time_choice::TimeChoice;
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRef, FromRequestParts};
 use axum::http::header::{ACCEPT_LANGUAGE, COOKIE};
 use axum::http::request::Parts;
 use std::convert::Infallible;
+use std::sync::Arc;
 
 /// The colours of the page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +58,8 @@ pub(crate) struct PageRequest {
     pub(crate) utc: bool,
     /// The reader's language.
     pub(crate) language: Language,
+    /// The colours of the services that are known.
+    pub(crate) colours: Arc<ServiceColours>,
 }
 
 impl PageRequest {
@@ -72,6 +77,7 @@ impl PageRequest {
             theme: cookie("theme").and_then(|name| Theme::named(&name)).unwrap_or(Theme::System),
             utc: cookie("zone").as_deref() == Some("utc"),
             language: cookie("lang").and_then(|code| Language::of_code(&code)).unwrap_or(Language::English),
+            colours: Arc::default(),
         }
     }
 
@@ -96,10 +102,13 @@ impl PageRequest {
     }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for PageRequest {
+impl<S: Send + Sync> FromRequestParts<S> for PageRequest
+where
+    Arc<UiContext>: FromRef<S>,
+{
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
         let cookies = parts.headers.get(COOKIE).and_then(|value| value.to_str().ok()).unwrap_or("");
         let mut request = Self::new(parts.uri.path(), parts.uri.query().unwrap_or(""), cookies, clock::now_ns());
         let has_chosen = cookies.split(';').any(|pair| pair.trim().starts_with("lang="));
@@ -107,6 +116,8 @@ impl<S: Send + Sync> FromRequestParts<S> for PageRequest {
         if let (false, Some(language)) = (has_chosen, accepted.and_then(Language::accepted)) {
             request.language = language;
         }
+        let context = Arc::<UiContext>::from_ref(state);
+        request.colours = Arc::new(ServiceColours::of(context.query.known_services().await.as_ref()));
         Ok(request)
     }
 }

@@ -64,12 +64,17 @@ pub fn router(context: UiContext) -> Router {
         .layer(middleware::from_fn(guard))
 }
 
-/// Notes pages that took long to make, as the APIs note their questions.
+/// Says how long the page took to make, and notes those that took long, as the APIs note their questions.
 async fn slow(State(query): State<Arc<QueryService>>, request: Request, next: Next) -> Response {
     let started = Instant::now();
     let asked = request.uri().clone();
-    let response = next.run(request).await;
-    query.note_slow(asked.path(), asked.query().unwrap_or_default(), "", response.status().as_u16(), started.elapsed());
+    let mut response = next.run(request).await;
+    let took = started.elapsed();
+    query.note_slow(asked.path(), asked.query().unwrap_or_default(), "", response.status().as_u16(), took);
+    // The browser's own tools show it beside the request.
+    if let Ok(words) = HeaderValue::from_str(&format!("page;dur={:.1}", took.as_secs_f64() * 1e3)) {
+        response.headers_mut().insert(HeaderName::from_static("server-timing"), words);
+    }
     response
 }
 

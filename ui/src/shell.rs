@@ -64,6 +64,7 @@ pub(crate) fn render(request: &PageRequest, make: impl FnOnce() -> Screen) -> (S
             context.set_is_hydrating(false);
         }
         provide_context(request.language);
+        provide_context(Arc::clone(&request.colours));
         let screen = make();
         let status = screen.status;
         (status, format!("<!DOCTYPE html>{}", document(request, screen).to_html()))
@@ -104,18 +105,25 @@ fn document(request: &PageRequest, screen: Screen) -> AnyView {
 }
 
 fn header(request: &PageRequest, has_time: bool) -> AnyView {
-    let links: Vec<_> = screens()
-        .into_iter()
-        .map(|(path, name)| {
-            let is_here = path == request.path || (path != "/" && request.path.starts_with(&format!("{path}/")));
-            let current = is_here.then_some("page");
+    let is_here = |path: &str| path == request.path || (path != "/" && request.path.starts_with(&format!("{path}/")));
+    let links = || -> Vec<_> {
+        let link = |(path, name): (&'static str, &'static str)| {
+            let current = is_here(path).then_some("page");
             view! { <li><a href=request.there(path) aria-current=current>{name}</a></li> }
-        })
-        .collect();
+        };
+        screens().into_iter().map(link).collect()
+    };
+    let here = screens().into_iter().find(|(path, _)| is_here(path)).map_or_else(|| tr("Screens"), |(_, name)| name);
     view! {
         <header class="top">
             <a class="brand" href=request.there("/")><span aria-hidden="true">"◉ "</span>"Mangru"</a>
-            <nav aria-label=tr("Screens")><ul>{links}</ul></nav>
+            <nav class="on-wide" aria-label=tr("Screens")><ul>{links()}</ul></nav>
+            <nav class="on-phone" aria-label=tr("Screens")>
+                <details class="menu">
+                    <summary><span aria-hidden="true">"☰ "</span>{here}</summary>
+                    <div class="menu-body"><ul>{links()}</ul></div>
+                </details>
+            </nav>
             <form class="find" action="/story" method="get" role="search" aria-label=tr("Find any id")>
                 <input id="find-id" name="id" type="search" placeholder=tr("Find any id   /") aria-label=tr("Trace, span, correlation, request or order id")
                     autocomplete="off" spellcheck="false" maxlength="512" />

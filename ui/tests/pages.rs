@@ -12,6 +12,7 @@ use mangru_query::{QueryService, QuerySettings};
 use mangru_store::{Store, StoreConfig};
 use mangru_ui::{Endpoints, UiContext};
 use rows::{Log, Point, Span};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tower::ServiceExt as _;
@@ -158,6 +159,35 @@ async fn an_empty_store_teaches_how_to_send() {
     for address in ["/logs", "/traces", "/map", "/services/any", "/metrics/explore", "/sql", "/status"] {
         served.page(address).await;
     }
+}
+
+/// The class of the colour in which a page writes a service's name.
+fn colour(html: &str, service: &str) -> Option<String> {
+    let before = &html[..html.find(&format!("\">{service}</span>"))?];
+    Some(before[before.rfind("class=\"service ")? + 15..].to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_has_one_colour_on_every_screen_and_no_two_share_one() {
+    let served = Served::start().await;
+    served.fill().await;
+    let overview = served.page("/").await;
+    let colours: BTreeSet<String> = SERVICES.iter().filter_map(|service| colour(&overview, service)).collect();
+    assert_eq!(colours.len(), SERVICES.len(), "{colours:?}");
+    for address in ["/logs", &format!("/traces/{TRACE_HEX}"), &format!("/story/{TRACE_HEX}")] {
+        let page = served.page(address).await;
+        for service in SERVICES {
+            assert_eq!(colour(&page, service), colour(&overview, service), "{service} on {address}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_says_how_long_it_took() {
+    let answer = Served::start().await.ask("/").await;
+    let said = answer.headers.get("server-timing").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let took = said.strip_prefix("page;dur=").and_then(|text| text.parse::<f64>().ok());
+    assert!(took.is_some_and(|took| took > 0.0), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

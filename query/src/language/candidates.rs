@@ -33,6 +33,11 @@ impl Expr {
         found
     }
 
+    /// Whether it is looked up by ids of traces or spans.
+    const fn is_narrow(&self) -> bool {
+        matches!(self, Self::Traces(_) | Self::Field(FieldRef::Id(_), Matcher::Equals(_)))
+    }
+
     /// What each match has in columns of integers: what the statistics of their pages are asked for.
     pub(crate) fn integers(&self, signal: Signal) -> Vec<(&'static str, Matcher)> {
         match self {
@@ -76,7 +81,9 @@ pub(crate) fn candidates(expr: &Expr, part: &Lookup<'_>) -> Result<Option<Candid
         Expr::And(every) => {
             let mut found: Option<Candidates> = None;
             let mut exact = true;
-            for expr in every {
+            // Traces and ids leave nothing of most parts: then the long lists of the others need not be read.
+            let (narrow, others): (Vec<&Expr>, Vec<&Expr>) = every.iter().partition(|expr| expr.is_narrow());
+            for expr in narrow.into_iter().chain(others) {
                 match candidates(expr, part)? {
                     None => exact = false,
                     Some(next) => {

@@ -101,6 +101,13 @@ impl Tally {
         self.edges.entry((from, to, protocol)).or_default().push(duration, is_error);
     }
 
+    /// Forgets all calls but those to a service or from it.
+    pub(super) fn keep_service(&mut self, name: &str, names: &Names) {
+        let is_it = |node: &Node| matches!(node, Node::Service(number) if names.service(*number).name == name);
+        self.edges.retain(|(from, to, _), _| is_it(from) || is_it(to));
+        self.services.retain(|number, _| names.service(*number).name == name);
+    }
+
     /// Puts two together.
     pub(super) fn append(&mut self, other: Self) {
         for (ends, calls) in other.edges {
@@ -161,11 +168,11 @@ impl Tally {
     }
 }
 
-/// A `peer.service` whose spans are there too is that service.
+/// A `peer.service` or `server.address` whose spans are there too, by its name, is that service.
 fn named_service(node: Node, names: &Names) -> Node {
     match node {
         Node::Peer(number) => match names.peer(number) {
-            Some(Peer::Service(name)) => names.only_service(name).map_or(node, Node::Service),
+            Some(Peer::Service(name) | Peer::Host(name)) => names.only_service(name).map_or(node, Node::Service),
             _ => node,
         },
         _ => node,

@@ -1,19 +1,8 @@
-//! The time axis below a chart.
+//! Ranges in words, and the round ends of axes.
 
-use crate::clock::{self, axis_show, time_view};
+use crate::clock;
 use crate::text::trf;
-use leptos::prelude::*;
 use mangru_store::TimeRange;
-
-const LABELS: i64 = 6;
-
-/// Moments evenly spread from the start to the end, as text below the plot.
-pub(crate) fn time_axis(range: TimeRange) -> AnyView {
-    let span = range.end.saturating_sub(range.start);
-    let show = axis_show(span);
-    let labels: Vec<_> = (0..LABELS).map(|n| time_view(range.start + span / (LABELS - 1) * n, show)).collect();
-    view! { <div class="time-axis" aria-hidden="true">{labels}</div> }.into_any()
-}
 
 /// The range in words, for summaries read aloud.
 pub(crate) fn spoken(range: TimeRange) -> String {

@@ -1,6 +1,8 @@
 //! Counts over time as stacked bars.
 
-use super::axis::{round_up, spoken, time_axis};
+use super::axis::{round_up, spoken};
+use super::figure::stretched;
+use super::frame::{grid, share_labels, time_labels};
 use crate::clock::{self, Show, time_view};
 use crate::format;
 use crate::islands::histogram::HistogramZoom;
@@ -10,7 +12,9 @@ use leptos::prelude::*;
 use mangru_store::TimeRange;
 use std::fmt::Write as _;
 
-const HEIGHT: f64 = 100.0;
+/// The size of the stretched picture.
+const SIZE: f64 = 1000.0;
+const TIME_TICKS: i64 = 8;
 
 /// What is drawn.
 pub(crate) struct StackedBars {
@@ -72,7 +76,6 @@ pub(crate) fn histogram(bars: &StackedBars, path: &str, params: &Params) -> AnyV
             view! { <path class=class d=shape></path> }
         })
         .collect();
-    let view_box = format!("0 0 {} {HEIGHT}", bars.buckets * 10);
     let legend: Vec<_> = bars
         .series
         .iter()
@@ -85,26 +88,38 @@ pub(crate) fn histogram(bars: &StackedBars, path: &str, params: &Params) -> AnyV
         .collect();
     let labels: Vec<String> = bars.series.iter().map(|series| series.label.clone()).collect();
     let counts: Vec<Vec<u64>> = bars.series.iter().map(|series| series.counts.clone()).collect();
-    let title = trf("{0} over time", &[bars.what]);
+    // What an island wraps is made before it: it outlives the figure.
+    let ticks = value_ticks(top);
+    let across = ticks.iter().map(|tick| 1.0 - tick / top);
+    let at_left = ticks.iter().map(|tick| (1.0 - tick / top, format::short(*tick))).collect();
+    let (lines, shapes) = (grid(across, range, TIME_TICKS), stretched(shapes));
     view! {
-        <figure class="chart">
-            <div class="chart-top" aria-hidden="true">{format::short(top)}</div>
-            <HistogramZoom start_ns=bars.start_ns step_ns=bars.step_ns buckets=bars.buckets labels counts base nothing=tr("nothing").to_owned()>
-                <svg class="plot" viewBox=view_box preserveAspectRatio="none" role="img" aria-label=summary>
-                    <title>{title}</title>
-                    {shapes}
-                </svg>
-            </HistogramZoom>
-            {time_axis(range)}
+        <figure class="tplot bars">
+            <div class="plot-body">
+                {share_labels(at_left)}
+                <div class="plot-canvas">
+                    <HistogramZoom start_ns=bars.start_ns step_ns=bars.step_ns buckets=bars.buckets labels counts base nothing=tr("nothing").to_owned()>
+                        <svg class="plot-shapes" role="img" aria-label=summary>{lines}{shapes}</svg>
+                    </HistogramZoom>
+                </div>
+            </div>
+            {time_labels(range, TIME_TICKS)}
             <figcaption><ul class="legend">{legend}</ul>{table(bars, path, params)}</figcaption>
         </figure>
     }
     .into_any()
 }
 
+/// The counts at the left: none, the top, and half of it where that is a count.
+fn value_ticks(top: f64) -> Vec<f64> {
+    let half = top / 2.0;
+    if half.fract() < 1e-9 { vec![0.0, half, top] } else { vec![0.0, top] }
+}
+
 /// One path per series, each bar on top of those below it.
 fn bar_paths(bars: &StackedBars, top: f64) -> Vec<String> {
     let mut below = vec![0_u64; bars.buckets];
+    let width = SIZE / bars.buckets as f64;
     bars.series
         .iter()
         .map(|series| {
@@ -114,12 +129,12 @@ fn bar_paths(bars: &StackedBars, top: f64) -> Vec<String> {
                 if count == 0 {
                     continue;
                 }
-                let bottom = HEIGHT - *base as f64 / top * HEIGHT;
+                let bottom = SIZE - *base as f64 / top * SIZE;
                 // Something is never drawn as nothing.
-                let height = (count as f64 / top * HEIGHT).max(0.8);
-                let x = bucket * 10 + 1;
+                let height = (count as f64 / top * SIZE).max(8.0);
+                let (x, bar) = ((bucket as f64 + 0.08) * width, width * 0.84);
                 // Writing to a String cannot fail.
-                let _ = write!(shape, "M{x} {bottom:.2}h8v{:.2}h-8z", -height);
+                let _ = write!(shape, "M{x:.2} {bottom:.1}h{bar:.2}v{:.1}h-{bar:.2}z", -height);
                 *base += count;
             }
             shape
@@ -158,4 +173,15 @@ fn table(bars: &StackedBars, path: &str, params: &Params) -> AnyView {
         </details>
     }
     .into_any()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_counts_at_the_left_are_whole() {
+        assert_eq!(value_ticks(1.0), [0.0, 1.0]);
+        assert_eq!(value_ticks(1_500.0), [0.0, 750.0, 1_500.0]);
+    }
 }

@@ -27,7 +27,7 @@ use std::collections::BTreeSet;
 pub(crate) const MAX_SERIES: usize = 24;
 /// The size of the stretched picture.
 const SIZE: f64 = 1000.0;
-const COLOURS: usize = 12;
+const COLOURS: usize = crate::palette::SERVICE_COLOURS as usize;
 
 /// How values are drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

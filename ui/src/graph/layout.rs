@@ -10,7 +10,7 @@ pub(crate) const NODE_HEIGHT: f64 = 46.0;
 /// The distance between two layers, where edges and their labels are.
 const LAYER_GAP: f64 = 118.0;
 /// The distance between two nodes of a layer.
-const NODE_GAP: f64 = 20.0;
+const NODE_GAP: f64 = 30.0;
 /// The distance between an edge that passes a layer and what stands beside it.
 const BEND_GAP: f64 = 18.0;
 const MARGIN: f64 = 12.0;

@@ -1,10 +1,11 @@
 //! Live tail: new log records as they are acknowledged.
 
 use super::browser;
-use crate::palette::{Severity, service_class};
+use crate::palette::{Severity, service_colour};
 use leptos::prelude::*;
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 use wasm_bindgen::JsCast;
@@ -47,7 +48,16 @@ pub(crate) fn LiveTail(
     stream: String,
     /// What it says: pause, resume, paused, connecting, live, lost, rows since the start, rows left out, trace, its name.
     words: Vec<String>,
+    /// The services that are known.
+    services: Vec<String>,
+    /// The numbers of their colours.
+    colours: Vec<u64>,
 ) -> impl IntoView {
+    let colours: HashMap<String, u64> = services.into_iter().zip(colours).collect();
+    let colours = StoredValue::new(colours);
+    let colour = move |name: &str| {
+        colours.with_value(|colours| colours.get(name).copied()).unwrap_or_else(|| service_colour(name))
+    };
     let words = StoredValue::new(words);
     let said = move |place: usize| words.with_value(|words| words.get(place).cloned().unwrap_or_default());
     let rows = RwSignal::new(VecDeque::<TailRow>::new());
@@ -81,13 +91,13 @@ pub(crate) fn LiveTail(
                 <span class="quiet">{covers}</span>
             </p>
             <ol class="log-lines">
-                <For each=move || rows.get() key=|row| row.number let:row>{tail_row(&row, said(8))}</For>
+                <For each=move || rows.get() key=|row| row.number let:row>{tail_row(&row, colour(&row.service_name), said(8))}</For>
             </ol>
         </section>
     }
 }
 
-fn tail_row(row: &TailRow, trace: String) -> impl IntoView + use<> {
+fn tail_row(row: &TailRow, colour: u64, trace: String) -> impl IntoView + use<> {
     let severity = Severity::of(row.severity_number);
     let time = row
         .time_unix_nano
@@ -95,7 +105,7 @@ fn tail_row(row: &TailRow, trace: String) -> impl IntoView + use<> {
         .map_or_else(|_| row.time_unix_nano.clone(), |ns| browser::moment(ns, "row", browser::wants_utc()));
     let body = row.body.as_str().map_or_else(|| row.body.to_string(), str::to_owned);
     let class = format!("log-line {}", severity.class());
-    let service_class = format!("service {}", service_class(&row.service_name));
+    let service_class = format!("service svc-{colour}");
     let trace = (!row.trace_id.is_empty()).then(|| {
         let address = format!("/traces/{}?span={}", row.trace_id, row.span_id);
         view! { <a class="to-trace" href=address>{trace}</a> }
@@ -159,6 +169,8 @@ fn follow(
                 return;
             }
             let mut fresh = std::mem::take(&mut *arrived.borrow_mut());
+            // What comes together comes by sender: it is shown by time.
+            fresh.make_contiguous().sort_by_key(|row| Reverse(row.time_unix_nano.parse::<u64>().unwrap_or(u64::MAX)));
             rows.update(|rows| {
                 fresh.append(rows);
                 fresh.truncate(ROWS_SHOWN);

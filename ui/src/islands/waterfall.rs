@@ -9,7 +9,7 @@ pub(crate) use ticks::labels as time_labels;
 
 use super::browser;
 use crate::format;
-use crate::palette::service_class;
+use crate::palette::SERVICE_COLOURS;
 use leptos::ev::{KeyboardEvent, PointerEvent};
 use leptos::html;
 use leptos::prelude::*;
@@ -28,8 +28,16 @@ struct Spans {
     rows: Vec<Row>,
     names: Vec<String>,
     services: Vec<String>,
+    colours: Vec<u64>,
     total_ns: i64,
     base: String,
+}
+
+impl Spans {
+    /// The number of the colour of a row's service.
+    fn colour(&self, row: &Row) -> u64 {
+        self.colours.get(row.service as usize).copied().unwrap_or_default() % SERVICE_COLOURS
+    }
 }
 
 /// What the reader has done to the picture.
@@ -52,6 +60,8 @@ pub(crate) fn TraceWaterfall(
     names: Vec<String>,
     /// Service names.
     services: Vec<String>,
+    /// The numbers of their colours.
+    colours: Vec<u64>,
     /// How long the trace took.
     total_ns: i64,
     /// The address of a span, without its id.
@@ -64,7 +74,7 @@ pub(crate) fn TraceWaterfall(
     children: Children,
 ) -> impl IntoView {
     let cursor = rows.iter().position(|row| row.id == selected).unwrap_or(0);
-    let spans = Arc::new(Spans { rows, names, services, total_ns: total_ns.max(1), base });
+    let spans = Arc::new(Spans { rows, names, services, colours, total_ns: total_ns.max(1), base });
     let state = State {
         collapsed: RwSignal::new(BTreeSet::new()),
         search: RwSignal::new(String::new()),
@@ -166,13 +176,13 @@ fn toolbar(spans: &Arc<Spans>, state: State, visible: Memo<Vec<usize>>, words: S
 
 /// The whole trace in small; dragging over it chooses the time in view.
 fn minimap(spans: &Arc<Spans>, state: State, words: Said) -> AnyView {
-    let mut shapes = vec![String::new(); crate::palette::SERVICE_COLOURS as usize];
+    let mut shapes = vec![String::new(); SERVICE_COLOURS as usize];
     let total = spans.total_ns as f64;
     let step = 60.0 / spans.rows.len().max(1) as f64;
     for (index, row) in spans.rows.iter().enumerate() {
         let x = row.offset_ns as f64 / total * 1000.0;
         let width = (row.duration_ns as f64 / total * 1000.0).max(1.0);
-        let colour = crate::palette::service_colour(&spans.services[row.service as usize]) as usize;
+        let colour = spans.colour(row) as usize;
         // Writing to a String cannot fail.
         let _ = write!(shapes[colour], "M{x:.1} {:.1}h{width:.1}", step * (index as f64 + 0.5));
     }
@@ -257,7 +267,7 @@ fn line(spans: &Arc<Spans>, index: usize, state: State, selected: &str, words: S
     };
     let address = format!("{}{}", spans.base, row.id);
     let class = format!("wf-row d{}{}", row.depth.min(24), if row.id == selected { " is-selected" } else { "" });
-    let colour = service_class(&service);
+    let colour = format!("svc-{}", spans.colour(row));
     let bar_class = format!("wf-bar-shape {colour}");
     let service_class = format!("service {colour}");
     let total = spans.total_ns as f64;

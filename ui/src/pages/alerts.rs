@@ -130,23 +130,46 @@ pub(crate) async fn in_short(
     firing.iter().map(short).collect()
 }
 
+/// What one rule says: its name, and the services it fires for.
+fn one_rule(name: &str, alerts: &[(&str, &str)]) -> AnyView {
+    /// Services that are named.
+    const NAMED: usize = 8;
+    if let [(service, address)] = alerts {
+        let service = (!service.is_empty()).then(|| crate::parts::service(service));
+        return view! { <li><a href=(*address).to_owned()>{name.to_owned()}" "{service}</a></li> }.into_any();
+    }
+    let each: Vec<_> = alerts
+        .iter()
+        .take(NAMED)
+        .enumerate()
+        .map(|(number, (service, address))| {
+            let what =
+                if service.is_empty() { format!("#{}", number + 1).into_any() } else { crate::parts::service(service) };
+            view! { " "<a href=(*address).to_owned()>{what}</a> }
+        })
+        .collect();
+    let more =
+        (alerts.len() > NAMED).then(|| format!(" {}", trf("and {0} more", &[&(alerts.len() - NAMED).to_string()])));
+    view! { <li><strong>{format!("{name} × {}", alerts.len())}</strong>{each}{more}</li> }.into_any()
+}
+
 /// A line with what fires; nothing when nothing does.
 pub(crate) fn strip(request: &PageRequest, firing: &[(String, String, String)]) -> Option<AnyView> {
-    /// Alerts that are named.
+    /// Rules that are named.
     const NAMED: usize = 8;
     if firing.is_empty() {
         return None;
     }
-    let named: Vec<_> = firing
-        .iter()
-        .take(NAMED)
-        .map(|(name, service, address)| {
-            let service = (!service.is_empty()).then(|| crate::parts::service(service));
-            view! { <li><a href=address.clone()>{name.clone()}</a>" "{service}</li> }
-        })
-        .collect();
-    let more = (firing.len() > NAMED)
-        .then(|| view! { <li>{trf("and {0} more", &[&(firing.len() - NAMED).to_string()])}</li> });
+    let mut rules: Vec<(&str, Vec<(&str, &str)>)> = Vec::new();
+    for (name, service, address) in firing {
+        match rules.iter_mut().find(|(known, _)| known == name) {
+            Some((_, alerts)) => alerts.push((service, address)),
+            None => rules.push((name, vec![(service, address)])),
+        }
+    }
+    let named: Vec<_> = rules.iter().take(NAMED).map(|(name, alerts)| one_rule(name, alerts)).collect();
+    let more =
+        (rules.len() > NAMED).then(|| view! { <li>{trf("and {0} more", &[&(rules.len() - NAMED).to_string()])}</li> });
     Some(
         view! {
             <section class="firing-strip" aria-labelledby="firing-now">

@@ -107,11 +107,6 @@ fn is_live(params: &Params) -> bool {
 async fn load(context: &UiContext, request: &PageRequest) -> Logs {
     let (query, range) = (request.query().to_owned(), request.time.range);
     let saved = Saved::of(&context.config_files.searches).await;
-    // A query that does not parse fails once, not once per part of the page.
-    let found = found(context, request).await;
-    if found.error().is_some() {
-        return Logs { found, counts: None, facets: Vec::new(), fields: Vec::new(), open: None, saved };
-    }
     let count_request = CountRequest {
         query: query.clone(),
         range,
@@ -121,16 +116,21 @@ async fn load(context: &UiContext, request: &PageRequest) -> Logs {
     };
     let names = FACETS_ALWAYS.into_iter().chain(request.params.all("facet")).map(str::to_owned);
     let facets = futures::future::join_all(names.map(|name| facet(context, request, name)));
+    let (found, counts, facets, fields) = futures::join!(
+        found(context, request),
+        context.query.counts(Signal::Logs, &count_request),
+        facets,
+        context.query.fields(Signal::Logs, range),
+    );
+    // What is wrong with a search is said once, not once per part of the page.
+    if found.error().is_some() {
+        return Logs { found, counts: None, facets: Vec::new(), fields: Vec::new(), open: None, saved };
+    }
     let rows: &[LogRow] = match &found {
         Found::Rows(Ok(page)) => &page.rows,
         _ => &[],
     };
-    let (counts, facets, fields, open) = futures::join!(
-        context.query.counts(Signal::Logs, &count_request),
-        facets,
-        context.query.fields(Signal::Logs, range),
-        open_row(context, request, rows),
-    );
+    let open = open_row(context, request, rows).await;
     let mut fields = fields.map(|(fields, _)| fields).unwrap_or_default();
     fields.sort_by(|a, b| a.name.cmp(&b.name));
     Logs { found, counts: Some(counts), facets, fields, open, saved }
@@ -216,7 +216,7 @@ pub(crate) fn screen(request: &PageRequest, logs: &Logs) -> Screen {
                 {severities(request, logs)}
                 <div class="with-facets">
                     {facets::facets(request, logs)}
-                    <div class="results">{views(request)}{results}</div>
+                    <div class="results"><a class="to-facets" href="#facets">{tr("Narrow the search")}" ↓"</a>{views(request)}{results}</div>
                 </div>
             }
             .into_any()
@@ -253,12 +253,13 @@ fn title(request: &PageRequest) -> String {
 pub(crate) fn live_screen(request: &PageRequest) -> Screen {
     let stream = format!("/api/v1/tail?query={}", encoded(request.query()));
     let stop = request.here(&request.params.without("live"));
+    let (services, colours) = request.colours.pairs();
     let content = view! {
         <h1 class="unseen">{tr("Logs, live")}</h1>
         {search_bar::search_bar(request, None)}
         <p><a href=stop data-close="">{tr("Stop the live tail and search")}</a></p>
         <noscript><p class="error">{tr("The live tail needs scripts. Without them, choose Refresh in the time range of the search.")}</p></noscript>
-        <LiveTail stream words=tail_words() />
+        <LiveTail stream words=tail_words() services colours />
     }
     .into_any();
     Screen { title: format!("{} ({})", title(request), tr("live")), has_time: true, status: StatusCode::OK, content }

@@ -20,8 +20,8 @@ use axum::response::Response;
 use leptos::prelude::*;
 use mangru_alerts::AlertView;
 use mangru_query::{
-    Coverage, Exceptions, ExceptionsRequest, Figures, Heat, HeatRequest, LogRow, MapRequest, Operation, Page,
-    QueryError, RowsRequest, ServiceMap, SqlRequest, SqlResult, Stats, StatsRequest,
+    Coverage, Exceptions, ExceptionsRequest, Figures, Heat, HeatRequest, LogRow, Operation, Page, QueryError,
+    QueryService, RowsRequest, ServiceCalls, SqlRequest, SqlResult, Stats, StatsRequest,
 };
 use mangru_store::{Signal, TimeRange};
 use std::sync::Arc;
@@ -49,8 +49,8 @@ pub(crate) struct Service {
     pub(crate) heat: Result<Heat, QueryError>,
     /// What it does, the most frequent first.
     pub(crate) operations: Result<(Vec<Operation>, Coverage), QueryError>,
-    /// Who calls whom.
-    pub(crate) map: Result<ServiceMap, QueryError>,
+    /// Who calls it, and what it calls.
+    pub(crate) calls: Result<ServiceCalls, QueryError>,
     /// What was thrown in it.
     pub(crate) exceptions: Result<Exceptions, QueryError>,
     /// Its newest error logs.
@@ -92,29 +92,58 @@ fn is_told_apart(stats: &Result<Stats, QueryError>) -> bool {
         .is_ok_and(|stats| stats.series.iter().any(|series| series.key.as_ref().is_some_and(|key| !key.is_empty())))
 }
 
+/// What is told of a service's requests.
+struct OfRequests {
+    query: String,
+    stats: Result<Stats, QueryError>,
+    before: Result<Stats, QueryError>,
+    versions: Result<Stats, QueryError>,
+    instances: (&'static str, Result<Stats, QueryError>),
+    heat: Result<Heat, QueryError>,
+}
+
+impl OfRequests {
+    /// Asks for all of it.
+    async fn of(query: &QueryService, own: &str, range: TimeRange) -> Self {
+        let length = range.end.saturating_sub(range.start);
+        let entries = format!("{own} kind:(server OR consumer)");
+        let step = Some(round_step(length, BUCKETS));
+        let first = query.stats(Signal::Spans, &figures(&entries, range, None, step, 1)).await;
+        let has_entries = first.as_ref().map_or(true, |stats| stats.series.iter().any(|series| series.total.rows > 0));
+        let (requests, stats) = if has_entries {
+            (entries, first)
+        } else {
+            (own.to_owned(), query.stats(Signal::Spans, &figures(own, range, None, step, 1)).await)
+        };
+        let before = TimeRange { start: range.start.saturating_sub(length), end: range.start };
+        let of_before = figures(&requests, before, None, None, 1);
+        let of_versions = figures(&requests, range, Some("resource.service.version"), step, 20);
+        let of_instances = figures(&requests, range, Some(INSTANCE_FIELDS[0]), None, INSTANCES);
+        let heat = HeatRequest { query: requests.clone(), range, columns: HEAT_COLUMNS, max_points: 0 };
+        let (before, versions, by_instance, heat) = futures::join!(
+            query.stats(Signal::Spans, &of_before),
+            query.stats(Signal::Spans, &of_versions),
+            query.stats(Signal::Spans, &of_instances),
+            query.heat(&heat),
+        );
+        let mut instances = (INSTANCE_FIELDS[0], by_instance);
+        for field in &INSTANCE_FIELDS[1..] {
+            if is_told_apart(&instances.1) {
+                break;
+            }
+            let stats = query.stats(Signal::Spans, &figures(&requests, range, Some(field), None, INSTANCES)).await;
+            instances = (field, stats);
+        }
+        Self { query: requests, stats, before, versions, instances, heat }
+    }
+}
+
 impl Service {
     /// Asks for all that the page shows.
     async fn of(context: &UiContext, name: &str, request: &PageRequest) -> Self {
         let query = &context.query;
         let range = request.time.range;
         let own = field_term("service.name", name);
-        let entries = format!("{own} kind:(server OR consumer)");
-        let step = Some(round_step(request.time.length(), BUCKETS));
-        let of_entries = figures(&entries, range, None, step, 1);
-        let first = query.stats(Signal::Spans, &of_entries).await;
-        let has_entries = first.as_ref().map_or(true, |stats| stats.series.iter().any(|series| series.total.rows > 0));
-        let (requests, stats) = if has_entries {
-            (entries, first)
-        } else {
-            let stats = query.stats(Signal::Spans, &figures(&own, range, None, step, 1)).await;
-            (own.clone(), stats)
-        };
-        let before = TimeRange { start: range.start.saturating_sub(request.time.length()), end: range.start };
-        let of_before = figures(&requests, before, None, None, 1);
-        let of_versions = figures(&requests, range, Some("resource.service.version"), step, 20);
-        let of_instances = figures(&requests, range, Some(INSTANCE_FIELDS[0]), None, INSTANCES);
-        let heat = HeatRequest { query: requests.clone(), range, columns: HEAT_COLUMNS, max_points: 0 };
-        let map = MapRequest { query: String::new(), range, max_spans: MapRequest::MAX_SPANS };
         let exceptions = ExceptionsRequest { query: own.clone(), range, limit: EXCEPTIONS, buckets: 30 };
         let error_logs = RowsRequest { query: format!("{own} level>=error"), range, limit: ERROR_LOGS, cursor: None };
         let metrics = SqlRequest {
@@ -126,38 +155,25 @@ impl Service {
             range,
             limit: METRICS,
         };
-        let told =
-            futures::future::join(elsewhere::firing_in(context, request, name), AlertHistory::of(context, request));
-        let (before, versions, by_instance, heat, operations, map, exceptions, error_logs, metrics, told) = futures::join!(
-            query.stats(Signal::Spans, &of_before),
-            query.stats(Signal::Spans, &of_versions),
-            query.stats(Signal::Spans, &of_instances),
-            query.heat(&heat),
+        let (of_requests, operations, calls, exceptions, error_logs, metrics, firing, alerts) = futures::join!(
+            OfRequests::of(query, &own, range),
             query.operations(name, range),
-            query.map(&map),
+            query.calls_of(name, range),
             query.exceptions(&exceptions),
             query.logs(&error_logs),
             query.sql(&metrics),
-            told,
+            elsewhere::firing_in(context, request, name),
+            AlertHistory::of(context, request),
         );
-        let (firing, alerts) = told;
-        let mut instances = (INSTANCE_FIELDS[0], by_instance);
-        for field in &INSTANCE_FIELDS[1..] {
-            if is_told_apart(&instances.1) {
-                break;
-            }
-            let stats = query.stats(Signal::Spans, &figures(&requests, range, Some(field), None, INSTANCES)).await;
-            instances = (field, stats);
-        }
-        let name = name.to_owned();
+        let OfRequests { query: requests, stats, before, versions, instances, heat } = of_requests;
         Self {
-            name,
+            name: name.to_owned(),
             requests,
             stats,
             before,
             heat,
             operations,
-            map,
+            calls,
             exceptions,
             error_logs,
             instances,
@@ -237,11 +253,13 @@ fn total(stats: &Result<Stats, QueryError>) -> Figures {
 }
 
 fn head(request: &PageRequest, service: &Service) -> AnyView {
-    let (now, before) = (total(&service.stats), total(&service.before));
+    let now = total(&service.stats);
+    // Where it was not there before there is nothing to compare with.
+    let before = Some(total(&service.before)).filter(|before| before.rows > 0);
     let duration = |ns: Option<f64>| format::duration_or_dash(ns.map(|ns| ns as i64));
     // One of the percentiles, with the way to the spans behind it.
     let percentile = |name: &'static str, of: fn(&Figures) -> Option<f64>, href: String| {
-        let moved = parts::moved(of(&now).unwrap_or(0.0), Some(of(&before).unwrap_or(0.0)), true);
+        let moved = parts::moved(of(&now).unwrap_or(0.0), before.as_ref().and_then(of), true);
         view! { <div class="stat"><dt>{name}</dt><dd><a href=href>{duration(of(&now))}</a>{moved}</dd></div> }
     };
     let of = |term: &str| request.search("/traces", &format!("{} {term}", service.requests));
@@ -249,11 +267,11 @@ fn head(request: &PageRequest, service: &Service) -> AnyView {
     let ratio = parts::error_ratio(&now);
     let own = field_term("service.name", &service.name);
     let id = service
-        .map
+        .calls
         .as_ref()
         .ok()
-        .and_then(|map| {
-            map.nodes.iter().find(|node| node.kind == mangru_query::NodeKind::Service && node.name == service.name)
+        .and_then(|calls| {
+            calls.nodes.iter().find(|node| node.kind == mangru_query::NodeKind::Service && node.name == service.name)
         })
         .map(|node| node.id.clone());
     let map = id.map(
@@ -272,8 +290,8 @@ fn head(request: &PageRequest, service: &Service) -> AnyView {
                 </p>
             </div>
             <dl class="stats">
-                <div class="stat"><dt>{tr("Requests")}</dt><dd><a href=request.search("/traces", &service.requests)>{format!("{}/s", format::short(now.rows_per_second))}</a>{parts::moved(now.rows as f64, Some(before.rows as f64), false)}</dd></div>
-                <div class=error_class><dt>{tr("Errors")}</dt><dd><a href=of("status:error")>{parts::error_words(now.errors, ratio)}</a>{parts::moved(ratio, Some(parts::error_ratio(&before)), true)}</dd></div>
+                <div class="stat"><dt>{tr("Requests")}</dt><dd><a href=request.search("/traces", &service.requests)>{format!("{}/s", format::short(now.rows_per_second))}</a>{parts::moved(now.rows as f64, before.as_ref().map(|before| before.rows as f64), false)}</dd></div>
+                <div class=error_class><dt>{tr("Errors")}</dt><dd><a href=of("status:error")>{parts::error_words(now.errors, ratio)}</a>{parts::moved(ratio, before.as_ref().map(parts::error_ratio), true)}</dd></div>
                 {percentile("p50", |figures| figures.p50, any("newest"))}
                 {percentile("p95", |figures| figures.p95, beyond(now.p95))}
                 {percentile("p99", |figures| figures.p99, beyond(now.p99))}

@@ -237,7 +237,7 @@ fn loose_logs(trace: &Trace) -> AnyView {
         .iter()
         .filter(|log| !trace.spans.iter().any(|span| span.span_id == log.span_id))
         .take(100)
-        .map(panel::log_line)
+        .map(|log| panel::log_line(log, ""))
         .collect();
     if loose.is_empty() {
         return ().into_any();

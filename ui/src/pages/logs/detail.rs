@@ -68,15 +68,17 @@ fn fields(request: &PageRequest, row: &LogRow) -> AnyView {
         pair(request, "correlation_id", "correlation_id", &row.correlation_id),
         pair(request, "scope.name", "scope.name", &row.scope_name),
     ];
+    let mut attributes: Vec<_> = row.attributes.iter().collect();
+    attributes.sort_unstable_by_key(|(key, _)| *key);
     rows.extend(
-        row.attributes.iter().map(|(key, value)| pair(request, key, &format!("attributes.{key}"), &plain(value))),
+        attributes.into_iter().map(|(key, value)| pair(request, key, &format!("attributes.{key}"), &plain(value))),
     );
-    rows.extend(
-        row.resource_attributes
-            .iter()
-            .filter(|(key, _)| *key != "service.name")
-            .map(|(key, value)| pair(request, &format!("resource.{key}"), &format!("resource.{key}"), &plain(value))),
-    );
+    let mut resource: Vec<_> = row.resource_attributes.iter().filter(|(key, _)| *key != "service.name").collect();
+    resource.sort_unstable_by_key(|(key, _)| *key);
+    rows.extend(resource.into_iter().map(|(key, value)| {
+        let key = format!("resource.{key}");
+        pair(request, &key, &key, &plain(value))
+    }));
     view! {
         <div class="table-wrap">
             <table class="fields dense">
@@ -132,7 +134,7 @@ fn surrounding(request: &PageRequest, around: &Result<Context, QueryError>) -> A
             <li class=class aria-current=is_this.then_some("true")>
                 <a class="time" href=address>{row_time(&line.time_unix_nano, Show::Row)}</a>
                 <span class="mark">{severity.mark()}</span>
-                <span class="body">{rows::body(line, &[])}</span>
+                <span class="body clip-4">{rows::body(line, &[])}</span>
             </li>
         }
     };

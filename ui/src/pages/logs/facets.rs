@@ -27,7 +27,7 @@ pub(super) fn facets(request: &PageRequest, logs: &Logs) -> AnyView {
             </form>
         }
     });
-    view! { <aside class="facets" aria-label=tr("Narrow the search")>{severities(request, logs)}{facets}{add}</aside> }
+    view! { <aside class="facets" id="facets" aria-label=tr("Narrow the search")>{severities(request, logs)}{facets}{add}</aside> }
         .into_any()
 }
 

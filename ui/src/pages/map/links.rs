@@ -3,7 +3,7 @@
 use crate::params::encoded;
 use crate::parts::field_term;
 use crate::request::PageRequest;
-use mangru_query::{CallKind, MapEdge, MapNode, NodeKind, ServiceMap};
+use mangru_query::{CallKind, MapEdge, MapNode, NodeKind, ServiceCalls};
 
 /// The address of a service's page.
 pub(crate) fn service_page(request: &PageRequest, name: &str) -> String {
@@ -83,7 +83,7 @@ pub(crate) fn edge(request: &PageRequest, nodes: &[&MapNode], edge: &MapEdge, mo
 }
 
 /// The part of a map right around a service: who calls it, and what it calls.
-pub(crate) fn neighbours<'a>(map: &'a ServiceMap, service: &str) -> (Vec<&'a MapEdge>, Vec<&'a MapEdge>) {
+pub(crate) fn neighbours<'a>(map: &'a ServiceCalls, service: &str) -> (Vec<&'a MapEdge>, Vec<&'a MapEdge>) {
     let is_it =
         |id: &str| map.nodes.iter().any(|node| node.id == id && node.kind == NodeKind::Service && node.name == service);
     let mut upstream: Vec<&MapEdge> = map.edges.iter().filter(|edge| is_it(&edge.to)).collect();

@@ -28,7 +28,8 @@ pub(super) fn section(request: &PageRequest, overview: &Overview, live: Option<A
             let sort = request.params.get("sort").unwrap_or("worst");
             sort_services(&mut shown, sort);
             let coverage = Coverage { matched: services.len() as u64, ..coverage.clone() };
-            view! { {table(request, &shown, &overview.breakers, sort)}{parts::coverage(shown.len(), "service", &coverage)} }
+            let has_before = services.iter().any(was_there);
+            view! { {table(request, &shown, &overview.breakers, sort, has_before)}{parts::coverage(shown.len(), "service", &coverage)} }
                 .into_any()
         }
     };
@@ -49,6 +50,11 @@ pub(super) fn section(request: &PageRequest, overview: &Overview, live: Option<A
         </section>
     }
     .into_any()
+}
+
+/// Whether a service was seen in the window before.
+fn was_there(service: &ServiceSummary) -> bool {
+    service.previous.as_ref().is_some_and(|before| before.requests > 0 || before.error_logs > 0)
 }
 
 /// How bad a service is off: failing requests first, then lines of errors, then slowness against before.
@@ -78,15 +84,21 @@ fn sort_services(services: &mut [&ServiceSummary], sort: &str) {
     });
 }
 
-fn table(request: &PageRequest, services: &[&ServiceSummary], breakers: &[Breaker], sort: &str) -> AnyView {
+fn table(
+    request: &PageRequest,
+    services: &[&ServiceSummary],
+    breakers: &[Breaker],
+    sort: &str,
+    has_before: bool,
+) -> AnyView {
     let heads: Vec<_> = [
         ("name", tr("Service"), ""),
-        ("rate", tr("Requests/s"), "num"),
-        ("errors", tr("Errors"), "num"),
-        ("p50", "p50", "num"),
-        ("p95", "p95", "num"),
-        ("p99", "p99", "num"),
-        ("logs", tr("Error logs/min"), "num"),
+        ("rate", tr("Requests/s"), "num moves"),
+        ("errors", tr("Errors"), "num moves"),
+        ("p50", "p50", "num less"),
+        ("p95", "p95", "num moves"),
+        ("p99", "p99", "num less"),
+        ("logs", tr("Error logs/min"), "num moves"),
     ]
     .into_iter()
     .map(|(key, words, class)| {
@@ -95,9 +107,7 @@ fn table(request: &PageRequest, services: &[&ServiceSummary], breakers: &[Breake
     })
     .collect();
     let minutes = (request.time.length() as f64 / 60e9).max(1e-6);
-    let has_breakers = !breakers.is_empty();
-    let rows: Vec<_> =
-        services.iter().map(|service| row(request, service, has_breakers.then_some(breakers), minutes)).collect();
+    let rows: Vec<_> = services.iter().map(|service| row(request, service, breakers, minutes, has_before)).collect();
     let order = if sort == "worst" {
         view! { <p class="quiet order">{tr("Worst first. Changes are against the window of the same length before.")}</p> }
             .into_any()
@@ -109,7 +119,7 @@ fn table(request: &PageRequest, services: &[&ServiceSummary], breakers: &[Breake
         {order}
         <div class="table-wrap">
             <table class="services">
-                <thead><tr>{heads}<th scope="col">{tr("Version")}</th>{has_breakers.then(|| view! { <th scope="col">{tr("Breakers")}</th> })}<th scope="col">{tr("Go to")}</th></tr></thead>
+                <thead><tr>{heads}<th scope="col" class="less">{tr("Version")}</th><th scope="col" class="less">{tr("Go to")}</th></tr></thead>
                 <tbody>{rows}</tbody>
             </table>
         </div>
@@ -135,7 +145,8 @@ fn versions(service: &ServiceSummary) -> AnyView {
     view! { <ul>{items}</ul> }.into_any()
 }
 
-fn breaker_cell(breakers: &[Breaker], service: &str) -> AnyView {
+/// The circuit breakers of a service, below its name.
+fn breakers_of(breakers: &[Breaker], service: &str) -> Option<AnyView> {
     let items: Vec<_> = breakers
         .iter()
         .filter(|breaker| breaker.service == service)
@@ -145,27 +156,38 @@ fn breaker_cell(breakers: &[Breaker], service: &str) -> AnyView {
                 BreakerState::HalfOpen => "warning",
                 BreakerState::Open => "bad",
             };
-            view! { <li><span class="mono">{format::clipped(&breaker.name, 24)}</span>" "<span class=class>{breaker.state.words()}</span></li> }
+            view! { <li>{tr("breaker")}" "<span class="mono">{format::clipped(&breaker.name, 24)}</span>" "<span class=class>{breaker.state.words()}</span></li> }
         })
         .collect();
-    view! { <td><ul>{items}</ul></td> }.into_any()
+    (!items.is_empty())
+        .then(|| view! { <ul class="breakers" aria-label=tr("Circuit breakers")>{items}</ul> }.into_any())
 }
 
-fn row(request: &PageRequest, service: &ServiceSummary, breakers: Option<&[Breaker]>, minutes: f64) -> AnyView {
+fn row(
+    request: &PageRequest,
+    service: &ServiceSummary,
+    breakers: &[Breaker],
+    minutes: f64,
+    has_before: bool,
+) -> AnyView {
     let as_f64 = |counts: &[u64]| counts.iter().map(|count| *count as f64).collect::<Vec<_>>();
     let term = field_term("service.name", &service.name);
     let failing = request.search("/traces", &format!("{term} status:error"));
     let entries = format!("{term} kind:(server OR consumer)");
     let beyond = |ns: Option<i64>| request.search("/traces", &format!("{entries} duration>={}ns", ns.unwrap_or(0)));
     let error_logs = request.search("/logs", &format!("{term} level>=error"));
-    let previous = service.previous.as_ref();
+    // Of a service that was not there before, that alone is said, and only where others were.
+    let previous = service.previous.as_ref().filter(|_| was_there(service));
+    let new = (has_before && previous.is_none()).then(|| {
+        view! { " "<span class="new-mark" title=tr("Not seen in the window before")>{tr("new")}</span> }
+    });
     let p95: Vec<f64> = service.p95_series_ns.iter().map(|ns| *ns as f64).collect();
     let has_errors = service.errors > 0;
     let error_class = if has_errors { "num bad" } else { "num" };
     let log_class = if service.error_logs > 0 { "num bad" } else { "num" };
     view! {
         <tr>
-            <th scope="row"><a href=service_page(request, &service.name) data-row="">{parts::service(&service.name)}</a></th>
+            <th scope="row"><a href=service_page(request, &service.name) data-row="">{parts::service(&service.name)}</a>{new}{breakers_of(breakers, &service.name)}</th>
             <td class="num">
                 {sparkline(&as_f64(&service.request_counts), "calm")}
                 <a href=request.search("/traces", &entries)>{format::short(service.requests_per_second)}</a>
@@ -176,21 +198,20 @@ fn row(request: &PageRequest, service: &ServiceSummary, breakers: Option<&[Break
                 <a href=failing>{parts::error_words(service.errors, service.error_ratio)}</a>
                 {parts::moved(service.errors as f64, previous.map(|before| before.errors as f64), true)}
             </td>
-            <td class="num"><a href=beyond(service.p50_ns)>{format::duration_or_dash(service.p50_ns)}</a></td>
+            <td class="num less"><a href=beyond(service.p50_ns)>{format::duration_or_dash(service.p50_ns)}</a></td>
             <td class="num">
                 {sparkline(&p95, "calm")}
                 <a href=beyond(service.p95_ns)>{format::duration_or_dash(service.p95_ns)}</a>
                 {parts::moved(service.p95_ns.unwrap_or(0) as f64, previous.and_then(|before| before.p95_ns).map(|ns| ns as f64), true)}
             </td>
-            <td class="num"><a href=beyond(service.p99_ns)>{format::duration_or_dash(service.p99_ns)}</a></td>
+            <td class="num less"><a href=beyond(service.p99_ns)>{format::duration_or_dash(service.p99_ns)}</a></td>
             <td class=log_class>
                 {sparkline(&as_f64(&service.error_log_counts), "bad")}
                 <a href=error_logs>{format::short(service.error_logs as f64 / minutes)}</a>
                 {parts::moved(service.error_logs as f64, previous.map(|before| before.error_logs as f64), true)}
             </td>
-            <td class="mono">{versions(service)}</td>
-            {breakers.map(|breakers| breaker_cell(breakers, &service.name))}
-            <td class="goto"><a href=request.search("/logs", &term)>{tr("logs")}</a>" "<a href=request.search("/traces", &term)>{tr("traces")}</a></td>
+            <td class="mono less">{versions(service)}</td>
+            <td class="goto less"><a href=request.search("/logs", &term)>{tr("logs")}</a>" "<a href=request.search("/traces", &term)>{tr("traces")}</a></td>
         </tr>
     }
     .into_any()

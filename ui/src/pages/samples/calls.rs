@@ -16,7 +16,12 @@ use mangru_query::{
 use serde_json::json;
 
 /// A shop that calls a database, a queue and a host, with a name that would do harm.
-pub(super) fn service_map() -> ServiceMap {
+pub(super) fn service_calls() -> mangru_query::ServiceCalls {
+    let mangru_query::ServiceMap { nodes, edges, coverage, .. } = service_map();
+    mangru_query::ServiceCalls { nodes, edges, coverage }
+}
+
+fn service_map() -> ServiceMap {
     let mut map = ServiceMap {
         nodes: vec![
             node("database:cards", NodeKind::Database, "cards", Some("postgresql")),
@@ -163,7 +168,7 @@ pub(super) fn service_screen(request: &PageRequest, name: &str) -> Screen {
         before: Ok(stats(&[None])),
         heat: Ok(heat(false)),
         operations: Ok((vec![operation("Charge", 2, 7), operation(HOSTILE, 3, 0)], coverage(2))),
-        map: Ok(service_map()),
+        calls: Ok(service_calls()),
         exceptions: Ok(exceptions),
         error_logs: Ok(Page { rows: vec![log(1, 17, name, HOSTILE)], coverage: coverage(1), cursor: None }),
         instances: ("resource.service.instance.id", Ok(stats(&[Some("pod-1"), Some(HOSTILE)]))),

@@ -100,7 +100,7 @@ fn operation_row(request: &PageRequest, service: &Service, operation: &Operation
 
 /// Who calls the service, and what it calls.
 pub(super) fn neighbours(request: &PageRequest, service: &Service) -> AnyView {
-    let content = match &service.map {
+    let content = match &service.calls {
         Err(error) => parts::error("", error),
         Ok(map) => {
             let (upstream, downstream) = links::neighbours(map, &service.name);

@@ -49,12 +49,10 @@ pub(super) fn panel(request: &PageRequest, trace: &Trace, layout: &Layout, index
                 {(!span.correlation_id.is_empty()).then(|| view! { <a class="button" href=parts::story_link(&span.correlation_id)>{trf("Story of {0}", &[&span.correlation_id])}</a> })}
             </p>
             {events(span)}
+            {attributes(tr("Attributes"), "", &span.attributes, request)}
             {logs(trace, span)}
-            <div class="columns">
-                {attributes(tr("Attributes"), "", &span.attributes, request)}
-                {attributes(tr("Resource"), "resource.", &span.resource_attributes, request)}
-            </div>
             {links(span)}
+            {attributes(tr("Resource"), "resource.", &span.resource_attributes, request)}
             <dl class="facts">
                 <dt>{tr("Span id")}</dt><dd class="mono">{span.span_id.clone()}</dd>
                 {(!span.parent_span_id.is_empty()).then(|| view! { <dt>{tr("Parent")}</dt><dd class="mono">{span.parent_span_id.clone()}</dd> })}
@@ -91,8 +89,10 @@ fn attributes(title: &'static str, prefix: &str, attributes: &Map<String, Value>
     if attributes.is_empty() {
         return ().into_any();
     }
-    let rows: Vec<_> = attributes
-        .iter()
+    let mut sorted: Vec<_> = attributes.iter().collect();
+    sorted.sort_unstable_by_key(|(key, _)| *key);
+    let rows: Vec<_> = sorted
+        .into_iter()
         .map(|(key, value)| {
             let text = plain(value);
             let search = request.search("/traces", &field_term(&format!("{prefix}{key}"), &text));
@@ -184,7 +184,7 @@ fn logs(trace: &Trace, span: &SpanRow) -> AnyView {
         return ().into_any();
     }
     let total = of_span.len();
-    let lines: Vec<_> = of_span.into_iter().take(LOGS_SHOWN).map(log_line).collect();
+    let lines: Vec<_> = of_span.into_iter().take(LOGS_SHOWN).map(|log| log_line(log, &span.service_name)).collect();
     let all = Params::default()
         .with("q", &format!("span_id:{}", span.span_id))
         .with("start", &crate::clock::rfc3339(start_of(span).saturating_sub(60_000_000_000)))
@@ -201,16 +201,26 @@ fn logs(trace: &Trace, span: &SpanRow) -> AnyView {
         .into_any()
 }
 
-/// A log record in one line.
-pub(super) fn log_line(log: &LogRow) -> AnyView {
+/// A log record in a few lines, with its service where that is another one; its time leads to it among the others.
+pub(super) fn log_line(log: &LogRow, of: &str) -> AnyView {
     let severity = Severity::of(log.severity_number);
     let class = format!("log-line {}", severity.class());
+    let at = log.time_unix_nano.parse::<i64>().unwrap_or_default();
+    let around = |ns: i64| crate::clock::rfc3339(at.saturating_add(ns));
+    let address = Params::default()
+        .with("q", &field_term("trace_id", &log.trace_id))
+        .with("start", &around(-60_000_000_000))
+        .with("end", &around(60_000_000_000))
+        .with("row", &log.row)
+        .with("at", &log.time_unix_nano)
+        .on("/logs");
+    let service = (log.service_name != of).then(|| parts::service(&log.service_name));
     view! {
         <li class=class>
-            <span class="time">{row_time(&log.time_unix_nano, Show::Row)}</span>
+            <a class="time" href=format!("{address}#row")>{row_time(&log.time_unix_nano, Show::Row)}</a>
             <span class="mark">{severity.mark()}</span>
-            {parts::service(&log.service_name)}
-            <span class="body">{plain(&log.body)}</span>
+            {service}
+            <span class="body clip-4">{format::clipped(&plain(&log.body), 2_000)}</span>
         </li>
     }
     .into_any()

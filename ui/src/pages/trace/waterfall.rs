@@ -6,7 +6,7 @@ use crate::clock::{Show, row_time};
 use crate::format;
 use crate::islands::waterfall::{Row, TraceWaterfall, flags, time_labels};
 use crate::nouns::counted;
-use crate::palette::service_class;
+use crate::palette::{service_class, service_colour};
 use crate::parts;
 use crate::request::PageRequest;
 use crate::text::{tr, trf};
@@ -89,11 +89,12 @@ pub(super) fn waterfall(request: &PageRequest, trace: &Trace, layout: &Layout) -
             line(row, &names.list[row.name as usize], &services.list[row.service as usize], total, &base, &selected)
         })
         .collect();
+    let colours = services.list.iter().map(|name| service_colour(name)).collect();
     let marks = time_labels(0.0, total as f64);
     let pages = paging(request, &window, rows.len());
     view! {
         <section aria-label=tr("Waterfall")>
-            <TraceWaterfall rows names=names.list services=services.list total_ns=total base selected words=island_words(trace.spans.len())>
+            <TraceWaterfall rows names=names.list services=services.list colours total_ns=total base selected words=island_words(trace.spans.len())>
                 <div class="wf-scale" aria-hidden="true"><span class="wf-name"></span><svg class="wf-axis">{marks}</svg></div>
                 <div class="wf-static">{lines}</div>
                 {pages}

@@ -137,7 +137,7 @@ fn figures(request: &PageRequest, stats: &Stats) -> AnyView {
     let p = |value: Option<f64>| format::duration_or_dash(value.map(|ns| ns as i64));
     let durations = chart(
         tr("Duration"),
-        view! { <span>"p50 "<b>{p(total.p50)}</b>" p95 "<b>{p(total.p95)}</b>" p99 "<b>{p(total.p99)}</b></span> }
+        view! { <span>"p50 "<b>{p(total.p50)}</b>" · p95 "<b>{p(total.p95)}</b>" · p99 "<b>{p(total.p99)}</b></span> }
             .into_any(),
         Unit::Nanoseconds,
         percentiles(stats),
