@@ -7,7 +7,7 @@ use crate::scan::{self, Control, Held, ScanRequest, Shortcut};
 use crate::{Coverage, QueryError, QueryService};
 use arrow::array::{AsArray as _, RecordBatch};
 use arrow::datatypes::TimestampNanosecondType;
-use by_index::ByIndex;
+pub(crate) use by_index::ByIndex;
 use futures::FutureExt as _;
 use hashbrown::HashMap;
 use mangru_store::{Signal, TimeRange};
@@ -108,8 +108,8 @@ impl Buckets {
 type Groups = HashMap<Option<String>, Vec<u64>>;
 
 /// Groups of some rows, and their memory.
-struct Counted {
-    groups: Groups,
+pub(crate) struct Counted {
+    pub(crate) groups: Groups,
     bytes: usize,
     held: Held,
 }

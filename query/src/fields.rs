@@ -1,14 +1,17 @@
 //! Which fields there are, and which values they have.
 
+use crate::counts::{Buckets, ByIndex};
 use crate::language::{Expr, FieldRef, group_field, group_keys};
-use crate::scan::{self, ScanCoverage, ScanRequest};
+use crate::scan::{self, ScanCoverage, ScanRequest, Shortcut};
 use crate::{Coverage, QueryError, QueryService};
 use arrow::array::{Array as _, AsArray as _, RecordBatch};
+use futures::FutureExt as _;
 use hashbrown::HashMap;
 use mangru_store::value::read_object;
 use mangru_store::{PROMOTED, Signal, TimeRange};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Distinct values that are counted for one answer.
@@ -183,25 +186,32 @@ impl QueryService {
         let (control, _guard) = self.control();
         let _turn = self.turn().await?;
         let scan = ScanRequest { signal, filter: with_field(filter, &field), range: request.range, columns };
-        let prefix = request.prefix.clone();
-        let (states, scan) =
-            scan::for_each(self.store(), &scan, &control, Values::default, move |Values { counts, is_cut }, batch| {
-                let keys = group_keys(&field, signal, batch)?;
-                let mut rows = vec![0_u64; keys.values.len()];
-                keys.keys.iter().filter_map(|place| usize::try_from(*place).ok()).for_each(|place| rows[place] += 1);
-                let found = keys.values.into_iter().zip(rows);
-                for (value, rows) in found.filter(|(value, rows)| *rows > 0 && value.starts_with(&prefix)) {
-                    if let Some(count) = counts.get_mut(&value) {
-                        *count += rows;
-                    } else if counts.len() < MAX_VALUES {
-                        counts.insert(value, rows);
-                    } else {
-                        *is_cut = true;
-                    }
-                }
-                Ok(())
-            })
-            .await?;
+        let prefix: Arc<str> = request.prefix.as_str().into();
+        let shortcut = ByIndex::new(Some(&field), signal, request.range, Buckets::new(request.range, None)?);
+        let shortcut = shortcut.map(|by_index| {
+            let (by_index, control, prefix) = (Arc::new(by_index), control.clone(), Arc::clone(&prefix));
+            let shortcut: Shortcut<Values> = Arc::new(move |plan| {
+                let (by_index, control, prefix) = (Arc::clone(&by_index), control.clone(), Arc::clone(&prefix));
+                let values = async move {
+                    let Some((counted, matched)) = by_index.counts(plan, &control).await? else { return Ok(None) };
+                    let mut values = Values::default();
+                    let found =
+                        counted.groups.into_iter().filter_map(|(value, rows)| Some((value?, rows.iter().sum())));
+                    values.add(found, &prefix);
+                    Ok(Some((values, matched)))
+                };
+                values.boxed()
+            });
+            shortcut
+        });
+        let each = move |values: &mut Values, batch: &RecordBatch| {
+            let keys = group_keys(&field, signal, batch)?;
+            let mut rows = vec![0_u64; keys.values.len()];
+            keys.keys.iter().filter_map(|place| usize::try_from(*place).ok()).for_each(|place| rows[place] += 1);
+            values.add(keys.values.into_iter().zip(rows), &prefix);
+            Ok(())
+        };
+        let (states, scan) = scan::for_each_or(self.store(), &scan, &control, Values::default, each, shortcut).await?;
         let mut coverage = Coverage::of_scan(&scan, started);
         let mut counts: HashMap<String, u64> = HashMap::new();
         let is_cut = states.iter().any(|values| values.is_cut);
@@ -228,6 +238,21 @@ struct Values {
     counts: HashMap<String, u64>,
     /// Whether there were too many.
     is_cut: bool,
+}
+
+impl Values {
+    /// Takes those that start with the prefix.
+    fn add(&mut self, found: impl Iterator<Item = (String, u64)>, prefix: &str) {
+        for (value, rows) in found.filter(|(value, rows)| *rows > 0 && value.starts_with(prefix)) {
+            if let Some(count) = self.counts.get_mut(&value) {
+                *count += rows;
+            } else if self.counts.len() < MAX_VALUES {
+                self.counts.insert(value, rows);
+            } else {
+                self.is_cut = true;
+            }
+        }
+    }
 }
 
 /// The columns that tell which fields a row has.

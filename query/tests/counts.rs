@@ -3,7 +3,7 @@
 #[path = "../../store/tests/rows/mod.rs"]
 mod rows;
 
-use mangru_query::{CountRequest, QueryService, QuerySettings};
+use mangru_query::{CountRequest, FieldValuesRequest, QueryService, QuerySettings};
 use mangru_store::{Signal, Store, StoreConfig, TimeRange};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -43,6 +43,12 @@ fn log(random: &mut StdRng, number: i64) -> Log {
         service: format!("s{}", random.random_range(0..5)),
         severity: if random.random_range(0..9) == 0 { 17 } else { 9 },
         body: format!("{word} {number}"),
+        // In some parts some rows have an attribute of their own that is named as one of their resource.
+        attributes: if number > 20_000 && number % 50 == 0 {
+            vec![("site".to_owned(), "its own".to_owned())]
+        } else {
+            Vec::new()
+        },
         ..Log::default()
     }
 }
@@ -57,6 +63,9 @@ fn by_hand(logs: &[Log], search: Search, request: &CountRequest) -> Table {
     for log in logs.iter().filter(|log| request.range.contains(log.time) && search.1(log)) {
         let group = match request.by.as_deref() {
             None => None,
+            Some("site") => {
+                Some(log.attributes.first().map_or_else(|| format!("at {}", log.service), |own| own.1.clone()))
+            }
             Some("level") => Some(if log.severity == 17 { "error" } else { "info" }.to_owned()),
             Some(_) => Some(log.service.clone()),
         };
@@ -76,7 +85,8 @@ async fn check(service: &QueryService, logs: &[Log], random: &mut StdRng, rounds
         } else {
             range
         };
-        let by = [None, Some("service"), Some("resource.service.name"), Some("level")][random.random_range(0..4)];
+        let fields = [None, Some("service"), Some("resource.service.name"), Some("level"), Some("site")];
+        let by = fields[random.random_range(0..fields.len())];
         let step = [None, Some(1), Some(7), Some(60)][random.random_range(0..4)].map(Duration::from_secs);
         let query = search.0.to_owned();
         let request = CountRequest { query, range, by: by.map(str::to_owned), step, top: 10 };
@@ -93,6 +103,25 @@ async fn check(service: &QueryService, logs: &[Log], random: &mut StdRng, rounds
         assert_eq!(table, expected, "{request:?}");
         assert_eq!(counts.coverage.matched, expected.values().sum::<u64>(), "{request:?}");
         assert!(counts.coverage.complete);
+        let Some(name) = by else { continue };
+        let prefix = ["", "at ", "s1"][random.random_range(0..3)].to_owned();
+        let values = FieldValuesRequest {
+            signal: Signal::Logs,
+            name: name.to_owned(),
+            query: search.0.to_owned(),
+            prefix: prefix.clone(),
+            range,
+            limit: 10,
+        };
+        let (found, coverage) = service.field_values(&values).await.expect("values");
+        let found: BTreeMap<String, u64> = found.into_iter().map(|value| (value.value, value.rows)).collect();
+        let mut expected = BTreeMap::<String, u64>::new();
+        for ((key, _), count) in &table {
+            *expected.entry(key.clone().unwrap_or_default()).or_default() += count;
+        }
+        expected.retain(|key, _| key.starts_with(&prefix));
+        assert_eq!(found, expected, "{values:?}");
+        assert!(coverage.complete);
     }
 }
 

@@ -18,7 +18,8 @@ fn span(number: usize) -> Span {
     let part = (number / PART) as i64;
     Span {
         time: START + part * 3600 * SECOND + (number % PART) as i64 * SECOND / 10,
-        duration: (number % 100) as i64 * 1_000_000,
+        // One is much slower than all others.
+        duration: if number == 7777 { 5 * SECOND } else { (number % 100) as i64 * 1_000_000 },
         trace: (number / 6) as u32,
         id: (number % 6) as u8,
         parent: (!number.is_multiple_of(6)).then_some(0),
@@ -45,6 +46,8 @@ const SEARCHES: &[(&str, i64, i64)] = &[
     ("attributes.*:ORD-007123", 0, 100_000),
     ("duration>98ms", 0, 100_000),
     ("service:pay duration>98ms", 0, 100_000),
+    ("duration>2s", 0, 100_000),
+    ("service:web duration>2s duration<4s", 0, 100_000),
     ("trace_id:SOME_TRACE", 0, 100_000),
     ("span_id:SOME_SPAN service:web", 0, 100_000),
     ("service:web OR tier:gold", 100, 4000),
@@ -79,6 +82,9 @@ async fn searches_read_no_more_than_the_plans_that_were_reviewed_say() {
             let step = |rows: Option<u64>| rows.map_or_else(|| "-".to_owned(), |rows| rows.to_string());
             write!(text, "  part {} rows, time {}", part.rows, part.after_time).expect("text");
             write!(text, ", bloom {}, index {}", step(part.after_bloom_filters), step(part.after_index)).expect("text");
+            if let Some(rows) = part.after_statistics {
+                write!(text, ", statistics {rows}").expect("text");
+            }
             write!(text, ", read {}", part.to_read).expect("text");
             let known = if part.is_exact { " exact".to_owned() } else { format!(" by {}", part.columns.join(", ")) };
             writeln!(text, "{known}").expect("text");

@@ -11,7 +11,8 @@ pub(crate) use write::{PartWriter, WrittenPart, properties};
 use crate::index::{Embedded, METADATA_KEY};
 use crate::objects::{Blob, Objects};
 use crate::{PartIndex, Signal, StoreError, TimeRange};
-use arrow::array::Array as _;
+use arrow::array::{Array as _, ArrayRef, AsArray as _, Int64Array};
+use arrow::datatypes::{DataType, Int64Type};
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
@@ -276,39 +277,66 @@ impl Part {
     /// The pages of the times in the order of rows: their rows, earliest and latest time. A file without such figures is
     /// one page.
     pub async fn pages(&self) -> Result<Vec<(Range<u32>, i64, i64)>, StoreError> {
-        let whole = vec![(0..self.record.rows, self.record.min_time, self.record.max_time)];
+        let (min, max) = (self.record.min_time, self.record.max_time);
+        let pages = self.pages_of("time").await?.into_iter();
+        Ok(pages.map(|(rows, known)| known.map_or((rows.clone(), min, max), |(min, max)| (rows, min, max))).collect())
+    }
+
+    /// The rows of all pages of a column of integers that may hold one that passes, by the least and the most of each row group and page: a superset
+    /// of the rows that do. Where the file has no such figures, all rows pass.
+    pub async fn rows_where(
+        &self,
+        column: &str,
+        passes: impl Fn(i64, i64) -> bool,
+    ) -> Result<RoaringBitmap, StoreError> {
+        let open = self.opened().await?;
+        let metadata = open.metadata.metadata();
+        let converter =
+            StatisticsConverter::try_new(column, open.metadata.schema(), metadata.file_metadata().schema_descr())?;
+        let mins = integers(&converter.row_group_mins(metadata.row_groups())?)?;
+        let maxes = integers(&converter.row_group_maxes(metadata.row_groups())?)?;
+        let may_pass = |group: usize| {
+            let is_known = mins.is_valid(group) && maxes.is_valid(group);
+            !is_known || passes(mins.value(group), maxes.value(group))
+        };
+        let mut rows = RoaringBitmap::new();
+        for (_, group) in group_rows(metadata).enumerate().filter(|(number, _)| may_pass(*number)) {
+            rows.insert_range(group);
+        }
+        if !rows.is_empty() {
+            for (page, known) in self.pages_of(column).await? {
+                if known.is_some_and(|(least, most)| !passes(least, most)) {
+                    rows.remove_range(page);
+                }
+            }
+        }
+        Ok(rows)
+    }
+
+    /// The pages of a column of integers or times in the order of rows, with the least and the most of each where the file says so.
+    async fn pages_of(&self, column: &str) -> Result<Vec<(Range<u32>, Option<(i64, i64)>)>, StoreError> {
+        let whole = vec![(0..self.record.rows, None)];
         let open = self.opened().await?;
         let metadata = open.metadata.metadata();
         let (Some(column_index), Some(offset_index)) = (metadata.column_index(), metadata.offset_index()) else {
             return Ok(whole);
         };
         let converter =
-            StatisticsConverter::try_new("time", open.metadata.schema(), metadata.file_metadata().schema_descr())?;
+            StatisticsConverter::try_new(column, open.metadata.schema(), metadata.file_metadata().schema_descr())?;
         let groups: Vec<usize> = (0..metadata.num_row_groups()).collect();
         let mins = converter.data_page_mins(column_index, offset_index, &groups)?;
         let maxes = converter.data_page_maxes(column_index, offset_index, &groups)?;
         let counts = converter.data_page_row_counts(offset_index, metadata.row_groups(), &groups)?;
-        let nanos = |array: &arrow::array::ArrayRef| -> Result<arrow::array::Int64Array, StoreError> {
-            use arrow::array::AsArray as _;
-            let plain = arrow::compute::cast(array, &arrow::datatypes::DataType::Int64)?;
-            Ok(plain.as_primitive::<arrow::datatypes::Int64Type>().clone())
-        };
-        let (mins, maxes) = (nanos(&mins)?, nanos(&maxes)?);
+        let (mins, maxes) = (integers(&mins)?, integers(&maxes)?);
         let Some(counts) = counts else { return Ok(whole) };
-        let mut pages = Vec::with_capacity(counts.len());
         let mut start = 0_u32;
-        for page in 0..counts.len() {
+        let page = |page: usize| {
             let end = start + counts.value(page) as u32;
+            let rows = std::mem::replace(&mut start, end)..end;
             let is_known = mins.is_valid(page) && maxes.is_valid(page);
-            let (min, max) = if is_known {
-                (mins.value(page), maxes.value(page))
-            } else {
-                (self.record.min_time, self.record.max_time)
-            };
-            pages.push((start..end, min, max));
-            start = end;
-        }
-        Ok(pages)
+            (rows, is_known.then(|| (mins.value(page), maxes.value(page))))
+        };
+        Ok((0..counts.len()).map(page).collect())
     }
 
     /// The rows of all row groups that may hold these bytes in an id column, by its bloom filters: a superset of the
@@ -346,4 +374,9 @@ impl Part {
         let open = self.opened().await?;
         PartReader::new(&self.record, open.bytes.clone(), open.metadata.clone(), columns, rows)
     }
+}
+
+/// Integers or times as integers.
+fn integers(array: &ArrayRef) -> Result<Int64Array, StoreError> {
+    Ok(arrow::compute::cast(array, &DataType::Int64)?.as_primitive::<Int64Type>().clone())
 }

@@ -18,6 +18,8 @@ pub(crate) const STEPS: i64 = 180;
 const SQL_ROWS: usize = 10_000;
 /// The label under which the column of a value goes, and the figure of a search.
 pub(crate) const VALUE: &str = "value";
+/// The name of all groups of a search beyond the most frequent ones.
+pub(crate) const OTHERS: &str = "(others)";
 
 /// Labels of a series.
 pub(crate) type Labels = BTreeMap<String, String>;
@@ -131,7 +133,7 @@ pub(crate) async fn counts(
         .series
         .into_iter()
         .map(|series| {
-            let name = if series.is_other { Some("(others)".to_owned()) } else { series.key };
+            let name = if series.is_other { Some(OTHERS.to_owned()) } else { series.key };
             let values = series.counts.iter().enumerate().map(|(place, count)| {
                 let seconds = covered(counts.start, step_ns, place, range);
                 if is_rate { *count as f64 / seconds } else { *count as f64 }

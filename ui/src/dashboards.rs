@@ -8,6 +8,7 @@ pub(crate) mod grafana;
 pub(crate) mod panel_data;
 mod ready_made;
 pub(crate) mod variables;
+pub(crate) mod words;
 mod write;
 
 pub(crate) use check::{is_safe_url, read};

@@ -85,6 +85,14 @@ pub(crate) fn tr(english: &'static str) -> &'static str {
     }
 }
 
+/// What a text is in the language of the page, when it is not known before the program runs; `None` where that is the text itself.
+pub(crate) fn tr_any(english: &str) -> Option<&'static str> {
+    match Language::of_page() {
+        Language::English => None,
+        Language::Korean => KOREAN.get(english).copied(),
+    }
+}
+
 /// The text with values at `{0}`, `{1}` …, which each language may put where it needs them.
 pub(crate) fn trf(english: &'static str, values: &[&str]) -> String {
     filled(tr(english), values)
@@ -214,7 +222,7 @@ pub(crate) mod tests {
 
     /// The texts that the pages give to `tr`, `trf` and `trv`.
     fn said() -> BTreeSet<String> {
-        let mut texts = BTreeSet::new();
+        let mut texts = crate::dashboards::words::said();
         for (_, source) in sources() {
             for call in ["tr(", "trf(", "trv("] {
                 for (at, _) in source.match_indices(call) {

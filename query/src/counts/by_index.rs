@@ -7,7 +7,7 @@ use crate::scan::{Control, PartPlan, blocking};
 use arrow::array::AsArray as _;
 use arrow::compute::concat_batches;
 use arrow::datatypes::TimestampNanosecondType;
-use mangru_store::{PROMOTED_RESOURCE, Signal, TimeRange};
+use mangru_store::{PROMOTED_RESOURCE, ResourceRows, Signal, TimeRange};
 use roaring::RoaringBitmap;
 use std::ops::Range;
 
@@ -16,16 +16,16 @@ const SPARSE: u64 = 16;
 
 /// What is counted.
 #[derive(Clone, Debug)]
-pub(super) struct ByIndex {
-    /// A field that a row's resource decides; none counts all rows together.
+pub(crate) struct ByIndex {
+    /// A field that a row's resource decides, or may decide; none counts all rows together.
     field: Option<FieldRef>,
     signal: Signal,
     range: TimeRange,
     buckets: Buckets,
 }
 
-/// The value of each resource of a part in the field, by the resource's number.
-type Keys = Vec<(usize, Option<String>)>;
+/// The resources of a part, each with its value in the field.
+type Keys = Vec<(ResourceRows, Option<String>)>;
 
 /// A page, or several, whose rows all are in the range and in one bucket.
 struct Run {
@@ -41,9 +41,10 @@ struct Straddling {
 
 impl ByIndex {
     /// How to count by a field, where that is possible: rows of one resource have the same value.
-    pub(super) fn new(field: Option<&FieldRef>, signal: Signal, range: TimeRange, buckets: Buckets) -> Option<Self> {
+    pub(crate) fn new(field: Option<&FieldRef>, signal: Signal, range: TimeRange, buckets: Buckets) -> Option<Self> {
         let is_of_resource = match field {
-            None | Some(FieldRef::Resource(_)) => true,
+            // Of the latter it is, in parts of which no row has such an attribute of its own.
+            None | Some(FieldRef::Resource(_) | FieldRef::Either(_)) => true,
             Some(FieldRef::Column(name)) => PROMOTED_RESOURCE.iter().any(|promoted| promoted.column == *name),
             Some(_) => false,
         };
@@ -51,7 +52,7 @@ impl ByIndex {
     }
 
     /// The counts of a part, and how many rows these are; `None` when its rows must be read.
-    pub(super) async fn counts(
+    pub(crate) async fn counts(
         &self,
         plan: &PartPlan,
         control: &Control,
@@ -67,6 +68,13 @@ impl ByIndex {
                 None => return Ok(None),
             },
         };
+        if let (Some(keys), true) = (&keys, plan.rows.is_none() && plan.is_exact() && self.buckets.count == 1) {
+            let (mut counted, mut matched) = (Counted::new(control), 0);
+            for (resource, key) in keys {
+                matched += counted.take(key.clone(), &[u64::from(resource.rows), 0])?;
+            }
+            return Ok(Some((counted, matched)));
+        }
         let (runs, straddling) = self.pages(plan).await?;
         let times = read_times(plan, &straddling, control).await?;
         let index = plan.part.index().await?;
@@ -84,9 +92,9 @@ impl ByIndex {
                 return Ok(Some((counted, matched)));
             };
             let mut matched = 0;
-            for (number, key) in keys {
+            for (resource, key) in keys {
                 let mut tally = this.tally();
-                index.for_each_row_of_resource(number, |rows| {
+                index.for_each_row_of_resource(resource.number, |rows| {
                     for row in rows {
                         tally[usize::from(buckets[*row as usize])] += 1;
                     }
@@ -106,6 +114,11 @@ impl ByIndex {
     /// What the rows of each resource have in the field; `None` when the index does not know them.
     async fn keys(&self, field: &FieldRef, plan: &PartPlan, control: &Control) -> Result<Option<Keys>, QueryError> {
         let Some(index) = plan.part.index().await? else { return Ok(None) };
+        let field = match field {
+            FieldRef::Either(key) if index.attribute_keys().any(|(known, _)| known == key) => return Ok(None),
+            FieldRef::Either(key) => FieldRef::Resource(key.clone()),
+            field => field.clone(),
+        };
         let mut resources = blocking(move || Ok(index.rows_by_resource()?)).await?;
         if resources.iter().map(|resource| u64::from(resource.rows)).sum::<u64>() != u64::from(plan.part.rows()) {
             return Ok(None);
@@ -116,13 +129,12 @@ impl ByIndex {
         let reader = plan.part.read(&field.columns(self.signal), Some(&samples)).await?;
         let schema = reader.schema();
         let batches = control.batches(reader);
-        let (field, signal) = (field.clone(), self.signal);
+        let signal = self.signal;
         blocking(move || {
             let batches = batches.collect::<Result<Vec<_>, _>>()?;
             let keys = group_keys(&field, signal, &concat_batches(&schema, &batches)?)?;
             let value = |place: &i32| usize::try_from(*place).ok().map(|place| keys.values[place].clone());
-            let numbers = resources.iter().map(|resource| resource.number);
-            Ok(Some(numbers.zip(keys.keys.iter().map(value)).collect()))
+            Ok(Some(resources.into_iter().zip(keys.keys.iter().map(value)).collect()))
         })
         .await
     }

@@ -4,6 +4,7 @@ use super::evaluate::object_matches;
 use super::field::FieldRef;
 use super::text::is_run;
 use super::{Expr, Literal, Matcher, TextPattern};
+use arrow::datatypes::{DataType, Field};
 use mangru_store::value::{AnyValue, read_object};
 use mangru_store::words;
 use mangru_store::{
@@ -30,6 +31,23 @@ impl Expr {
             }
         });
         found
+    }
+
+    /// What each match has in columns of integers: what the statistics of their pages are asked for.
+    pub(crate) fn integers(&self, signal: Signal) -> Vec<(&'static str, Matcher)> {
+        match self {
+            Self::And(every) => every.iter().flat_map(|expr| expr.integers(signal)).collect(),
+            Self::Field(
+                FieldRef::Column(name),
+                matcher @ (Matcher::Equals(_) | Matcher::Range(..) | Matcher::Any(_)),
+            ) => {
+                let schema = signal.schema();
+                let is_integer = |field: &Field| matches!(field.data_type(), DataType::Int32 | DataType::Int64);
+                let is_column = schema.field_with_name(name).is_ok_and(is_integer);
+                is_column.then(|| (*name, matcher.clone())).into_iter().collect()
+            }
+            _ => Vec::new(),
+        }
     }
 }
 

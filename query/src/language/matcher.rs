@@ -163,6 +163,22 @@ impl Matcher {
         }
     }
 
+    /// Whether an integer between these two, both included, may match.
+    pub(crate) fn may_be_within(&self, least: i64, most: i64) -> bool {
+        let passes = |bound: &Option<Bound>, value: i64, wanted: Ordering| {
+            bound.as_ref().is_none_or(|bound| {
+                let order = bound.value.compare_integer(value);
+                order.is_some_and(|order| order == wanted || (bound.inclusive && order.is_eq()))
+            })
+        };
+        match self {
+            Self::Equals(literal) => literal.integer.is_some_and(|integer| (least..=most).contains(&integer)),
+            Self::Range(low, high) => passes(low, most, Ordering::Greater) && passes(high, least, Ordering::Less),
+            Self::Any(all) => all.iter().any(|matcher| matcher.may_be_within(least, most)),
+            Self::Exists | Self::Glob(..) | Self::Regex(_) => true,
+        }
+    }
+
     /// Changes every literal, for fields whose values have names or units.
     pub(crate) fn map_literals(
         self,

@@ -20,6 +20,9 @@ pub struct PartExplained {
     pub after_bloom_filters: Option<u64>,
     /// Rows that words, exact values and filters of its index leave, those of its bloom filters included.
     pub after_index: Option<u64>,
+    /// Rows that the least and the most of each page leave of those, for numbers that are searched for; none when no number is, or few rows were
+    /// left.
+    pub after_statistics: Option<u64>,
     /// Rows that are read. None when what is left is known to match, and only a count is asked for.
     pub to_read: u64,
     /// Whether each row left is known to match without reading it.
@@ -67,6 +70,7 @@ fn explained(plan: &PartPlan, request: &ScanRequest) -> PartExplained {
         after_time: plan.steps.time,
         after_bloom_filters: plan.steps.bloom_filters,
         after_index: plan.steps.index,
+        after_statistics: plan.steps.statistics,
         to_read: plan.len(),
         is_exact: plan.is_exact(),
         columns: columns.into_iter().map(str::to_owned).collect(),

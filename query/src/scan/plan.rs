@@ -32,6 +32,8 @@ pub(super) struct Steps {
     pub(super) bloom_filters: Option<u64>,
     /// Its index; none when that cannot say.
     pub(super) index: Option<u64>,
+    /// The statistics of its pages, of the numbers that are searched for, together with all before; none when they were not asked.
+    pub(super) statistics: Option<u64>,
 }
 
 impl PartPlan {
@@ -41,10 +43,13 @@ impl PartPlan {
     }
 
     /// Whether the rows are known without reading any.
-    pub(super) const fn is_exact(&self) -> bool {
+    pub(crate) const fn is_exact(&self) -> bool {
         self.filter_is_done && self.range_is_done
     }
 }
+
+/// Of fewer rows the statistics of pages are not asked: to read them costs no more.
+const WORTH_STATISTICS: u64 = 256;
 
 /// Parts that are opened before a scan begins; those behind them may not be needed.
 const OPENED_AHEAD: usize = 128;
@@ -73,7 +78,7 @@ pub(super) async fn plan(part: Arc<Part>, filter: &Expr, range: TimeRange) -> Re
     let range_is_done = range.covers(part.min_time(), part.max_time());
     let mut rows = if range_is_done { None } else { Some(part.rows_in(range).await?) };
     let time = rows.as_ref().map_or_else(|| u64::from(part.rows()), RoaringBitmap::len);
-    let mut steps = Steps { time, bloom_filters: None, index: None };
+    let mut steps = Steps { time, bloom_filters: None, index: None, statistics: None };
     let mut filter_is_done = matches!(filter, Expr::All);
     if !filter_is_done && let Some(index) = part.index().await? {
         let mut ids = IdLookups::new();
@@ -96,6 +101,21 @@ pub(super) async fn plan(part: Arc<Part>, filter: &Expr, range: TimeRange) -> Re
                 None => found.rows,
             });
         }
+    }
+    let left = |rows: &Option<RoaringBitmap>| rows.as_ref().map_or_else(|| u64::from(part.rows()), RoaringBitmap::len);
+    let integers = if filter_is_done { Vec::new() } else { filter.integers(part.signal()) };
+    for (column, matcher) in integers {
+        if left(&rows) < WORTH_STATISTICS {
+            break;
+        }
+        let found = part.rows_where(column, |least, most| matcher.may_be_within(least, most)).await?;
+        if found.len() < u64::from(part.rows()) {
+            rows = Some(match rows {
+                Some(rows) => rows & found,
+                None => found,
+            });
+        }
+        steps.statistics = Some(left(&rows));
     }
     Ok(Some(PartPlan { part, rows, filter_is_done, range_is_done, steps }))
 }

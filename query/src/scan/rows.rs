@@ -31,6 +31,7 @@ pub(crate) struct PartLeft {
     pub(crate) time: u64,
     pub(crate) bloom_filters: Option<u64>,
     pub(crate) index: Option<u64>,
+    pub(crate) statistics: Option<u64>,
     pub(crate) to_read: u64,
 }
 
@@ -61,8 +62,8 @@ pub(crate) async fn open_part_told(
 ) -> Result<Option<PartRows>, QueryError> {
     control.check()?;
     let Some(plan) = plan::plan(part, filter, range).await? else { return Ok(None) };
-    let plan::Steps { time, bloom_filters, index } = plan.steps;
-    tell(&PartLeft { time, bloom_filters, index, to_read: plan.len() });
+    let plan::Steps { time, bloom_filters, index, statistics } = plan.steps;
+    tell(&PartLeft { time, bloom_filters, index, statistics, to_read: plan.len() });
     if plan.len() == 0 {
         return Ok(None);
     }

@@ -3,7 +3,7 @@
 use super::Seen;
 use super::functions::{MATCHES, text_search};
 use super::pruned::{Left, Pruned};
-use crate::language::{Expr, FieldRef, Matcher, write_hex};
+use crate::language::{Bound, Expr, FieldRef, Literal, Matcher, write_hex};
 use crate::scan::{Control, PartRows, open_part_told};
 use arrow::array::{Array as _, ArrayRef, AsArray as _, RecordBatch, RecordBatchOptions, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -346,6 +346,24 @@ fn pushed(sql: &SqlExpr, signal: Signal) -> Option<Expr> {
                 _ => return None,
             };
             Some(Expr::Field(field, Matcher::exactly(&text)))
+        }
+        SqlExpr::BinaryExpr(BinaryExpr { left, op, right })
+            if matches!(op, Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq) =>
+        {
+            let (column, value, op) = match (column_of(left), left.as_ref(), right.as_ref()) {
+                (Some(column), _, SqlExpr::Literal(value, _)) => (column, value, *op),
+                (_, SqlExpr::Literal(value, _), right) => (column_of(right)?, value, op.swap()?),
+                _ => return None,
+            };
+            let ScalarValue::Int64(Some(value)) = value else { return None };
+            let name = crate::columns::static_name(column)?;
+            let bound = |inclusive| Some(Bound { value: Literal::new(value.to_string(), false), inclusive });
+            let range = match op {
+                Operator::Gt | Operator::GtEq => Matcher::Range(bound(op == Operator::GtEq), None),
+                _ => Matcher::Range(None, bound(op == Operator::LtEq)),
+            };
+            let is_integer = matches!(signal.schema().field_with_name(name).ok()?.data_type(), DataType::Int64);
+            is_integer.then(|| Expr::Field(FieldRef::Column(name), range))
         }
         SqlExpr::BinaryExpr(BinaryExpr { left, op: Operator::And, right }) => {
             match (pushed(left, signal), pushed(right, signal)) {

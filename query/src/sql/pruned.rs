@@ -16,6 +16,7 @@ pub(super) struct Left {
     after_time: Count,
     after_bloom_filters: Count,
     after_index: Count,
+    after_statistics: Count,
     to_read: Count,
 }
 
@@ -26,6 +27,7 @@ impl Left {
             after_time: count("rows_after_time"),
             after_bloom_filters: count("rows_after_bloom_filters"),
             after_index: count("rows_after_index"),
+            after_statistics: count("rows_after_statistics"),
             to_read: count("rows_to_read"),
         }
     }
@@ -35,7 +37,9 @@ impl Left {
         self.after_time.add(part.time as usize);
         let after_bloom_filters = part.bloom_filters.unwrap_or(part.time);
         self.after_bloom_filters.add(after_bloom_filters as usize);
-        self.after_index.add(part.index.unwrap_or(after_bloom_filters) as usize);
+        let after_index = part.index.unwrap_or(after_bloom_filters);
+        self.after_index.add(after_index as usize);
+        self.after_statistics.add(part.statistics.unwrap_or(after_index) as usize);
         self.to_read.add(part.to_read as usize);
     }
 }

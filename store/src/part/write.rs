@@ -130,6 +130,10 @@ pub(crate) fn properties(signal: Signal) -> Result<WriterProperties, StoreError>
             .set_column_dictionary_enabled(path(name), false)
             .set_column_encoding(path(name), Encoding::DELTA_BINARY_PACKED);
     }
+    if signal == Signal::Spans {
+        // Slow spans are searched for, and most pages have none that is very slow.
+        builder = builder.set_column_statistics_enabled(path("duration_ns"), EnabledStatistics::Page);
+    }
     if signal == Signal::MetricPoints {
         for name in ["value_double", "sum"] {
             builder = builder

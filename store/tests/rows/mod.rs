@@ -88,7 +88,8 @@ fn batch(signal: Signal, rows: usize, mut columns: HashMap<&str, ArrayRef>) -> S
 }
 
 fn resources<'a>(services: impl Iterator<Item = &'a str>) -> ArrayRef {
-    let texts: Vec<String> = services.map(|name| format!("{{\"service.name\":\"{name}\"}}")).collect();
+    let texts: Vec<String> =
+        services.map(|name| format!("{{\"service.name\":\"{name}\",\"site\":\"at {name}\"}}")).collect();
     dictionary(texts.iter().map(|text| Some(text.as_str())))
 }
 

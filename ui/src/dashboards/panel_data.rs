@@ -53,6 +53,17 @@ pub(crate) struct Filled {
     pub(crate) limit_hit: Option<String>,
 }
 
+impl Filled {
+    /// Calls the groups beyond the most frequent ones by these words.
+    pub(crate) fn name_others(&mut self, words: &str) {
+        if let Ok(Content::Series { series, .. }) = &mut self.content {
+            for (name, _) in series.iter_mut().filter(|(name, _)| name == answers::OTHERS) {
+                words.clone_into(name);
+            }
+        }
+    }
+}
+
 /// What there is to show.
 pub(crate) enum Content {
     /// Words.

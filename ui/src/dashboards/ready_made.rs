@@ -1,6 +1,7 @@
 //! The dashboards that come with the program, as files of the same kind that people write.
 
 use super::{Dashboard, read};
+use crate::text::Language;
 use std::sync::{Arc, LazyLock};
 
 /// Name and file of each.
@@ -18,6 +19,19 @@ pub(crate) struct ReadyMade {
     pub(crate) text: Arc<str>,
     /// What it says; a test reads them all.
     pub(crate) dashboard: Option<Arc<Dashboard>>,
+}
+
+impl ReadyMade {
+    /// What it says in the reader's language.
+    pub(crate) fn said_in(&self, language: Language) -> Option<Arc<Dashboard>> {
+        match (&self.dashboard, language) {
+            (Some(dashboard), Language::English) => Some(Arc::clone(dashboard)),
+            (dashboard, language) => {
+                let dashboard = dashboard.as_deref()?.clone();
+                Some(Arc::new(language.scope(|| dashboard.in_words_of_page())))
+            }
+        }
+    }
 }
 
 /// All of them, read when the first is asked for.

@@ -40,7 +40,7 @@ pub(crate) struct Kept {
 }
 
 /// All dashboards: the files first, then those that come with the program and that no file takes the name of.
-pub(crate) async fn kept(context: &UiContext) -> Vec<Kept> {
+pub(crate) async fn kept(context: &UiContext, request: &PageRequest) -> Vec<Kept> {
     let mut all: Vec<Kept> = context
         .config_files
         .dashboards
@@ -59,7 +59,7 @@ pub(crate) async fn kept(context: &UiContext) -> Vec<Kept> {
         if !all.iter().any(|kept| kept.name == made.name) {
             all.push(Kept {
                 name: made.name.to_owned(),
-                dashboard: made.dashboard.clone(),
+                dashboard: made.said_in(request.language),
                 text: Arc::clone(&made.text),
                 path: None,
                 faults: Vec::new(),
@@ -71,7 +71,7 @@ pub(crate) async fn kept(context: &UiContext) -> Vec<Kept> {
 
 /// Answers `/dashboards`.
 pub(crate) async fn handle(State(context): State<Arc<UiContext>>, request: PageRequest) -> Response {
-    let all = kept(&context).await;
+    let all = kept(&context, &request).await;
     let folder = context.config_files.dashboards.path().display().to_string();
     page(&request, || list::screen(&request, &all, &folder))
 }
@@ -82,7 +82,7 @@ pub(crate) async fn show(
     Path(name): Path<String>,
     mut request: PageRequest,
 ) -> Response {
-    let Some(kept) = kept(&context).await.into_iter().find(|kept| kept.name == name) else {
+    let Some(kept) = kept(&context, &request).await.into_iter().find(|kept| kept.name == name) else {
         return page(&request, || super::not_found(&trf("There is no dashboard {0}.", &[&name])));
     };
     let Some(dashboard) = kept.dashboard.clone() else {
@@ -114,10 +114,13 @@ pub(crate) struct Shown {
 
 async fn load(context: &UiContext, request: &PageRequest, dashboard: &Dashboard) -> Shown {
     let choices = panel_data::choices(&context.query, dashboard, request).await;
-    let (panels, alerts) = futures::join!(
+    let (mut panels, alerts) = futures::join!(
         panel_data::fill(&context.query, dashboard, &choices, request.time.range),
         AlertHistory::of(context, request),
     );
+    for panel in &mut panels {
+        panel.name_others(request.language.scope(|| tr("(others)")));
+    }
     Shown { choices, panels, alerts }
 }
 

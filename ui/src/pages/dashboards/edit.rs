@@ -57,7 +57,7 @@ struct Draft {
 /// Answers `GET /dashboards/edit?name=`.
 pub(crate) async fn edit(State(context): State<Arc<UiContext>>, request: PageRequest) -> Response {
     let name = request.params.get("name").unwrap_or("").to_owned();
-    let found = kept(&context).await.into_iter().find(|kept| kept.name == name);
+    let found = kept(&context, &request).await.into_iter().find(|kept| kept.name == name);
     let text = found.as_ref().map_or(TEMPLATE, |kept| &kept.text).to_owned();
     answer(&context, request, text, name, Vec::new()).await
 }
