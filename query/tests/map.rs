@@ -418,7 +418,9 @@ async fn the_calls_of_a_service_are_those_of_the_whole_map_at_it() {
         // Ids are of one span each, as they should be, and no call names a service that is seen elsewhere alone.
         let mut ids = BTreeSet::new();
         spans.retain(|span| ids.insert((span.trace, span.id)));
-        spans.iter_mut().for_each(|span| span.promoted.retain(|(key, _)| *key != "peer.service"));
+        for span in &mut spans {
+            span.promoted.retain(|(key, _)| *key != "peer.service");
+        }
         for chunk in spans.chunks(23) {
             store.append(batch(chunk)).await.expect("append");
         }

@@ -81,17 +81,7 @@ pub(crate) async fn run(flags: QueryFlags) -> anyhow::Result<()> {
         orders.push(found["rows"][0]["attributes"]["order.id"].as_str().context("no order")?.to_owned());
     }
     let order = orders.last().context("no order")?.clone();
-    // What is asked must be the same on any amount of data: a word of one row, where there is one.
-    let mut rare: Option<(usize, String)> = None;
-    for order in orders.iter().rev() {
-        let word = order.rsplit('-').next().unwrap_or_default().to_owned();
-        let found = ask(format!("/api/v1/logs?{range}&query={word}")).await?;
-        let rows = found["rows"].as_array().map_or(0, Vec::len);
-        if rare.as_ref().is_none_or(|(least, _)| rows < *least) {
-            rare = Some((rows, word));
-        }
-    }
-    let (rare_rows, rare) = rare.context("no order")?;
+    let (rare_rows, rare) = rare_word(&client, &ui, &range, &orders).await?;
     println!("the rare word has rows: {rare_rows}");
 
     // Slow is what one in ten spans of the service is.
@@ -167,6 +157,25 @@ pub(crate) async fn run(flags: QueryFlags) -> anyhow::Result<()> {
         println!("{STORIES} stories after a start: median {median:.1} ms, slowest {slowest:.1} ms");
     }
     Ok(())
+}
+
+/// The number of one of these orders of which the fewest logs speak, and how many do: what is asked must be the same on any amount of data.
+async fn rare_word(
+    client: &reqwest::Client,
+    ui: &str,
+    range: &str,
+    orders: &[String],
+) -> anyhow::Result<(usize, String)> {
+    let mut rare: Option<(usize, String)> = None;
+    for order in orders.iter().rev() {
+        let word = order.rsplit('-').next().unwrap_or_default().to_owned();
+        let found = ask(client, ui, format!("/api/v1/logs?{range}&query={word}")).await?;
+        let rows = found["rows"].as_array().map_or(0, Vec::len);
+        if rare.as_ref().is_none_or(|(least, _)| rows < *least) {
+            rare = Some((rows, word));
+        }
+    }
+    rare.context("no order")
 }
 
 /// Sends so many requests of a load.

@@ -239,7 +239,9 @@ impl<'a> Totals<'a> {
 /// The sums of some series.
 fn sums(members: &[Series]) -> Sums {
     let mut sums = Sums::new(members[0].values.len());
-    members.iter().for_each(|member| sums.add(&member.values));
+    for member in members {
+        sums.add(&member.values);
+    }
     sums
 }
 

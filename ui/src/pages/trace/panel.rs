@@ -147,7 +147,7 @@ fn events(span: &SpanRow) -> AnyView {
                 <li class=class>
                     <strong>{name}</strong>" "<span class="quiet">{after}</span>
                     <dl class="facts">{rest}</dl>
-                    {stack.map(|stack| view! { <pre class="stack">{stack}</pre> })}
+                    {stack.map(|stack| view! { <pre class="stack" tabindex="0">{stack}</pre> })}
                 </li>
             }
         })
