@@ -415,7 +415,6 @@ async fn the_calls_of_a_service_are_those_of_the_whole_map_at_it() {
         let store = store(folder.path()).await;
         let mut spans: Vec<Span> =
             proptest::collection::vec(span(), 40..240).new_tree(&mut runner).expect("spans").current();
-        // Ids are of one span each, as they should be, and no call names a service.
         let mut ids = BTreeSet::new();
         spans.retain_mut(|span| {
             span.promoted.retain(|(key, _)| *key != "peer.service");
