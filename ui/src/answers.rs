@@ -313,6 +313,8 @@ pub(crate) fn names(series: &[Labelled], legend: &str) -> Vec<String> {
                 ([], "") => one.labels.values().next().cloned().unwrap_or_else(|| VALUE.to_owned()),
                 ([], metric) => metric.to_owned(),
                 ([(_, value)], _) if series.len() > 1 => (*value).to_owned(),
+                // Columns of one table for each group.
+                ([(VALUE, column), (_, group)] | [(_, group), (VALUE, column)], _) => format!("{group} · {column}"),
                 (pairs, _) => pairs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" "),
             }
         })
@@ -367,6 +369,8 @@ mod tests {
             series(&[("job", "b"), ("code", "1")]),
         ];
         assert_eq!(names(&two, ""), ["code=1 job=a", "code=2 job=a", "code=1 job=b"]);
+        let columns = [series(&[("job", "a"), (VALUE, "lines")]), series(&[("job", "b"), (VALUE, "errors")])];
+        assert_eq!(names(&columns, ""), ["a · lines", "b · errors"]);
     }
 
     #[test]

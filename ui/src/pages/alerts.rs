@@ -130,15 +130,22 @@ pub(crate) async fn in_short(
     firing.iter().map(short).collect()
 }
 
-/// What one rule says: its name, and the services it fires for.
+/// What one rule says: its name, and the services it fires for, each once.
 fn one_rule(name: &str, alerts: &[(&str, &str)]) -> AnyView {
     /// Services that are named.
     const NAMED: usize = 8;
-    if let [(service, address)] = alerts {
-        let service = (!service.is_empty()).then(|| crate::parts::service(service));
-        return view! { <li><a href=(*address).to_owned()>{name.to_owned()}" "{service}</a></li> }.into_any();
+    let mut services: Vec<(&str, &str)> = Vec::new();
+    for (service, address) in alerts {
+        if service.is_empty() || services.iter().all(|(known, _)| known != service) {
+            services.push((service, address));
+        }
     }
-    let each: Vec<_> = alerts
+    let times = (alerts.len() > 1).then(|| format!(" × {}", alerts.len()));
+    if let [(service, address)] = services.as_slice() {
+        let service = (!service.is_empty()).then(|| crate::parts::service(service));
+        return view! { <li><a href=(*address).to_owned()>{name.to_owned()}" "{service}</a>{times}</li> }.into_any();
+    }
+    let each: Vec<_> = services
         .iter()
         .take(NAMED)
         .enumerate()
@@ -148,9 +155,9 @@ fn one_rule(name: &str, alerts: &[(&str, &str)]) -> AnyView {
             view! { " "<a href=(*address).to_owned()>{what}</a> }
         })
         .collect();
-    let more =
-        (alerts.len() > NAMED).then(|| format!(" {}", trf("and {0} more", &[&(alerts.len() - NAMED).to_string()])));
-    view! { <li><strong>{format!("{name} × {}", alerts.len())}</strong>{each}{more}</li> }.into_any()
+    let rest = services.len().saturating_sub(NAMED);
+    let more = (rest > 0).then(|| format!(" {}", trf("and {0} more", &[&rest.to_string()])));
+    view! { <li><strong>{name.to_owned()}{times}</strong>{each}{more}</li> }.into_any()
 }
 
 /// A line with what fires; nothing when nothing does.
