@@ -342,7 +342,7 @@ fn the_benchmarks_run_and_print_their_tables() {
 
     let query = output(&["bench", "query", "--events", "2000", "--times", "1"]);
     assert!(query.status.success(), "{}", stderr(&query));
-    assert_eq!(stdout(&query).lines().count(), 21, "{}", stdout(&query));
+    assert_eq!(stdout(&query).lines().count(), 22, "{}", stdout(&query));
 
     let wrong = output(&["bench", "ingest", "--signal", "smells"]);
     assert!(!wrong.status.success() && stderr(&wrong).contains("logs, spans, metrics or all"));
