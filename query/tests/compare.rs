@@ -234,11 +234,11 @@ async fn logs_are_compared_and_what_is_asked_for_is_marked() {
     let answer = service.compare(&request(Signal::Logs, "level:error", "")).await.expect("answer");
     let fields: Vec<(&str, bool)> = answer.fields.iter().map(|field| (field.name.as_str(), field.is_queried)).collect();
     // Ids are in one row each and stand out nowhere; the route is the same everywhere.
-    assert_eq!(fields, [("severity", true), ("tenant", false), ("service.name", false)]);
+    assert_eq!(fields, [("severity", true), ("tenant", false), ("resource.site", false), ("service.name", false)]);
     let tenant = &answer.fields[1].values[0];
     assert_eq!((tenant.value.as_str(), tenant.selection_rows, tenant.baseline_rows), ("blue", 100, 0));
     assert_eq!((tenant.selection_share, tenant.baseline_share, tenant.is_cut), (1.0, 0.0, false));
-    let web = &answer.fields[2].values[0];
+    let web = &answer.fields[3].values[0];
     assert_eq!((web.value.as_str(), web.selection_rows, web.baseline_rows), ("web", 100, 400));
 
     let one = CompareRequest { max_fields: 1, ..request(Signal::Logs, "level:error", "") };
