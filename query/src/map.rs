@@ -9,12 +9,13 @@ mod links;
 mod names;
 mod near;
 mod older;
+mod rounds;
 mod rows;
 mod tally;
 
 use crate::language::Expr;
-use crate::scan::{self, Control, ScanCoverage, ScanRequest, blocking};
-use crate::{Coverage, QueryError, QueryService};
+use crate::scan::{self, Control, Held, ScanCoverage, ScanRequest, blocking};
+use crate::{Coverage, ErrorCode, QueryError, QueryService};
 use arrow::array::{AsArray as _, RecordBatch};
 use arrow::datatypes::TimestampNanosecondType;
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
@@ -26,6 +27,7 @@ use names::Names;
 use near::Near;
 pub use near::ServiceCalls;
 use parking_lot::Mutex;
+use rounds::{MOST_ROUNDS, Round};
 use rows::{Mark, Room, Row, Rows, SHARDS};
 use serde::Serialize;
 use std::sync::Arc;
@@ -48,13 +50,14 @@ pub struct MapRequest {
     pub query: String,
     /// When these spans started.
     pub range: TimeRange,
-    /// How many spans are joined at most; each takes about 150 bytes of the query's memory until the answer is made.
+    /// How many spans are joined at most. Each takes about 150 bytes of the query's memory while it is joined; of more than fit the map is made in
+    /// rounds, and each reads all spans.
     pub max_spans: usize,
 }
 
 impl MapRequest {
     /// The usual limit of spans.
-    pub const MAX_SPANS: usize = 50_000_000;
+    pub const MAX_SPANS: usize = 1_000_000_000;
 }
 
 /// Services and what they call, with figures: all that a picture of them needs.
@@ -183,13 +186,14 @@ struct Question {
     names: Mutex<Names>,
     room: Room,
     links_room: Room,
+    round: Round,
 }
 
 impl Question {
     /// What is to be done with each row of a batch.
     fn marks(&self, pass: &Pass, batch: &RecordBatch) -> Result<Vec<Mark>, QueryError> {
         let times = rows::column(batch, "time")?.as_primitive::<TimestampNanosecondType>().values();
-        Ok(match pass {
+        let mut marks = match pass {
             Pass::Matching => vec![Mark::Match; batch.num_rows()],
             Pass::Near(near, _) => near.marks(batch, self.range, times)?,
             Pass::Everything | Pass::Own => {
@@ -200,13 +204,19 @@ impl Question {
                 let matches = self.filter.matches(Signal::Spans, batch)?;
                 let ids = rows::column(batch, "trace_id")?.as_fixed_size_binary();
                 let is_rest = |row: usize, time: i64| {
-                    let was_read = matches.value(row) && self.range.contains(time);
-                    !was_read && traces.contains(ids.value(row))
+                    let id = ids.value(row);
+                    let was_read =
+                        || matches.value(row) && self.range.contains(time) && self.round.holds(rows::trace_key(id));
+                    traces.contains(id) && !was_read()
                 };
                 let mark = |(row, time): (usize, &i64)| if is_rest(row, *time) { Mark::Context } else { Mark::Leave };
                 times.iter().enumerate().map(mark).collect()
             }
-        })
+        };
+        if matches!(pass, Pass::Everything | Pass::Matching) {
+            self.round.restrict(&mut marks, batch)?;
+        }
+        Ok(marks)
     }
 
     fn scan(&self, pass: &Pass) -> ScanRequest {
@@ -230,6 +240,35 @@ impl Question {
 /// A filter for spans of these traces; when they are many it takes all spans.
 fn one_by_one(traces: &Arc<HashSet<[u8; 16]>>) -> Expr {
     if traces.len() <= MAX_LOOKUPS { Expr::Traces(Arc::clone(traces)) } else { Expr::All }
+}
+
+/// The range with its margins.
+const fn widened(range: TimeRange) -> TimeRange {
+    TimeRange { start: range.start.saturating_sub(MARGIN_NS), end: range.end.saturating_add(MARGIN_NS) }
+}
+
+/// The calls of all spans that were joined.
+struct Joined {
+    tally: Tally,
+    names: Names,
+    scan: ScanCoverage,
+    is_full: bool,
+    has_more_links: bool,
+    /// The memory of what was counted.
+    held: Held,
+}
+
+impl Joined {
+    fn new(control: &Control) -> Self {
+        Self {
+            tally: Tally::default(),
+            names: Names::default(),
+            scan: ScanCoverage::default(),
+            is_full: false,
+            has_more_links: false,
+            held: control.held(),
+        }
+    }
 }
 
 /// The spans that were read.
@@ -278,31 +317,26 @@ impl QueryService {
         let filter = crate::language::parse(&request.query, Signal::Spans)?;
         let (control, _guard) = self.control();
         let _turn = self.turn().await?;
-        let range = request.range;
-        let question = Arc::new(Question {
-            filter,
-            range,
-            widened: TimeRange {
-                start: range.start.saturating_sub(MARGIN_NS),
-                end: range.end.saturating_add(MARGIN_NS),
-            },
-            names: Mutex::default(),
-            room: Room::new(request.max_spans, &control),
-            links_room: Room::new(request.max_spans, &control),
-        });
-        let mut read = self.read(&question, &control).await?;
-        self.name_by_older(&question, &mut read, &control).await?;
-        let names = Arc::new(std::mem::take(&mut *question.names.lock()));
-        let tally = joined(std::mem::take(&mut read.pieces), read.links, &names, &control).await?;
+        let mut rounds = match filter {
+            Expr::All => rounds::rounds_for(self.spans_in(widened(request.range)), control.memory().max_bytes()),
+            _ => 1,
+        };
+        let joined = loop {
+            match self.in_rounds(&filter, request, rounds, &control).await {
+                Err(error) if error.code == ErrorCode::ResourceExhausted && rounds < MOST_ROUNDS => rounds *= 4,
+                joined => break joined?,
+            }
+            rounds = rounds.min(MOST_ROUNDS);
+        };
+        let Joined { tally, names, scan, is_full, has_more_links, held: _held } = joined;
         let (spans, missing_parents) = (tally.spans, tally.missing_parents);
-        let seconds = range.end.saturating_sub(range.start).max(1) as f64 / 1e9;
+        let seconds = request.range.end.saturating_sub(request.range.start).max(1) as f64 / 1e9;
         let (nodes, edges, has_more_nodes) = blocking(move || Ok(tally.finish(&names, seconds))).await?;
-        read.scan.matched = read.matched;
-        let mut coverage = Coverage::of_scan(&read.scan, started);
-        if question.room.is_full() {
+        let mut coverage = Coverage::of_scan(&scan, started);
+        if is_full {
             coverage.cut(format!("limit of {} spans joined", request.max_spans));
         }
-        if question.links_room.is_full() {
+        if has_more_links {
             coverage.cut(format!("limit of {} links", request.max_spans));
         }
         if has_more_nodes {
@@ -312,33 +346,89 @@ impl QueryService {
         Ok(ServiceMap { nodes, edges, spans, missing_parents, margin_ns: MARGIN_NS, coverage })
     }
 
-    async fn read(&self, question: &Arc<Question>, control: &Control) -> Result<Read, QueryError> {
-        let mut read = Read::default();
+    /// The spans of the parts and hot batches that touch a range.
+    fn spans_in(&self, range: TimeRange) -> u64 {
+        let snapshot = self.store().snapshot(Signal::Spans);
+        let parts = snapshot.parts.iter().filter(|part| range.touches(part.min_time(), part.max_time()));
+        let hot = snapshot.hot.iter().map(|batch| batch.num_rows() as u64);
+        parts.map(|part| u64::from(part.rows())).chain(hot).sum()
+    }
+
+    /// Joins the spans in so many rounds.
+    async fn in_rounds(
+        &self,
+        filter: &Expr,
+        request: &MapRequest,
+        rounds: usize,
+        control: &Control,
+    ) -> Result<Joined, QueryError> {
+        let question = |names: Names, room: usize, round: Round| {
+            Arc::new(Question {
+                filter: filter.clone(),
+                range: request.range,
+                widened: widened(request.range),
+                names: Mutex::new(names),
+                room: Room::new(room, control),
+                links_room: Room::new(request.max_spans, control),
+                round,
+            })
+        };
+        let mut all = Joined::new(control);
+        let mut linked = Read::default();
+        // What the spans of a round are linked to has to be known before they are read.
+        let of_links = question(Names::default(), 0, Round::whole());
+        if rounds > 1 && matches!(filter, Expr::All) {
+            self.read_links(&of_links, None, &mut linked, control).await?;
+        }
+        let (mut room, mut read) = (request.max_spans, Read::default());
+        for number in 0..rounds {
+            let round = Round::new(number, rounds, &linked.links);
+            read.links = round.links(&linked.links);
+            let question = question(std::mem::take(&mut all.names), room, round);
+            self.read(&question, &mut read, control).await?;
+            self.name_by_older(&question, &mut read, control).await?;
+            let names = Arc::new(std::mem::take(&mut *question.names.lock()));
+            let (pieces, links) = (std::mem::take(&mut read.pieces), std::mem::take(&mut read.links));
+            all.tally.append(joined(pieces, links, &names, control).await?);
+            all.held.cover(all.tally.bytes())?;
+            all.names = Arc::try_unwrap(names).unwrap_or_else(|names| (*names).clone());
+            room = room.saturating_sub(question.room.taken());
+            all.is_full |= question.room.is_full();
+            all.has_more_links |= question.links_room.is_full();
+        }
+        all.has_more_links |= of_links.links_room.is_full();
+        all.scan = read.scan;
+        all.scan.matched = read.matched;
+        Ok(all)
+    }
+
+    /// Reads what a round joins. Of a round that is not the only one the links of a map of everything are there already.
+    async fn read(&self, question: &Arc<Question>, read: &mut Read, control: &Control) -> Result<(), QueryError> {
         let is_everything = matches!(question.filter, Expr::All);
         let first = if is_everything { Pass::Everything } else { Pass::Matching };
-        self.read_spans(question, first, &mut read, control).await?;
+        self.read_spans(question, first, read, control).await?;
         let has = |what: fn(&Rows) -> bool| read.pieces.iter().any(what);
         // Links lead from consumers to calls. Consumers that do not match tell still that a call was answered.
         if is_everything {
-            if has(|rows| rows.has_consumers) {
-                self.read_links(question, None, &mut read, control).await?;
+            if question.round.is_whole() && has(|rows| rows.has_consumers) {
+                self.read_links(question, None, read, control).await?;
             }
-            return Ok(read);
+            return Ok(());
         }
         let needs_links = has(|rows| rows.has_consumers || rows.has_calls);
         let mut traces = Arc::new(read.traces());
         if traces.is_empty() {
-            return Ok(read);
+            return Ok(());
         }
         if needs_links {
-            self.read_links(question, Some(Arc::clone(&traces)), &mut read, control).await?;
+            self.read_links(question, Some(Arc::clone(&traces)), read, control).await?;
             let mut wider = (*traces).clone();
             let of_ours = read.links.iter().filter(|link| traces.contains(&trace_bytes(link.consumer.0)));
             wider.extend(of_ours.map(|link| trace_bytes(link.target.0)));
             traces = Arc::new(wider);
         }
-        self.read_spans(question, Pass::Rest(traces), &mut read, control).await?;
-        Ok(read)
+        self.read_spans(question, Pass::Rest(traces), read, control).await?;
+        Ok(())
     }
 
     async fn read_spans(

@@ -7,6 +7,7 @@ mod explain;
 mod fairness;
 mod newest;
 mod plan;
+mod planner;
 mod rows;
 
 pub(crate) use aggregate::{ScanCoverage, Shortcut, count, for_each, for_each_in, for_each_or};

@@ -7,7 +7,7 @@ use mangru_query::{CountRequest, FieldValuesRequest, QueryService, QuerySettings
 use mangru_store::{Signal, Store, StoreConfig, TimeRange};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
-use rows::{Log, logs};
+use rows::{Log, Span, logs, spans};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -152,4 +152,59 @@ async fn counts_of_parts_agree_with_counting_by_hand() {
     store.append(logs(&rows)).await.expect("append");
     all.extend(rows);
     check(&service, &all, &mut random, 40).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn values_of_columns_are_counted_by_their_lists() {
+    let mut random = StdRng::seed_from_u64(8);
+    let folder = tempfile::tempdir().expect("folder");
+    let config = StoreConfig {
+        data_dir: folder.path().to_path_buf(),
+        seal_age: Duration::from_hours(1),
+        disk_reserve_bytes: 0,
+        ..StoreConfig::default()
+    };
+    let store = Store::open(config).await.expect("open");
+    let service = QueryService::new(Arc::clone(&store), QuerySettings::default());
+    let mut expected = [BTreeMap::<_, u64>::new(), BTreeMap::new()];
+    // The second part has more names than are counted by lists.
+    for names in [7, 400] {
+        let span = |number: i64| Span {
+            time: START + number * SECOND / 10,
+            trace_id: (number as u128 + 1).to_be_bytes(),
+            span_id: (number as u64 + 1).to_be_bytes(),
+            service: "web".to_owned(),
+            name: format!("GET /{}", random.random_range(0..names)),
+            ..Span::default()
+        };
+        let rows: Vec<Span> = (0..5_000).map(span).collect();
+        for row in &rows {
+            *expected[0].entry((Some(row.name.clone()), 0)).or_default() += 1;
+            *expected[1]
+                .entry((Some(row.name.clone()), row.time / (60 * SECOND) - START / (60 * SECOND)))
+                .or_default() += 1;
+        }
+        store.append(spans(&rows)).await.expect("append");
+        store.flush().await.expect("flush");
+    }
+    let range = TimeRange { start: START, end: START + 500 * SECOND };
+    for (step, expected) in [None, Some(Duration::from_secs(60))].into_iter().zip(expected) {
+        let query = String::new();
+        let request = CountRequest { query, range, by: Some("name".to_owned()), step, top: 1_000 };
+        let counts = service.counts(Signal::Spans, &request).await.expect("counts");
+        let first = START / counts.step_ns - counts.start / counts.step_ns;
+        let mut found = BTreeMap::new();
+        for series in counts.series {
+            for (bucket, count) in series.counts.into_iter().enumerate().filter(|(_, count)| *count > 0) {
+                found.insert((series.key.clone(), bucket as i64 - first), count);
+            }
+        }
+        assert_eq!(found, expected);
+        // Nothing has a scope's name.
+        let request = CountRequest { by: Some("scope.name".to_owned()), ..request };
+        let counts = service.counts(Signal::Spans, &request).await.expect("counts");
+        let series: Vec<(Option<&str>, u64)> =
+            counts.series.iter().map(|series| (series.key.as_deref(), series.total)).collect();
+        assert_eq!(series, [(None, 10_000)]);
+    }
 }

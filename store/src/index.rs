@@ -56,14 +56,14 @@ impl Candidates {
 /// One row in so many that a posting list holds makes it a dense one.
 const DENSE: u64 = 32;
 
-/// A resource that rows of a part have.
-#[derive(Clone, Copy, Debug)]
-pub struct ResourceRows {
-    /// Its number within the part.
-    pub number: usize,
-    /// The first row that has it.
+/// Rows of a part that have the same resource, or the same value in a column, as the index lists them.
+#[derive(Clone, Debug)]
+pub struct ListedRows {
+    field: Field,
+    list: TermInfo,
+    /// The first of them.
     pub first: u32,
-    /// How many rows have it.
+    /// How many there are.
     pub rows: u32,
 }
 
@@ -455,32 +455,58 @@ impl PartIndex {
         Ok(Candidates::exactly(rows))
     }
 
-    /// The distinct resources that rows have, by number: the first row of each, and how many there are. Together they are
-    /// all rows of the part.
-    pub fn rows_by_resource(&self) -> Result<Vec<ResourceRows>, StoreError> {
-        let Some(reader) = self.inverted(self.fields.resource)? else { return Ok(Vec::new()) };
+    fn listed(
+        &self,
+        field: Field,
+        reader: &InvertedIndexReader,
+        list: &TermInfo,
+    ) -> Result<Option<ListedRows>, StoreError> {
+        let postings =
+            reader.read_block_postings_from_terminfo(list, IndexRecordOption::Basic).map_err(self.read_error())?;
+        let first = postings.docs().first();
+        Ok(first.map(|first| ListedRows { field, list: list.clone(), first: *first, rows: list.doc_freq }))
+    }
+
+    /// The rows of each distinct resource. Together they are all rows of the part.
+    pub fn rows_by_resource(&self) -> Result<Vec<ListedRows>, StoreError> {
+        let field = self.fields.resource;
+        let Some(reader) = self.inverted(field)? else { return Ok(Vec::new()) };
         let mut found = Vec::new();
-        for (number, resource) in self.resources.iter().enumerate() {
+        for resource in &self.resources {
             let term = columns::resource_term(resource);
-            let Some(info) = reader.terms().get(term).map_err(self.read_error())? else { continue };
-            let postings =
-                reader.read_block_postings_from_terminfo(&info, IndexRecordOption::Basic).map_err(self.read_error())?;
-            if let Some(first) = postings.docs().first() {
-                found.push(ResourceRows { number, first: *first, rows: info.doc_freq });
+            if let Some(list) = reader.terms().get(term).map_err(self.read_error())? {
+                found.extend(self.listed(field, &reader, &list)?);
             }
         }
         Ok(found)
     }
 
-    /// Calls `each` with the rows of a resource, block by block, rising.
-    pub fn for_each_row_of_resource(&self, number: usize, mut each: impl FnMut(&[u32])) -> Result<(), StoreError> {
-        let Some((resource, reader)) = self.resources.get(number).zip(self.inverted(self.fields.resource)?) else {
-            return Ok(());
-        };
-        let term = columns::resource_term(resource);
-        let Some(info) = reader.terms().get(term).map_err(self.read_error())? else { return Ok(()) };
-        let mut postings =
-            reader.read_block_postings_from_terminfo(&info, IndexRecordOption::Basic).map_err(self.read_error())?;
+    /// The rows of each value of a column, numbers as digits; rows without a value are in none. `None` for a column whose values are not listed, or
+    /// not whole, and beyond the budget of values.
+    pub fn rows_by_value(&self, column: &str, budget: usize) -> Result<Option<Vec<(String, ListedRows)>>, StoreError> {
+        let number = self.column_number(column).filter(|_| !columns::filtered_column(column));
+        let Some(number) = number else { return Ok(None) };
+        let mut found = Some(Vec::new());
+        self.walk(self.fields.column, &[number], |reader, value, list| {
+            let is_whole = value.len() < columns::MAX_VALUE_BYTES - 3;
+            if !is_whole || found.as_ref().is_some_and(|found| found.len() >= budget) {
+                found = None;
+                return Ok(false);
+            }
+            if let (Some(found), Some(rows)) = (&mut found, self.listed(self.fields.column, reader, list)?) {
+                found.push((String::from_utf8_lossy(value).into_owned(), rows));
+            }
+            Ok(true)
+        })?;
+        Ok(found)
+    }
+
+    /// Calls `each` with listed rows, block by block, rising.
+    pub fn for_each_block(&self, rows: &ListedRows, mut each: impl FnMut(&[u32])) -> Result<(), StoreError> {
+        let Some(reader) = self.inverted(rows.field)? else { return Ok(()) };
+        let mut postings = reader
+            .read_block_postings_from_terminfo(&rows.list, IndexRecordOption::Basic)
+            .map_err(self.read_error())?;
         while !postings.docs().is_empty() {
             each(postings.docs());
             postings.advance();

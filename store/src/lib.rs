@@ -44,7 +44,7 @@ pub use config::{ObjectsConfig, StoreConfig};
 pub use error::StoreError;
 pub use foreign::{ELASTIC_ID, ELASTIC_INDEX, LOKI_TENANT, PROMETHEUS_SCOPE, PROMETHEUS_TYPE};
 pub use id::{SpanId, TraceId};
-pub use index::{Candidates, PartIndex, ResourceRows};
+pub use index::{Candidates, ListedRows, PartIndex};
 pub use journal::Position;
 pub use memory::{Memory, MemoryBudget, MemoryPermit};
 pub use part::{Part, PartId, PartReader};

@@ -68,7 +68,12 @@ pub(crate) struct OpenPart {
     metadata: ArrowReaderMetadata,
     embedded: Option<Embedded>,
     index: OnceLock<Arc<PartIndex>>,
+    /// The pages of the times, once they were asked for.
+    pages: OnceLock<Pages>,
 }
+
+/// Pages in the order of rows: their rows, earliest and latest time.
+type Pages = Arc<[(Range<u32>, i64, i64)]>;
 
 /// A published part. Cheap to hold: files are opened when they are read, and a bounded number stays open.
 pub struct Part {
@@ -238,7 +243,7 @@ impl Part {
             .map(serde_json::from_str::<Embedded>)
             .transpose()
             .map_err(|error| self.corrupt(error))?;
-        let open = Arc::new(OpenPart { bytes, metadata, embedded, index: OnceLock::new() });
+        let open = Arc::new(OpenPart { bytes, metadata, embedded, index: OnceLock::new(), pages: OnceLock::new() });
         self.open.insert(self.record.id, Arc::clone(&open));
         Ok(open)
     }
@@ -266,9 +271,9 @@ impl Part {
         if !range.touches(self.record.min_time, self.record.max_time) {
             return Ok(rows);
         }
-        for (page, min, max) in self.pages().await? {
-            if range.touches(min, max) {
-                rows.insert_range(page);
+        for (page, min, max) in self.pages().await?.iter() {
+            if range.touches(*min, *max) {
+                rows.insert_range(page.clone());
             }
         }
         Ok(rows)
@@ -276,10 +281,16 @@ impl Part {
 
     /// The pages of the times in the order of rows: their rows, earliest and latest time. A file without such figures is
     /// one page.
-    pub async fn pages(&self) -> Result<Vec<(Range<u32>, i64, i64)>, StoreError> {
+    pub async fn pages(&self) -> Result<Arc<[(Range<u32>, i64, i64)]>, StoreError> {
+        let open = self.opened().await?;
+        if let Some(pages) = open.pages.get() {
+            return Ok(Arc::clone(pages));
+        }
         let (min, max) = (self.record.min_time, self.record.max_time);
         let pages = self.pages_of("time").await?.into_iter();
-        Ok(pages.map(|(rows, known)| known.map_or((rows.clone(), min, max), |(min, max)| (rows, min, max))).collect())
+        let pages =
+            pages.map(|(rows, known)| known.map_or((rows.clone(), min, max), |(min, max)| (rows, min, max))).collect();
+        Ok(Arc::clone(open.pages.get_or_init(|| pages)))
     }
 
     /// The rows of all pages of a column of integers that may hold one that passes, by the least and the most of each row group and page: a superset

@@ -1,31 +1,48 @@
-//! Counting a part's rows without reading them: groups by the posting lists of resources, times by the statistics of pages.
+//! Counting a part's rows without reading them: groups by the posting lists of resources or of a column's values, times by the statistics of
+//! pages.
 
 use super::{Buckets, Counted};
 use crate::QueryError;
-use crate::language::{FieldRef, group_keys};
+use crate::language::{FieldRef, group_keys, severity_name};
 use crate::scan::{Control, PartPlan, blocking};
 use arrow::array::AsArray as _;
 use arrow::compute::concat_batches;
 use arrow::datatypes::TimestampNanosecondType;
-use mangru_store::{PROMOTED_RESOURCE, ResourceRows, Signal, TimeRange};
+use mangru_store::{ListedRows, PROMOTED_RESOURCE, PartIndex, Signal, TimeRange};
 use roaring::RoaringBitmap;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Of fewer rows, one in so many of the part, the columns are read instead.
 const SPARSE: u64 = 16;
 
+/// Of a column with more values the rows are read instead.
+const MOST_VALUES: usize = 256;
+/// Rows of one bucket that lie together, on average, for it to be worth looking for their ends.
+const LONG_RUN: usize = 64;
+
 /// What is counted.
 #[derive(Clone, Debug)]
 pub(crate) struct ByIndex {
-    /// A field that a row's resource decides, or may decide; none counts all rows together.
-    field: Option<FieldRef>,
+    groups: Groups,
     signal: Signal,
     range: TimeRange,
     buckets: Buckets,
 }
 
-/// The resources of a part, each with its value in the field.
-type Keys = Vec<(ResourceRows, Option<String>)>;
+/// By what rows are counted.
+#[derive(Clone, Debug)]
+enum Groups {
+    /// All together.
+    One,
+    /// By a field that a row's resource decides, or may decide.
+    OfResource(FieldRef),
+    /// By a field that a column decides whose values the index lists.
+    OfColumn(&'static str, FieldRef),
+}
+
+/// Lists of rows of a part, each with its value in the field.
+type Lists = Vec<(ListedRows, Option<String>)>;
 
 /// A page, or several, whose rows all are in the range and in one bucket.
 struct Run {
@@ -42,13 +59,18 @@ struct Straddling {
 impl ByIndex {
     /// How to count by a field, where that is possible: rows of one resource have the same value.
     pub(crate) fn new(field: Option<&FieldRef>, signal: Signal, range: TimeRange, buckets: Buckets) -> Option<Self> {
-        let is_of_resource = match field {
+        let groups = match field {
+            None => Groups::One,
             // Of the latter it is, in parts of which no row has such an attribute of its own.
-            None | Some(FieldRef::Resource(_) | FieldRef::Either(_)) => true,
-            Some(FieldRef::Column(name)) => PROMOTED_RESOURCE.iter().any(|promoted| promoted.column == *name),
-            Some(_) => false,
+            Some(field @ (FieldRef::Resource(_) | FieldRef::Either(_))) => Groups::OfResource(field.clone()),
+            Some(field @ FieldRef::Column(name)) if PROMOTED_RESOURCE.iter().any(|known| known.column == *name) => {
+                Groups::OfResource(field.clone())
+            }
+            Some(field @ FieldRef::Column(name)) => Groups::OfColumn(name, field.clone()),
+            Some(field @ FieldRef::Severity) => Groups::OfColumn("severity_number", field.clone()),
+            Some(_) => return None,
         };
-        is_of_resource.then(|| Self { field: field.cloned(), signal, range, buckets })
+        Some(Self { groups, signal, range, buckets })
     }
 
     /// The counts of a part, and how many rows these are; `None` when its rows must be read.
@@ -61,46 +83,48 @@ impl ByIndex {
         if !plan.filter_is_done || is_sparse {
             return Ok(None);
         }
-        let keys = match &self.field {
-            None => None,
-            Some(field) => match self.keys(field, plan, control).await? {
-                Some(keys) => Some(keys),
+        let Some(index) = plan.part.index().await? else { return Ok(None) };
+        let lists = match &self.groups {
+            Groups::One => None,
+            groups => match self.lists(groups, plan, &index, control).await? {
+                Some(lists) => Some(lists),
                 None => return Ok(None),
             },
         };
-        if let (Some(keys), true) = (&keys, plan.rows.is_none() && plan.is_exact() && self.buckets.count == 1) {
+        let total = plan.part.rows();
+        if let (Some(lists), true) = (&lists, plan.chosen().is_none() && plan.is_exact() && self.buckets.count == 1) {
             let (mut counted, mut matched) = (Counted::new(control), 0);
-            for (resource, key) in keys {
-                matched += counted.take(key.clone(), &[u64::from(resource.rows), 0])?;
+            let listed: u64 = lists.iter().map(|(rows, _)| u64::from(rows.rows)).sum();
+            let rest = u64::from(total).saturating_sub(listed);
+            for (rows, key) in lists.iter().map(|(rows, key)| (u64::from(rows.rows), key.clone())).chain([(rest, None)])
+            {
+                matched += counted.take(key, &[rows, 0])?;
             }
             return Ok(Some((counted, matched)));
         }
         let (runs, straddling) = self.pages(plan).await?;
         let times = read_times(plan, &straddling, control).await?;
-        let index = plan.part.index().await?;
-        let (this, wanted, total) = (self.clone(), plan.rows.clone(), plan.part.rows());
+        let (this, wanted) = (self.clone(), plan.chosen().cloned());
         let (mut counted, mut held) = (Counted::new(control), control.held());
         blocking(move || {
             held.cover(total as usize * size_of::<u16>())?;
-            let buckets = this.buckets_of_rows(total, wanted.as_ref(), &runs, &straddling, &times);
-            let Some((keys, index)) = keys.zip(index) else {
-                let mut tally = this.tally();
-                for bucket in buckets {
-                    tally[usize::from(bucket)] += 1;
-                }
-                let matched = counted.take(None, &tally)?;
+            let places = this.places(total, wanted.as_ref(), &runs, &straddling, &times);
+            let mut all = this.tally();
+            places.add_all(&mut all);
+            let Some(lists) = lists else {
+                let matched = counted.take(None, &all)?;
                 return Ok(Some((counted, matched)));
             };
             let mut matched = 0;
-            for (resource, key) in keys {
+            for (rows, key) in lists {
                 let mut tally = this.tally();
-                index.for_each_row_of_resource(resource.number, |rows| {
-                    for row in rows {
-                        tally[usize::from(buckets[*row as usize])] += 1;
-                    }
-                })?;
+                let mut at = 0;
+                index.for_each_block(&rows, |block| places.add(block, &mut at, &mut tally))?;
+                all.iter_mut().zip(&tally).for_each(|(rest, listed)| *rest = rest.saturating_sub(*listed));
                 matched += counted.take(key, &tally)?;
             }
+            // Rows without a value are in no list.
+            matched += counted.take(None, &all)?;
             Ok(Some((counted, matched)))
         })
         .await
@@ -111,21 +135,50 @@ impl ByIndex {
         vec![0; self.buckets.count + 1]
     }
 
-    /// What the rows of each resource have in the field; `None` when the index does not know them.
-    async fn keys(&self, field: &FieldRef, plan: &PartPlan, control: &Control) -> Result<Option<Keys>, QueryError> {
-        let Some(index) = plan.part.index().await? else { return Ok(None) };
-        let field = match field {
-            FieldRef::Either(key) if index.attribute_keys().any(|(known, _)| known == key) => return Ok(None),
-            FieldRef::Either(key) => FieldRef::Resource(key.clone()),
-            field => field.clone(),
+    /// The index's lists of rows that have the same in the field; `None` when it has none.
+    async fn lists(
+        &self,
+        groups: &Groups,
+        plan: &PartPlan,
+        index: &Arc<PartIndex>,
+        control: &Control,
+    ) -> Result<Option<Lists>, QueryError> {
+        let total = u64::from(plan.part.rows());
+        let counted = |lists: &[ListedRows]| lists.iter().map(|list| u64::from(list.rows)).sum::<u64>();
+        let of_index = Arc::clone(index);
+        let (field, mut lists) = match groups {
+            Groups::One => return Ok(None),
+            Groups::OfResource(field) => {
+                let field = match field {
+                    FieldRef::Either(key) if index.attribute_keys().any(|(known, _)| known == key) => return Ok(None),
+                    FieldRef::Either(key) => FieldRef::Resource(key.clone()),
+                    field => field.clone(),
+                };
+                let lists = blocking(move || Ok(of_index.rows_by_resource()?)).await?;
+                if counted(&lists) != total {
+                    return Ok(None);
+                }
+                (field, lists)
+            }
+            Groups::OfColumn(column, field) => {
+                let column = *column;
+                let values = blocking(move || Ok(of_index.rows_by_value(column, MOST_VALUES)?)).await?;
+                let Some(values) = values else { return Ok(None) };
+                // A severity without such a number is that of its text.
+                let is_named = |value: &str| value.parse().ok().and_then(severity_name).is_some();
+                if matches!(field, FieldRef::Severity) && !values.iter().all(|(value, _)| is_named(value)) {
+                    return Ok(None);
+                }
+                let lists: Vec<ListedRows> = values.into_iter().map(|(_, rows)| rows).collect();
+                if counted(&lists) > total {
+                    return Ok(None);
+                }
+                (field.clone(), lists)
+            }
         };
-        let mut resources = blocking(move || Ok(index.rows_by_resource()?)).await?;
-        if resources.iter().map(|resource| u64::from(resource.rows)).sum::<u64>() != u64::from(plan.part.rows()) {
-            return Ok(None);
-        }
         // One row of each tells what its rows have in the field.
-        resources.sort_by_key(|resource| resource.first);
-        let samples: RoaringBitmap = resources.iter().map(|resource| resource.first).collect();
+        lists.sort_by_key(|list| list.first);
+        let samples: RoaringBitmap = lists.iter().map(|list| list.first).collect();
         let reader = plan.part.read(&field.columns(self.signal), Some(&samples)).await?;
         let schema = reader.schema();
         let batches = control.batches(reader);
@@ -134,7 +187,7 @@ impl ByIndex {
             let batches = batches.collect::<Result<Vec<_>, _>>()?;
             let keys = group_keys(&field, signal, &concat_batches(&schema, &batches)?)?;
             let value = |place: &i32| usize::try_from(*place).ok().map(|place| keys.values[place].clone());
-            Ok(Some(resources.into_iter().zip(keys.keys.iter().map(value)).collect()))
+            Ok(Some(lists.into_iter().zip(keys.keys.iter().map(value)).collect()))
         })
         .await
     }
@@ -144,7 +197,7 @@ impl ByIndex {
         let mut runs: Vec<Run> = Vec::new();
         let mut straddling = Vec::new();
         let mut times = 0;
-        for (rows, min, max) in plan.part.pages().await? {
+        for (rows, min, max) in plan.part.pages().await?.iter().cloned() {
             if !self.range.touches(min, max) {
                 continue;
             }
@@ -163,25 +216,32 @@ impl ByIndex {
     }
 
     /// The bucket of each row of a part; the one beyond the last for rows that are not wanted or outside the range.
-    fn buckets_of_rows(
+    fn places(
         &self,
         total: u32,
         wanted: Option<&RoaringBitmap>,
         runs: &[Run],
         straddling: &[Straddling],
         times: &[i64],
-    ) -> Vec<u16> {
+    ) -> Places {
         // There are fewer than `u16` holds: a request has a limit of them.
         let outside = self.buckets.count as u16;
-        let mut buckets = vec![outside; total as usize];
-        for run in runs {
-            buckets[run.rows.start as usize..run.rows.end as usize].fill(run.bucket as u16);
-        }
+        let mut ends = Ends { outside, ends: Vec::new() };
         // Neighbours mostly are in one bucket: only who leaves it is divided.
         let (mut bucket, mut begin, mut end) = (outside, 0, 0);
-        for page in straddling {
-            let rows = &mut buckets[page.rows.start as usize..page.rows.end as usize];
-            for (row, time) in rows.iter_mut().zip(&times[page.first_time..]) {
+        let mut pages: Vec<(Range<u32>, Result<usize, usize>)> =
+            runs.iter().map(|run| (run.rows.clone(), Ok(run.bucket))).collect();
+        pages.extend(straddling.iter().map(|page| (page.rows.clone(), Err(page.first_time))));
+        pages.sort_unstable_by_key(|(rows, _)| rows.start);
+        for (rows, of) in pages {
+            let first_time = match of {
+                Ok(bucket) => {
+                    ends.push(rows, bucket as u16);
+                    continue;
+                }
+                Err(first_time) => first_time,
+            };
+            for (row, time) in rows.zip(&times[first_time..]) {
                 if !(begin..end).contains(time) {
                     if !self.range.contains(*time) {
                         continue;
@@ -191,8 +251,16 @@ impl ByIndex {
                     begin = self.buckets.start_of(number).max(self.range.start);
                     end = self.buckets.start_of(number + 1).min(self.range.end);
                 }
-                *row = bucket;
+                ends.push(row..row + 1, bucket);
             }
+        }
+        let ends = ends.finish(total);
+        if wanted.is_none() && ends.len() * LONG_RUN <= total as usize {
+            return Places::Runs(ends);
+        }
+        let mut buckets = Vec::with_capacity(total as usize);
+        for (end, bucket) in ends {
+            buckets.resize(end as usize, bucket);
         }
         if let Some(wanted) = wanted {
             let mut all = std::mem::replace(&mut buckets, vec![outside; total as usize]);
@@ -200,7 +268,86 @@ impl ByIndex {
                 buckets[row as usize] = std::mem::replace(&mut all[row as usize], outside);
             }
         }
-        buckets
+        Places::Rows(buckets)
+    }
+}
+
+/// The buckets of a part's rows while they are found, from the first row on.
+struct Ends {
+    outside: u16,
+    ends: Vec<(u32, u16)>,
+}
+
+impl Ends {
+    /// Rows behind those before, all of one bucket. Rows that are left out are outside.
+    fn push(&mut self, rows: Range<u32>, bucket: u16) {
+        let end = self.ends.last().map_or(0, |(end, _)| *end);
+        if rows.start > end {
+            self.push_end(rows.start, self.outside);
+        }
+        self.push_end(rows.end, bucket);
+    }
+
+    fn push_end(&mut self, end: u32, bucket: u16) {
+        match self.ends.last_mut() {
+            Some(last) if last.1 == bucket => last.0 = end,
+            _ => self.ends.push((end, bucket)),
+        }
+    }
+
+    fn finish(mut self, total: u32) -> Vec<(u32, u16)> {
+        self.push(total..total, self.outside);
+        self.ends
+    }
+}
+
+/// The buckets of a part's rows.
+enum Places {
+    /// Where each run of rows of one bucket ends, and the bucket.
+    Runs(Vec<(u32, u16)>),
+    /// The bucket of each row.
+    Rows(Vec<u16>),
+}
+
+impl Places {
+    /// Counts all rows.
+    fn add_all(&self, tally: &mut [u64]) {
+        match self {
+            Self::Runs(runs) => {
+                let mut start = 0;
+                for (end, bucket) in runs {
+                    tally[usize::from(*bucket)] += u64::from(end - start);
+                    start = *end;
+                }
+            }
+            Self::Rows(buckets) => {
+                for bucket in buckets {
+                    tally[usize::from(*bucket)] += 1;
+                }
+            }
+        }
+    }
+
+    /// Counts rows that rise; `at` is the run where the last one was.
+    fn add(&self, mut rows: &[u32], at: &mut usize, tally: &mut [u64]) {
+        let runs = match self {
+            Self::Rows(buckets) => {
+                for row in rows {
+                    tally[usize::from(buckets[*row as usize])] += 1;
+                }
+                return;
+            }
+            Self::Runs(runs) => runs,
+        };
+        while let (Some(first), Some(last)) = (rows.first(), rows.last()) {
+            while runs[*at].0 <= *first {
+                *at += 1;
+            }
+            let (end, bucket) = runs[*at];
+            let within = if *last < end { rows.len() } else { rows.partition_point(|row| *row < end) };
+            tally[usize::from(bucket)] += within as u64;
+            rows = &rows[within..];
+        }
     }
 }
 

@@ -27,7 +27,7 @@ pub(super) enum Peer {
 }
 
 /// Names with their numbers, in the order in which they were met.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Names {
     services: Vec<ServiceName>,
     service_numbers: HashMap<ServiceName, u32>,

@@ -3,7 +3,8 @@
 use super::links::SpanKey;
 use super::rows::{Mark, Room, column, span_key, trace_key};
 use super::{
-    MARGIN_NS, MapEdge, MapNode, MapRequest, Pass, QueryError, QueryService, Question, Read, joined, tally, trace_bytes,
+    MapEdge, MapNode, MapRequest, Pass, QueryError, QueryService, Question, Read, Round, joined, tally, trace_bytes,
+    widened,
 };
 use crate::Coverage;
 use crate::language::{Expr, FieldRef, Literal, Matcher};
@@ -104,13 +105,11 @@ impl QueryService {
         let question = Arc::new(Question {
             filter: Expr::Field(FieldRef::Column("service_name"), Matcher::Equals(name)),
             range,
-            widened: TimeRange {
-                start: range.start.saturating_sub(MARGIN_NS),
-                end: range.end.saturating_add(MARGIN_NS),
-            },
+            widened: widened(range),
             names: Mutex::default(),
             room: Room::new(max_spans, &control),
             links_room: Room::new(max_spans, &control),
+            round: Round::whole(),
         });
         let mut read = self.read_near(&question, &control).await?;
         self.name_by_older(&question, &mut read, &control).await?;

@@ -111,7 +111,7 @@ pub(super) enum Mark {
 }
 
 /// What a row takes until it is joined, with its place in the table of its set.
-const ROW_BYTES: usize = 2 * size_of::<Row>();
+pub(super) const ROW_BYTES: usize = 2 * size_of::<Row>();
 
 /// How many more rows one query may hold, and their memory.
 #[derive(Debug)]
@@ -140,6 +140,11 @@ impl Room {
             self.is_full.store(true, Ordering::Relaxed);
         }
         Ok(fitting)
+    }
+
+    /// How many rows were taken.
+    pub(super) fn taken(&self) -> usize {
+        self.taken.lock().0
     }
 
     /// Whether rows were refused.

@@ -101,6 +101,12 @@ impl Tally {
         self.edges.entry((from, to, protocol)).or_default().push(duration, is_error);
     }
 
+    /// The memory of the durations.
+    pub(super) fn bytes(&self) -> usize {
+        let services = self.services.values().flat_map(|service| [&service.entries, &service.others]);
+        self.edges.values().chain(services).map(|calls| calls.durations.capacity() * size_of::<i64>()).sum()
+    }
+
     /// Forgets all calls but those to a service or from it.
     pub(super) fn keep_service(&mut self, name: &str, names: &Names) {
         let is_it = |node: &Node| matches!(node, Node::Service(number) if names.service(*number).name == name);

@@ -2,6 +2,7 @@
 
 use super::control::blocking;
 use super::plan::{self, PartPlan};
+use super::planner::Planner;
 use super::{Control, ScanRequest};
 use crate::QueryError;
 use crate::language::Expr;
@@ -14,6 +15,8 @@ use std::sync::Arc;
 
 /// Pieces of parts that are read at the same time.
 const PARALLEL: usize = 2;
+/// Parts that the first thread plans.
+const PLANNED_FIRST: usize = 4;
 /// Rows of a piece, at least.
 const UNIT_ROWS: u64 = 16_384;
 
@@ -111,11 +114,12 @@ async fn in_snapshot<T: Send + 'static>(
     coverage.add(ScanCoverage { matched, rows_in_range: seen, unreadable_parts: Vec::new() });
     states.push(state);
 
-    let parts = snapshot.parts.into_iter().filter(|part| request.range.touches(part.min_time(), part.max_time()));
-    let mut results = futures::stream::iter(parts)
-        .map(|part| {
+    let planner = Planner::new(&snapshot.parts, &request.filter, request.range, PLANNED_FIRST, control);
+    let mut results = planner
+        .stream()
+        .map(|(part, plan)| {
             let shortcut = shortcut.clone();
-            async move { units(&part, request, control, shortcut).await }
+            async move { units(&part, plan, shortcut).await }
         })
         .buffer_unordered(PARALLEL)
         .flat_map(futures::stream::iter)
@@ -169,16 +173,12 @@ enum Unit<T> {
 /// What is to be done for a part.
 async fn units<T>(
     part: &Arc<Part>,
-    request: &ScanRequest,
-    control: &Control,
+    plan: Result<Option<PartPlan>, QueryError>,
     shortcut: Option<Shortcut<T>>,
 ) -> Vec<Unit<T>> {
     let mut units = vec![Unit::Seen(u64::from(part.rows()))];
     let planned = async {
-        control.check()?;
-        let Some(plan) = plan::plan(Arc::clone(part), &request.filter, request.range).await? else {
-            return Ok(Vec::new());
-        };
+        let Some(plan) = plan? else { return Ok(Vec::new()) };
         if plan.len() == 0 {
             return Ok(Vec::new());
         }
@@ -284,27 +284,29 @@ pub(crate) async fn count(
         })
         .await?,
     );
-    for part in snapshot.parts {
-        if range.touches(part.min_time(), part.max_time()) {
-            coverage.rows_in_range += u64::from(part.rows());
-            let path = part.path().to_owned();
-            match count_part(part, &request, control).await {
-                Ok(matched) => coverage.matched += matched,
-                Err(error) if error.code == crate::ErrorCode::Internal => coverage.unreadable_parts.push(path),
-                Err(error) => return Err(error),
+    let planner = Planner::new(&snapshot.parts, filter, range, PLANNED_FIRST, control);
+    let mut counts = planner
+        .stream()
+        .map(async |(part, plan)| {
+            let matched = match plan {
+                Ok(Some(plan)) => count_planned(&plan, &request, control).await,
+                Ok(None) => Ok(0),
+                Err(error) => Err(error),
+            };
+            (part, matched)
+        })
+        .buffer_unordered(PARALLEL);
+    while let Some((part, matched)) = counts.next().await {
+        coverage.rows_in_range += u64::from(part.rows());
+        match matched {
+            Ok(matched) => coverage.matched += matched,
+            Err(error) if error.code == crate::ErrorCode::Internal => {
+                coverage.unreadable_parts.push(part.path().to_owned());
             }
+            Err(error) => return Err(error),
         }
     }
     Ok(coverage)
-}
-
-async fn count_part(
-    part: Arc<mangru_store::Part>,
-    request: &ScanRequest,
-    control: &Control,
-) -> Result<u64, QueryError> {
-    let Some(plan) = plan::plan(part, &request.filter, request.range).await? else { return Ok(0) };
-    count_planned(&plan, request, control).await
 }
 
 /// The number of matching rows of a planned part, read only where the plan is not exact.

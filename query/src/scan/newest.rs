@@ -4,13 +4,12 @@ use super::aggregate::count_planned;
 use super::control::{Held, blocking};
 use super::cursor::{Cursor, hashes, identity_columns};
 use super::plan::{self, PartPlan, matching, times};
+use super::planner::Planner;
 use super::{Control, ScanRequest};
 use crate::QueryError;
 use arrow::compute::{concat_batches, interleave_record_batch};
 use arrow::datatypes::Schema;
 use arrow::record_batch::RecordBatch;
-use futures::StreamExt as _;
-use futures::stream::FuturesOrdered;
 use mangru_store::{Part, Signal, Store};
 use roaring::RoaringBitmap;
 use std::ops::Range;
@@ -23,8 +22,6 @@ const FIRST_WINDOW: u64 = 512;
 /// So many rows are looked at in one window.
 const FEW_ROWS: u64 = 16_384;
 
-/// Parts that are planned at the same time.
-const PLANNED_AHEAD: usize = 2;
 /// From so many columns on, two read them.
 const SHARED_COLUMNS: usize = 12;
 
@@ -192,24 +189,16 @@ pub(crate) async fn newest(
     found.matched += matched;
 
     let mut budget = if counting == Counting::All { COUNT_BUDGET } else { 0 };
-    let mut parts = snapshot.parts.into_iter().filter(|part| request.range.touches(part.min_time(), part.max_time()));
-    // Most parts have no row for a rare word or a trace: then to find that out is all there is to do.
-    let mut planned = FuturesOrdered::new();
+    let mut planner = Planner::new(&snapshot.parts, &request.filter, request.range, 1, control);
+    let (mut rows_in_range, mut is_all_planned) = (0, true);
     loop {
-        while planned.len() < PLANNED_AHEAD
-            && let Some(part) = parts.next()
-        {
-            found.rows_in_range += u64::from(part.rows());
-            let is_wanted = counting == Counting::All || best.wants_any(&part);
-            found.matched_is_exact &= is_wanted;
-            if is_wanted {
-                planned.push_back(async move {
-                    let plan = plan::plan(Arc::clone(&part), &request.filter, request.range).await;
-                    (part, plan)
-                });
-            }
-        }
-        let Some((part, plan)) = planned.next().await else { break };
+        let is_wanted = |part: &Part| {
+            rows_in_range += u64::from(part.rows());
+            let is_wanted = counting == Counting::All || best.wants_any(part);
+            is_all_planned &= is_wanted;
+            is_wanted
+        };
+        let Some((part, plan)) = planner.next(is_wanted).await else { break };
         let rows = match plan {
             Ok(None) => Ok((0, true)),
             Ok(Some(plan)) => part_rows(&plan, request, &columns, &mut best, &mut budget, control).await,
@@ -229,7 +218,8 @@ pub(crate) async fn newest(
             Err(error) => return Err(error),
         }
     }
-    drop(planned);
+    found.rows_in_range += rows_in_range;
+    found.matched_is_exact &= is_all_planned;
     let (rows, cursors, more) = best.finish(&request.columns, signal)?;
     found.rows = rows;
     found.cursors = cursors;
@@ -319,13 +309,16 @@ struct Page {
     latest: i64,
 }
 
-/// The pages that hold rows of a plan, the latest last.
+/// The pages that hold rows of a plan, the latest last; few rows are one page.
 async fn pages(plan: &PartPlan) -> Result<Vec<Page>, QueryError> {
+    if plan.len() <= FEW_ROWS {
+        return Ok(vec![Page { rows: 0..plan.part.rows(), latest: plan.part.max_time() }]);
+    }
     let is_wanted =
         |rows: &Range<u32>| plan.rows.as_ref().is_none_or(|wanted| wanted.range_cardinality(rows.clone()) > 0);
-    let pages = plan.part.pages().await?.into_iter();
-    let mut pages: Vec<Page> =
-        pages.filter(|(rows, _, _)| is_wanted(rows)).map(|(rows, _, latest)| Page { rows, latest }).collect();
+    let pages = plan.part.pages().await?;
+    let wanted = pages.iter().filter(|(rows, _, _)| is_wanted(rows));
+    let mut pages: Vec<Page> = wanted.map(|(rows, _, latest)| Page { rows: rows.clone(), latest: *latest }).collect();
     pages.sort_by_key(|page| (page.latest, page.rows.start));
     Ok(pages)
 }

@@ -42,6 +42,11 @@ impl PartPlan {
         self.rows.as_ref().map_or_else(|| u64::from(self.part.rows()), RoaringBitmap::len)
     }
 
+    /// The rows to read, unless the time range alone chose them.
+    pub(crate) const fn chosen(&self) -> Option<&RoaringBitmap> {
+        if self.steps.index.is_none() && self.steps.statistics.is_none() { None } else { self.rows.as_ref() }
+    }
+
     /// Whether the rows are known without reading any.
     pub(crate) const fn is_exact(&self) -> bool {
         self.filter_is_done && self.range_is_done
@@ -72,6 +77,19 @@ pub(super) async fn open(parts: &[Arc<Part>], range: TimeRange) {
 
 /// Asks index, bloom filters and page statistics of a part. `None` when the part has nothing in the range.
 pub(super) async fn plan(part: Arc<Part>, filter: &Expr, range: TimeRange) -> Result<Option<PartPlan>, QueryError> {
+    if matches!(filter, Expr::All) {
+        return plan_here(part, filter, range).await;
+    }
+    let (runtime, filter) = (tokio::runtime::Handle::current(), filter.clone());
+    blocking(move || runtime.block_on(plan_here(part, &filter, range))).await
+}
+
+/// The same on this thread, which may block unless all rows match.
+pub(super) async fn plan_here(
+    part: Arc<Part>,
+    filter: &Expr,
+    range: TimeRange,
+) -> Result<Option<PartPlan>, QueryError> {
     if !range.touches(part.min_time(), part.max_time()) {
         return Ok(None);
     }
@@ -87,13 +105,8 @@ pub(super) async fn plan(part: Arc<Part>, filter: &Expr, range: TimeRange) -> Re
             *steps.bloom_filters.get_or_insert(0) += found.len();
             ids.insert((column, id), found);
         }
-        let (filter, signal, total) = (filter.clone(), part.signal(), part.rows());
-        let found = blocking(move || {
-            let lookup = Lookup { signal, index: &index, ids: &ids, total };
-            Ok(language::candidates(&filter, &lookup)?)
-        })
-        .await?;
-        if let Some(found) = found {
+        let lookup = Lookup { signal: part.signal(), index: &index, ids: &ids, total: part.rows() };
+        if let Some(found) = language::candidates(filter, &lookup)? {
             steps.index = Some(found.rows.len());
             filter_is_done = found.exact;
             rows = Some(match rows {
