@@ -22,7 +22,7 @@ mod text;
 
 pub(crate) use candidates::{IdLookups, Lookup, candidates};
 pub(crate) use evaluate::write_hex;
-pub(crate) use evaluate::{SEVERITY_COLUMNS, group_field, group_keys, severities, severity_name};
+pub(crate) use evaluate::{SEVERITY_COLUMNS, group_field, group_keys, severities, severity, severity_name};
 pub use field::KINDS;
 pub(crate) use field::{FieldRef, duration_ns};
 pub(crate) use matcher::{Bound, Literal, Matcher};

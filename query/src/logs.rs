@@ -1,6 +1,7 @@
 //! Searching logs.
 
 use crate::cells::{Cells, plain};
+use crate::language::{severity, severity_name};
 use crate::scan::{self, Counting, Cursor, ScanRequest};
 use crate::{Coverage, Page, QueryError, QueryService, RowsRequest};
 use arrow::record_batch::RecordBatch;
@@ -21,6 +22,8 @@ pub struct LogRow {
     pub severity_number: i32,
     /// The severity in the sender's words.
     pub severity_text: String,
+    /// The name of its severity by the number, else by the text: `trace`, `debug`, `info`, `warn`, `error` or `fatal`; empty when it has none.
+    pub level: String,
     /// `service.name` of the resource.
     pub service_name: String,
     /// What it says.
@@ -69,6 +72,12 @@ pub(crate) fn columns() -> Vec<&'static str> {
     columns
 }
 
+/// The name of a row's severity.
+fn level(cells: &Cells<'_>, row: usize) -> &'static str {
+    let number = cells.integer("severity_number", row).unwrap_or_default() as i32;
+    severity_name(severity(number, cells.text("severity_text", row))).unwrap_or_default()
+}
+
 /// The rows of a batch.
 pub(crate) fn rows(batch: &RecordBatch, cursors: &[Cursor]) -> Vec<LogRow> {
     let cells = Cells::new(batch);
@@ -82,6 +91,7 @@ pub(crate) fn rows(batch: &RecordBatch, cursors: &[Cursor]) -> Vec<LogRow> {
             }),
             severity_number: cells.integer("severity_number", row).unwrap_or_default() as i32,
             severity_text: text("severity_text", row),
+            level: level(&cells, row).to_owned(),
             service_name: text("service_name", row),
             body: cells.body(row).plain_json(),
             attributes: plain(&cells.attributes(row)),

@@ -50,7 +50,7 @@ pub struct MapRequest {
     pub query: String,
     /// When these spans started.
     pub range: TimeRange,
-    /// How many spans are joined at most. Each takes about 150 bytes of the query's memory while it is joined; of more than fit the map is made in
+    /// How many spans are joined at most. Each takes about 85 bytes of the query's memory while it is joined; of more than fit the map is made in
     /// rounds, and each reads all spans.
     pub max_spans: usize,
 }

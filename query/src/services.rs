@@ -25,6 +25,8 @@ pub struct ServiceSummary {
     pub spans: u64,
     /// Its server and consumer spans; all its spans when it has none of these.
     pub requests: u64,
+    /// Whether these are its server and consumer spans.
+    pub has_entries: bool,
     /// Requests with the status error.
     pub errors: u64,
     /// Requests per second of the range.
@@ -394,7 +396,8 @@ fn summary(
         ..ServiceSummary::default()
     };
     let mut previous = PreviousWindow { versions: versions(false), ..PreviousWindow::default() };
-    let calls = if tally.entries.is_empty() { tally.others } else { tally.entries };
+    summary.has_entries = !tally.entries.is_empty();
+    let calls = if summary.has_entries { tally.entries } else { tally.others };
     let mut durations = Vec::new();
     let mut durations_before = Vec::new();
     let mut by_bucket: Vec<Vec<i64>> = vec![Vec::new(); buckets];

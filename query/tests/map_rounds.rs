@@ -8,8 +8,8 @@ use mangru_store::TimeRange;
 use std::sync::Arc;
 
 const TRACES: u32 = 30_000;
-/// Half of it is less than the spans take while they are joined.
-const LITTLE: usize = 12 << 20;
+/// Less than the spans take while they are joined.
+const LITTLE: usize = 9 << 20;
 
 /// A call over the web, and a message whose consumer is linked to a producer of another trace.
 fn of_trace(trace: u32) -> [Span; 4] {

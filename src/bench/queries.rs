@@ -20,7 +20,7 @@ const NOTE: &str = "bench.txt";
 const REST: Duration = Duration::from_secs(3);
 /// How long a server that has started opens the newest parts.
 const START: Duration = Duration::from_secs(1);
-/// Stories that are asked for, one after the other, by a process that has just started.
+/// Stories that are asked for, each as the first question of a process that has just started.
 const STORIES: u64 = 20;
 
 /// How much there is to search.
@@ -71,8 +71,8 @@ pub(crate) async fn run(flags: QueryFlags) -> anyhow::Result<()> {
     let range = format!("start={start}&end=now");
     let newest = ask(format!("/api/v1/logs?{range}&limit=1&query=trace_id:*")).await?;
     let log_trace = newest["rows"][0]["trace_id"].as_str().context("no log with a trace")?.to_owned();
-    let newest = ask(format!("/api/v1/spans?{range}&limit=1")).await?;
-    let trace = newest["rows"][0]["trace_id"].as_str().context("no span")?.to_owned();
+    let newest = ask(format!("/api/v1/spans?{range}&limit=1000")).await?;
+    let trace = largest_trace(&newest).context("no span")?;
     // Orders of the whole time.
     let mut orders = Vec::new();
     for number in 1..=STORIES {
@@ -146,17 +146,31 @@ pub(crate) async fn run(flags: QueryFlags) -> anyhow::Result<()> {
                 continue;
             }
         };
-        let cold = cold(&client, folder, std::slice::from_ref(path)).await?.map(|took| took[0]);
+        let cold = cold(&client, folder, path).await?;
         print!("{name:<48} {:>6.1}ms {:>6.1}ms {:>6.1}ms", took[took.len() / 2], took[0], took[took.len() - 1]);
         println!(" {}", cold.map_or_else(|| "      –".to_owned(), |cold| format!("{cold:>6.1}ms")));
     }
-    let stories: Vec<String> = orders.iter().map(|order| format!("/api/v1/story/{order}")).collect();
-    if let Some(mut took) = cold(&client, folder, &stories).await? {
-        took.sort_by(f64::total_cmp);
-        let (median, slowest) = (took[took.len() / 2], took[took.len() - 1]);
-        println!("{STORIES} stories after a start: median {median:.1} ms, slowest {slowest:.1} ms");
+    let mut took = Vec::new();
+    for order in &orders {
+        took.extend(cold(&client, folder, &format!("/api/v1/story/{order}")).await?);
+    }
+    took.sort_by(f64::total_cmp);
+    if let (Some(median), Some(slowest)) = (took.get(took.len() / 2), took.last()) {
+        let p95 = took[(took.len() * 95).div_ceil(100) - 1];
+        println!(
+            "{STORIES} stories, each the first question after a start: median {median:.1} ms, p95 {p95:.1} ms, slowest {slowest:.1} ms"
+        );
     }
     Ok(())
+}
+
+/// The trace with the most of these spans: what is asked must be as large on any amount of data.
+fn largest_trace(spans: &Json) -> Option<String> {
+    let mut traces = std::collections::BTreeMap::<&str, usize>::new();
+    for span in spans["rows"].as_array()? {
+        *traces.entry(span["trace_id"].as_str()?).or_default() += 1;
+    }
+    traces.into_iter().max_by_key(|(_, spans)| *spans).map(|(trace, _)| trace.to_owned())
 }
 
 /// The number of one of these orders of which the fewest logs speak, and how many do: what is asked must be the same on any amount of data.
@@ -216,20 +230,17 @@ pub(super) async fn ask(client: &reqwest::Client, ui: &str, path: String) -> any
     Ok(response.error_for_status()?.json().await?)
 }
 
-/// How many milliseconds queries take, one after the other, that are the first ones of a process that has just started, when none of the data
+/// How many milliseconds a query takes that is the first one of a process that has just started, when none of the data
 /// but what a start reads is in the system's memory; `None` where that cannot be arranged.
-async fn cold(client: &reqwest::Client, folder: &Path, paths: &[String]) -> anyhow::Result<Option<Vec<f64>>> {
+async fn cold(client: &reqwest::Client, folder: &Path, path: &str) -> anyhow::Result<Option<f64>> {
     if !forget_pages(folder)? {
         return Ok(None);
     }
     let server = Server::start(folder).await?;
     tokio::time::sleep(START).await;
-    let mut took = Vec::new();
-    for path in paths {
-        let started = Instant::now();
-        ask(client, &server.ui, path.to_owned()).await?;
-        took.push(started.elapsed().as_secs_f64() * 1000.0);
-    }
+    let started = Instant::now();
+    ask(client, &server.ui, path.to_owned()).await?;
+    let took = started.elapsed().as_secs_f64() * 1000.0;
     server.stop().await?;
     Ok(Some(took))
 }

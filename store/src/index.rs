@@ -20,7 +20,9 @@ use crate::{Signal, StoreError, TraceId, words};
 use columns::{Fields, cut_value};
 use embed::EmbeddedDirectory;
 use filters::Filters;
+use hashbrown::HashMap;
 use keys::KeyRows;
+use parking_lot::Mutex;
 use roaring::RoaringBitmap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -76,7 +78,15 @@ pub struct PartIndex {
     keys: Vec<KeyRows>,
     filters: Filters,
     path: String,
+    /// Rows of traces that were looked up, none for most: a list of traces asks each part for the same ones several times, and who looks at a trace does
+    /// so again.
+    traces: Mutex<HashMap<[u8; 4], RoaringBitmap>>,
 }
+
+/// Traces whose rows are remembered for a part; then all are forgotten.
+const REMEMBERED_TRACES: usize = 512;
+/// Of more traces that are looked up together none is remembered.
+const FEW_TRACES: usize = 64;
 
 impl PartIndex {
     /// Opens the index in these bytes.
@@ -92,7 +102,8 @@ impl PartIndex {
         let index = Index::open(directory)?;
         let segment = index.searchable_segments()?.first().map(SegmentReader::open).transpose()?;
         let (_, fields) = columns::schema();
-        Ok(Self { signal, fields, segment, resources, keys, filters, path: path.to_owned() })
+        let traces = Mutex::default();
+        Ok(Self { signal, fields, segment, resources, keys, filters, path: path.to_owned(), traces })
     }
 
     fn read_error(&self) -> impl Fn(std::io::Error) -> StoreError + '_ {
@@ -442,7 +453,33 @@ impl PartIndex {
 
     /// Rows of a trace: logs and spans with its id, metric points with an exemplar of it.
     pub fn trace(&self, id: TraceId) -> Result<Candidates, StoreError> {
-        let rows = self.term(self.fields.trace, &columns::trace_term(&id.0))?;
+        self.traces([&id.0])
+    }
+
+    /// Rows of any of these traces.
+    pub fn traces<'a>(
+        &self,
+        ids: impl IntoIterator<Item = &'a [u8; 16], IntoIter: ExactSizeIterator>,
+    ) -> Result<Candidates, StoreError> {
+        let ids = ids.into_iter();
+        let are_few = ids.len() <= FEW_TRACES;
+        let mut rows = RoaringBitmap::new();
+        for id in ids {
+            let term = columns::trace_term(id);
+            if let Some(known) = self.traces.lock().get(&term) {
+                rows |= known;
+                continue;
+            }
+            let found = self.term(self.fields.trace, &term)?;
+            rows |= &found;
+            if are_few {
+                let mut traces = self.traces.lock();
+                if traces.len() >= REMEMBERED_TRACES {
+                    traces.clear();
+                }
+                traces.insert(term, found);
+            }
+        }
         Ok(Candidates { exact: rows.is_empty(), rows })
     }
 

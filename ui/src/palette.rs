@@ -120,6 +120,19 @@ impl Severity {
         }
     }
 
+    /// The group of a level by its name; empty when a log has none.
+    pub(crate) fn of_level(level: &str) -> Self {
+        match level {
+            "trace" => Self::Trace,
+            "debug" => Self::Debug,
+            "info" => Self::Info,
+            "warn" => Self::Warn,
+            "error" => Self::Error,
+            "fatal" => Self::Fatal,
+            _ => Self::Unset,
+        }
+    }
+
     /// The word of the search language, `level:error`, also the end of its class name.
     pub(crate) const fn word(self) -> &'static str {
         match self {

@@ -5,7 +5,8 @@ use crate::format;
 use crate::nouns::counted;
 use crate::palette::service_class;
 use crate::params::{Params, encoded};
-use crate::text::{tr, trf};
+use crate::request::PageRequest;
+use crate::text::{told, tr, trf};
 use leptos::prelude::*;
 use mangru_query::{Coverage, Figures, QueryError};
 use serde_json::Value;
@@ -46,7 +47,7 @@ pub(crate) fn incomplete(coverage: &Coverage) -> Option<AnyView> {
     if coverage.complete {
         return None;
     }
-    let why = coverage.limit_hit.clone().unwrap_or_else(|| tr("a limit was hit").to_owned());
+    let why = coverage.limit_hit.as_deref().map_or_else(|| tr("a limit was hit").to_owned(), told);
     let shown = trf("⚠ not complete: {0}", &[&format::clipped(&why, 200)]);
     Some(view! { " "<strong class="warning" title=why>{shown}</strong> }.into_any())
 }
@@ -57,7 +58,7 @@ pub(crate) fn error(query: &str, error: &QueryError) -> AnyView {
         let marked = format!("{query}\n{}^", " ".repeat(display_width(query, position)));
         view! { <pre class="caret">{marked}</pre> }
     });
-    view! { <div class="error" role="alert"><p><strong>"✖ "</strong>{error.message.clone()}</p>{at}</div> }.into_any()
+    view! { <div class="error" role="alert"><p><strong>"✖ "</strong>{told(&error.message)}</p>{at}</div> }.into_any()
 }
 
 /// How wide the first characters of a text stand in a monospaced font; wide scripts take two cells.
@@ -159,8 +160,8 @@ pub(crate) fn escaped_text(text: &str) -> String {
 }
 
 /// The address of a story.
-pub(crate) fn story_link(id: &str) -> String {
-    format!("/story/{}", encoded(id))
+pub(crate) fn story_link(request: &PageRequest, id: &str) -> String {
+    request.there(&format!("/story/{}", encoded(id)))
 }
 
 /// A text to copy, with its button.

@@ -127,6 +127,7 @@ fn header(request: &PageRequest, has_time: bool) -> AnyView {
             <form class="find" action="/story" method="get" role="search" aria-label=tr("Find any id")>
                 <input id="find-id" name="id" type="search" placeholder=tr("Find any id   /") aria-label=tr("Trace, span, correlation, request or order id")
                     autocomplete="off" spellcheck="false" maxlength="512" />
+                {hidden_inputs(&request.time.params())}
             </form>
             {has_time.then(|| time_control(request))}
         </header>

@@ -4,6 +4,10 @@
 //! moved over one text at a time. A text without a translation is shown in English. The tests read the sources and name
 //! every text that has no Korean, and every Korean that nothing says.
 
+mod told;
+
+pub(crate) use told::told;
+
 use leptos::prelude::{AnyView, IntoAny as _, Owner, provide_context, use_context};
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -223,6 +227,7 @@ pub(crate) mod tests {
     /// The texts that the pages give to `tr`, `trf` and `trv`.
     fn said() -> BTreeSet<String> {
         let mut texts = crate::dashboards::words::said();
+        texts.extend(super::told::SAID.iter().map(|text| (*text).to_owned()));
         for (_, source) in sources() {
             for call in ["tr(", "trf(", "trv("] {
                 for (at, _) in source.match_indices(call) {

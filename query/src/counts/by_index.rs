@@ -263,9 +263,11 @@ impl ByIndex {
             buckets.resize(end as usize, bucket);
         }
         if let Some(wanted) = wanted {
-            let mut all = std::mem::replace(&mut buckets, vec![outside; total as usize]);
-            for row in wanted {
-                buckets[row as usize] = std::mem::replace(&mut all[row as usize], outside);
+            let all = std::mem::replace(&mut buckets, vec![outside; total as usize]);
+            let mut runs = wanted.iter();
+            while let Some(run) = runs.next_range() {
+                let run = *run.start() as usize..=*run.end() as usize;
+                buckets[run.clone()].copy_from_slice(&all[run]);
             }
         }
         Places::Rows(buckets)

@@ -111,13 +111,7 @@ pub(crate) fn candidates(expr: &Expr, part: &Lookup<'_>) -> Result<Option<Candid
         Expr::Not(inner) => candidates(inner, part)?
             .filter(|inner| inner.exact)
             .map(|inner| Candidates { rows: all() - inner.rows, exact: true }),
-        Expr::Traces(traces) => {
-            let mut found = none();
-            for id in traces.iter() {
-                found = found.or(part.index.trace(TraceId(*id))?);
-            }
-            Some(found)
-        }
+        Expr::Traces(traces) => Some(part.index.traces(traces.iter())?),
         Expr::Resource(test) => Some(part.index.resource_where(&*test.passes)?),
         // Texts of metric points are not indexed.
         Expr::Text(_) if part.signal == Signal::MetricPoints => None,

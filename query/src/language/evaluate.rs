@@ -250,11 +250,13 @@ fn field_bits(
             let numbers = column(batch, "severity_number")?.as_primitive::<Int32Type>();
             let texts = column(batch, "severity_text")?.as_dictionary::<Int32Type>();
             let values = texts.values().as_string::<i32>();
+            let is_unset = names_unset(matcher);
             (0..numbers.len())
                 .map(|row| {
                     let text = texts.is_valid(row).then(|| values.value(texts.keys().value(row) as usize));
                     let number = severity(numbers.value(row), text);
-                    (number != 0 && matcher.integer(number)) || text.is_some_and(|text| severity_text(matcher, text))
+                    let is_number = (number != 0 || is_unset) && matcher.integer(number);
+                    is_number || text.is_some_and(|text| severity_text(matcher, text))
                 })
                 .collect()
         }
@@ -292,6 +294,15 @@ fn field_bits(
                 .collect()
         }
     })
+}
+
+/// Whether a matcher asks for severity 0 by itself: no severity is not less than another.
+fn names_unset(matcher: &Matcher) -> bool {
+    match matcher {
+        Matcher::Equals(literal) => literal.number == Some(0.0),
+        Matcher::Any(all) => all.iter().any(names_unset),
+        _ => false,
+    }
 }
 
 /// Severity texts that are no known name are compared as they are, without case.
@@ -402,7 +413,8 @@ pub(crate) const fn severity_name(number: i64) -> Option<&'static str> {
         9..=12 => "info",
         13..=16 => "warn",
         17..=20 => "error",
-        21..=24 => "fatal",
+        // Beyond the last that OpenTelemetry has, still the worst.
+        21.. => "fatal",
         _ => return None,
     })
 }

@@ -48,15 +48,20 @@ const SEVERITIES: &[(&str, i64)] = &[
     ("emergency", 21),
 ];
 
-/// The first number and the last of a severity's name, in any case; `warn2` is the number 14 alone.
+/// The first number and the last of a severity's name, in any case; `warn2` is the number 14 alone, `unset` is 0.
 pub(crate) fn severity_numbers(name: &str) -> Option<(i64, i64)> {
     let name = name.to_ascii_lowercase();
+    if name == "unset" {
+        return Some((0, 0));
+    }
     let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
     let (_, first) = *SEVERITIES.iter().find(|(known, _)| *known == stem)?;
     match name[stem.len()..].parse::<i64>() {
         Ok(step @ 1..=4) => Some((first + step - 1, first + step - 1)),
         Ok(_) => None,
         Err(_) if stem == "notice" => Some((10, 10)),
+        // There are numbers beyond the last that has a name.
+        Err(_) if first == 21 => Some((first, i64::from(i32::MAX))),
         Err(_) => Some((first, first + 3)),
     }
 }

@@ -10,15 +10,17 @@ use std::ops::Range;
 /// Rounds at most; a round has four sets of traces then.
 pub(super) const MOST_ROUNDS: usize = SHARDS / 4;
 
-/// How many rounds a map of so many spans takes when a query may have so many bytes. Half of these are left for what is counted.
+/// How many rounds a map of so many spans takes when a query may have so many bytes. Four tenths of these are left for what is counted.
 pub(super) const fn rounds_for(spans: u64, bytes: usize) -> usize {
     let all = (spans as usize).saturating_mul(ROW_BYTES);
-    let rounds = all.div_ceil(if bytes < 2 { 1 } else { bytes / 2 });
-    if rounds <= 1 {
-        return 1;
+    let rounds = match bytes / 10 * 6 {
+        0 => all,
+        for_rows => all.div_ceil(for_rows),
+    };
+    if rounds > MOST_ROUNDS {
+        return MOST_ROUNDS;
     }
-    let rounds = rounds.next_power_of_two();
-    if rounds > MOST_ROUNDS { MOST_ROUNDS } else { rounds }
+    if rounds == 0 { 1 } else { rounds }
 }
 
 /// The sets of traces that are joined together.
@@ -86,9 +88,9 @@ mod tests {
     fn rounds_fit_into_the_memory_and_hold_every_trace_once() {
         assert_eq!(rounds_for(0, 0), 1);
         assert_eq!(rounds_for(1_000_000, 1 << 30), 1);
-        assert_eq!(rounds_for(50_000_000, 3 << 30), 4);
+        assert_eq!(rounds_for(50_000_000, 3 << 30), 3);
         assert_eq!(rounds_for(u64::MAX, 1 << 30), MOST_ROUNDS);
-        for of in [1, 2, 4, MOST_ROUNDS] {
+        for of in [1, 2, 3, MOST_ROUNDS] {
             for trace in 0..1_000_u64 {
                 let trace = [trace.wrapping_mul(0x1234_5678_9ABC_DEF1), trace];
                 let held = (0..of).filter(|number| Round::new(*number, of, &[]).holds(trace)).count();

@@ -110,8 +110,8 @@ pub(super) enum Mark {
     Match,
 }
 
-/// What a row takes until it is joined, with its place in the table of its set.
-pub(super) const ROW_BYTES: usize = 2 * size_of::<Row>();
+/// What a row takes until it is joined: its list may have grown beyond its rows, and some sets have their table.
+pub(super) const ROW_BYTES: usize = size_of::<Row>() * 3 / 2;
 
 /// How many more rows one query may hold, and their memory.
 #[derive(Debug)]

@@ -204,21 +204,23 @@ async fn cut(plan: PartPlan) -> Result<Vec<PartPlan>, QueryError> {
     }
     // Whole row groups, so that no dictionary is read twice.
     let most = (plan.len() / (2 * PARALLEL as u64)).max(UNIT_ROWS);
-    let mut units = Vec::new();
-    let mut rows = RoaringBitmap::new();
-    for group in groups {
-        match &plan.rows {
-            None => {
-                rows.insert_range(group);
-            }
-            Some(wanted) => rows.extend(wanted.range(group)),
+    let wanted = |mut rows: RoaringBitmap| {
+        if let Some(wanted) = &plan.rows {
+            rows &= wanted;
         }
-        if rows.len() >= most {
-            units.push(PartPlan { part: Arc::clone(&plan.part), rows: Some(std::mem::take(&mut rows)), ..plan });
+        PartPlan { part: Arc::clone(&plan.part), rows: Some(rows), ..plan }
+    };
+    let (mut units, mut rows, mut found) = (Vec::new(), RoaringBitmap::new(), 0);
+    for group in groups {
+        found += plan.rows.as_ref().map_or(group.len() as u64, |wanted| wanted.range_cardinality(group.clone()));
+        rows.insert_range(group);
+        if found >= most {
+            units.push(wanted(std::mem::take(&mut rows)));
+            found = 0;
         }
     }
-    if !rows.is_empty() {
-        units.push(PartPlan { part: Arc::clone(&plan.part), rows: Some(rows), ..plan });
+    if found > 0 {
+        units.push(wanted(rows));
     }
     Ok(units)
 }

@@ -325,16 +325,16 @@ async fn pages(plan: &PartPlan) -> Result<Vec<Page>, QueryError> {
 
 /// Takes pages from the end until they hold so many rows of the plan.
 fn take(pages: &mut Vec<Page>, plan: &PartPlan, rows: u64) -> RoaringBitmap {
-    let mut taken = RoaringBitmap::new();
-    while taken.len() < rows
+    let (mut taken, mut found) = (RoaringBitmap::new(), 0);
+    while found < rows
         && let Some(page) = pages.pop()
     {
-        match &plan.rows {
-            None => {
-                taken.insert_range(page.rows);
-            }
-            Some(wanted) => taken.extend(wanted.range(page.rows)),
-        }
+        found +=
+            plan.rows.as_ref().map_or(page.rows.len() as u64, |wanted| wanted.range_cardinality(page.rows.clone()));
+        taken.insert_range(page.rows);
+    }
+    if let Some(wanted) = &plan.rows {
+        taken &= wanted;
     }
     taken
 }

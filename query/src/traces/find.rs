@@ -53,11 +53,11 @@ impl QueryService {
         let started = Instant::now();
         let scan = ScanRequest {
             signal: Signal::Spans,
-            filter: structure.last().clone(),
+            filter: structure.last(),
             range: request.range,
             columns: vec!["time", "trace_id"],
         };
-        if !structure.then.is_empty() || before.is_some() {
+        if structure.single().is_none() || before.is_some() {
             let steps = Steps { structure, scan, control };
             return self.found_by_steps(&steps, request.order, limit, before, unreadable).await;
         }
@@ -145,7 +145,7 @@ impl QueryService {
                 let earlier = self.met_up_to(steps, &ids, start, unreadable).await?;
                 ids.retain(|id| !earlier.contains(id));
             }
-            let counted = if structure.then.is_empty() {
+            let counted = if structure.single().is_some() {
                 let counts = self.matched_spans(scan, &ids, unreadable, control).await?;
                 ids.into_iter()
                     .map(|id| (counts.get(&id).copied().unwrap_or_default(), id))
@@ -227,12 +227,8 @@ impl QueryService {
     ) -> Result<HashSet<Place>, QueryError> {
         let (control, _guard) = self.control();
         let _turn = self.turn().await?;
-        let scan = ScanRequest {
-            signal: Signal::Spans,
-            filter: structure.last().clone(),
-            range,
-            columns: vec!["time", "trace_id"],
-        };
+        let scan =
+            ScanRequest { signal: Signal::Spans, filter: structure.last(), range, columns: vec!["time", "trace_id"] };
         let steps = Steps { structure, scan, control: &control };
         let (mut coverage, mut unreadable) =
             (Coverage { complete: true, ..Coverage::default() }, Unreadable::default());
@@ -244,14 +240,36 @@ impl QueryService {
         }
     }
 
+    /// Of these traces those with spans that any of the structures finds, and these spans, each once.
     async fn places_by_structure(
         &self,
         steps: &Steps<'_>,
+        ids: Vec<String>,
+        coverage: &mut Coverage,
+        unreadable: &mut Unreadable,
+    ) -> Result<Vec<(String, Vec<Place>)>, QueryError> {
+        if steps.structure.or.is_empty() {
+            return self.places_by_one(steps, steps.structure, ids, coverage, unreadable).await;
+        }
+        let mut found: HashMap<String, HashSet<Place>> = HashMap::new();
+        for structure in steps.structure.any() {
+            for (id, places) in self.places_by_one(steps, structure, ids.clone(), coverage, unreadable).await? {
+                found.entry(id).or_default().extend(places);
+            }
+        }
+        let places = |id: String| found.remove(&id).map(|places| (id, places.into_iter().collect()));
+        Ok(ids.into_iter().filter_map(places).collect())
+    }
+
+    async fn places_by_one(
+        &self,
+        steps: &Steps<'_>,
+        structure: &Structure,
         mut ids: Vec<String>,
         coverage: &mut Coverage,
         unreadable: &mut Unreadable,
     ) -> Result<Vec<(String, Vec<Place>)>, QueryError> {
-        let Steps { structure, scan: last, control } = steps;
+        let Steps { scan: last, control, .. } = steps;
         let mut sets: HashMap<Place, u8> = HashMap::new();
         let count = structure.then.len() + 1;
         // The last set is asked for first: it alone is bound to the range.

@@ -1,6 +1,7 @@
 //! Searching traces by how their spans stand to each other.
 //!
 //! ```text
+//! search    = structure { "||" structure }
 //! structure = set { operator set }
 //! set       = "{" search "}"
 //! operator  = ">>" | ">" | "<<" | "<" | "~" | "&"
@@ -8,7 +9,7 @@
 //!
 //! As in `TraceQL`, `{a} >> {b}` finds spans of `b` that have an ancestor in `a`, `{a} > {b}` those whose parent is in `a`,
 //! `<<` and `<` those that have a descendant or a child in it, `~` those that share their parent with another one of it, and
-//! `&` those whose trace has a span of it. Operators bind from left to right.
+//! `&` those whose trace has a span of it. Operators bind from left to right. `||` finds the spans of either structure.
 
 use crate::language::{self, Expr};
 use crate::{QueryError, scan};
@@ -34,42 +35,62 @@ pub(crate) enum Relation {
 pub(crate) struct Structure {
     pub(super) first: Expr,
     pub(super) then: Vec<(Relation, Expr)>,
+    /// Other structures whose spans are found as well.
+    pub(super) or: Vec<Structure>,
 }
 
 impl Structure {
     /// Spans of a set, and of sets that stand in a relation to the one before.
     pub(crate) const fn new(first: Expr, then: Vec<(Relation, Expr)>) -> Self {
-        Self { first, then }
+        Self { first, then, or: Vec::new() }
     }
 
     /// The search, when there is one set only.
     pub(crate) fn single(&self) -> Option<&Expr> {
-        self.then.is_empty().then_some(&self.first)
+        (self.then.is_empty() && self.or.is_empty()).then_some(&self.first)
     }
 
     /// Reads a query: in braces with operators, or a plain search.
     pub(super) fn parse(query: &str) -> Result<Self, QueryError> {
         let mut rest = query.trim();
         if !rest.starts_with('{') {
-            return Ok(Self { first: language::parse(query, Signal::Spans)?, then: Vec::new() });
+            return Ok(Self::new(language::parse(query, Signal::Spans)?, Vec::new()));
         }
-        let mut structure = Self { first: set(&mut rest)?, then: Vec::new() };
-        while !rest.is_empty() {
-            let relation = operator(&mut rest)?;
-            if structure.then.len() + 1 == MAX_SETS {
+        let mut sets = 0;
+        let mut next_set = |rest: &mut &str| {
+            sets += 1;
+            if sets > MAX_SETS {
                 return Err(QueryError::invalid("query", format!("there are more than {MAX_SETS} sets of spans")));
             }
-            structure.then.push((relation, set(&mut rest)?));
+            set(rest)
+        };
+        let mut whole = Self::new(next_set(&mut rest)?, Vec::new());
+        while !rest.is_empty() {
+            if let Some(behind) = rest.strip_prefix("||") {
+                rest = behind.trim_start();
+                whole.or.push(Self::new(next_set(&mut rest)?, Vec::new()));
+                continue;
+            }
+            let relation = operator(&mut rest)?;
+            let set = next_set(&mut rest)?;
+            whole.or.last_mut().map_or(&mut whole.then, |last| &mut last.then).push((relation, set));
         }
-        Ok(structure)
+        Ok(whole)
+    }
+
+    /// The structures of which one has to be found.
+    pub(super) fn any(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(&self.or)
     }
 
     /// The search for the spans that are found in the end.
-    pub(crate) fn last(&self) -> &Expr {
-        self.then.last().map_or(&self.first, |(_, expr)| expr)
+    pub(crate) fn last(&self) -> Expr {
+        let mut last: Vec<Expr> =
+            self.any().map(|one| one.then.last().map_or(&one.first, |(_, expr)| expr).clone()).collect();
+        if last.len() > 1 { Expr::Or(last) } else { last.swap_remove(0) }
     }
 
-    /// All searches, each with what its spans are to those of the next.
+    /// All searches of this structure, each with what its spans are to those of the next.
     pub(super) fn sets(&self) -> impl Iterator<Item = &Expr> {
         std::iter::once(&self.first).chain(self.then.iter().map(|(_, expr)| expr))
     }
@@ -130,7 +151,7 @@ fn operator(rest: &mut &str) -> Result<Relation, QueryError> {
             return Ok(relation);
         }
     }
-    Err(QueryError::invalid("query", format!("expected >>, >, <<, <, ~ or & at `{}`", shortened(rest))))
+    Err(QueryError::invalid("query", format!("expected >>, >, <<, <, ~, & or || at `{}`", shortened(rest))))
 }
 
 /// The spans of one trace: each one's id and its parent's, and the sets that it is in as bits.
@@ -324,7 +345,11 @@ mod tests {
         assert_eq!(relations("{service:web}"), []);
         assert_eq!(relations("{service:web} >> {status:error}>{duration>1s}"), [Relation::Descendant, Relation::Child]);
         assert_eq!(relations(r#"{"a } b"} << {name:/x}y/} < {http.route:/pay} ~ {} & {*}"#).len(), 4);
-        for wrong in ["{a", "{a} {b}", "{a} >> b", "{a} >>", "{a:} > {b}"] {
+        let either = Structure::parse("{a} > {b c} || {d} & {e} || {f}").expect("a structure");
+        let lengths: Vec<usize> = either.any().map(|one| one.then.len()).collect();
+        assert_eq!((lengths.as_slice(), either.single().is_none()), ([1, 1, 0].as_slice(), true));
+        assert!(matches!(either.last(), Expr::Or(last) if last.len() == 3));
+        for wrong in ["{a} ||", "|| {a}", "{a} || b", "{a", "{a} {b}", "{a} >> b", "{a} >>", "{a:} > {b}"] {
             assert!(Structure::parse(wrong).is_err(), "{wrong}");
         }
         let many = ["{a}"; MAX_SETS + 1].join(" > ");

@@ -13,6 +13,7 @@ use parquet::arrow::arrow_reader::{
 use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::statistics::Statistics;
 use roaring::RoaringBitmap;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Rows per batch, at most.
@@ -151,35 +152,39 @@ fn has_values(metadata: &ArrowReaderMetadata, root: usize, groups: Option<&[usiz
 /// The row groups that hold any of the rows, and the rows within them. A group that is only skipped would still cost the
 /// reading of its dictionaries.
 fn chosen_groups(metadata: &ArrowReaderMetadata, rows: &RoaringBitmap) -> (Vec<usize>, RowSelection) {
-    let (mut groups, mut within) = (Vec::new(), RoaringBitmap::new());
+    let (mut groups, mut within) = (Vec::new(), Vec::new());
     let mut kept = 0;
     for (number, group) in super::group_rows(metadata.metadata()).enumerate() {
-        if rows.range_cardinality(group.clone()) > 0 {
-            let moved = rows.range(group.clone()).map(|row| row - group.start + kept);
-            // The rows of a bitmap rise, and so do these.
-            let _ = within.append(moved);
+        let before = within.len();
+        within.extend(runs(rows, group.clone()).map(|run| run.start + kept..run.end + kept));
+        if within.len() > before {
             groups.push(number);
-            kept += group.len() as u32;
+            kept += group.len();
         }
     }
-    (groups, selection(&within, kept as usize))
+    (groups, selected(within.into_iter(), kept))
 }
 
 /// The bitmap as runs of rows.
 pub(super) fn selection(rows: &RoaringBitmap, total: usize) -> RowSelection {
-    let mut runs = Vec::new();
-    let mut current: Option<std::ops::Range<usize>> = None;
-    for row in rows {
-        let row = row as usize;
-        match &mut current {
-            Some(run) if run.end == row => run.end = row + 1,
-            _ => {
-                if let Some(run) = current.replace(row..row + 1) {
-                    runs.push(run);
-                }
-            }
+    selected(runs(rows, 0..total as u32), total)
+}
+
+/// The runs of rows of a bitmap within a range, counted from its start.
+fn runs(rows: &RoaringBitmap, range: Range<u32>) -> impl Iterator<Item = Range<usize>> {
+    let mut left = rows.range(range.clone());
+    let from_start = move |row: u32| (row - range.start) as usize;
+    std::iter::from_fn(move || left.next_range()).map(move |run| from_start(*run.start())..from_start(*run.end()) + 1)
+}
+
+/// Runs that rise, as a selection: what touches is one.
+fn selected(runs: impl Iterator<Item = Range<usize>>, total: usize) -> RowSelection {
+    let mut joined: Vec<Range<usize>> = Vec::new();
+    for run in runs {
+        match joined.last_mut() {
+            Some(last) if last.end == run.start => last.end = run.end,
+            _ => joined.push(run),
         }
     }
-    runs.extend(current);
-    RowSelection::from_consecutive_ranges(runs.into_iter(), total)
+    RowSelection::from_consecutive_ranges(joined.into_iter(), total)
 }

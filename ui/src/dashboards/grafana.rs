@@ -49,6 +49,9 @@ pub(crate) fn import(json: &str) -> Result<Taken, String> {
             taken.panel(panel);
         }
     }
+    if source["links"].as_array().is_some_and(|links| !links.is_empty()) {
+        taken.notes.push("links of the dashboard are left out".to_owned());
+    }
     if source["annotations"]["list"].as_array().is_some_and(|list| list.iter().any(|one| one["builtIn"] != 1)) {
         taken.notes.push("annotations are left out".to_owned());
     }
@@ -75,7 +78,7 @@ impl Taken {
         let label = text(source, "label");
         let all = source["includeAll"].as_bool().unwrap_or(false);
         if source["multi"].as_bool().unwrap_or(false) {
-            self.note(&format!("variable {name}"), "several values at once cannot be chosen; one, or all");
+            self.note(&format!("variable `{name}`"), "several values at once cannot be chosen; one, or all");
         }
         let query = match &source["query"] {
             Value::String(query) => query.clone(),
@@ -87,30 +90,31 @@ impl Taken {
                 let inner = query.trim().strip_prefix("label_values(").and_then(|rest| rest.strip_suffix(')'));
                 let Some(inner) = inner else {
                     return self
-                        .note(&format!("variable {name}"), &format!("only label_values(…) is known, not `{query}`"));
+                        .note(&format!("variable `{name}`"), &format!("only label_values(…) is known, not `{query}`"));
                 };
                 let (of, wanted) = inner.rsplit_once(',').unwrap_or(("", inner));
                 wanted.trim().clone_into(&mut variable.metric_label);
                 of.trim().clone_into(&mut variable.of);
                 if !variables::named_in(&variable.of).is_empty() {
-                    self.note(&format!("variable {name}"), "its values do not depend on other variables");
+                    self.note(&format!("variable `{name}`"), "its values do not depend on other variables");
                     variable.of.clear();
                 }
                 if !text(source, "regex").is_empty() {
                     self.note(
-                        &format!("variable {name}"),
+                        &format!("variable `{name}`"),
                         "its regular expression is left out: all values are offered",
                     );
                 }
             }
             "custom" | "interval" => {
-                variable.values =
-                    query.split(',').map(|value| value.trim().to_owned()).filter(|value| !value.is_empty()).collect();
+                // A value may have a name before it: `name : value`.
+                let value = |one: &str| one.split_once(" : ").map_or(one, |(_, value)| value).trim().to_owned();
+                variable.values = query.split(',').map(value).filter(|value| !value.is_empty()).collect();
             }
             "constant" | "textbox" => variable.values = vec![query],
             "datasource" => return,
             other => {
-                return self.note(&format!("variable {name}"), &format!("variables of type {other} are not known"));
+                return self.note(&format!("variable `{name}`"), &format!("variables of type {other} are not known"));
             }
         }
         let current = source["current"]["value"].as_str().filter(|value| *value != "$__all" && !value.is_empty());
@@ -125,8 +129,19 @@ impl Taken {
         let title = text(source, "title");
         let what = if title.is_empty() { format!("panel {}", source["id"]) } else { format!("panel “{title}”") };
         let grafana_type = source["type"].as_str().unwrap_or_default();
+        if source["libraryPanel"].is_object() && grafana_type.is_empty() {
+            return self.note(
+                &what,
+                "left out: it is in Grafana's library; export the dashboard for sharing, which writes such panels out",
+            );
+        }
         let (kind, style, value) = match grafana_type {
             "row" => {
+                if !text(source, "repeat").is_empty() {
+                    self.note(&what, "it is not repeated for each value of a variable");
+                } else if !title.is_empty() {
+                    self.note(&what, "rows are not kept: its panels stand behind each other");
+                }
                 for panel in source["panels"].as_array().into_iter().flatten() {
                     self.panel(panel);
                 }
@@ -177,8 +192,10 @@ impl Taken {
             .as_str()
             .or_else(|| source["format"].as_str())
             .or_else(|| source["yaxes"][0]["format"].as_str());
-        if let Some(unit) = unit.filter(|unit| !matches!(*unit, "" | "short" | "none")) {
+        if let Some(unit) = unit.filter(|unit| !unit.is_empty()) {
             panel.unit = match unit {
+                // Without a unit it would be guessed.
+                "short" | "none" => Some("none"),
                 "s" | "dtdurations" => Some("s"),
                 "ms" | "dtdurationms" => Some("ms"),
                 "ns" => Some("ns"),
@@ -227,9 +244,13 @@ impl Taken {
                 continue;
             }
             let expr = text(target, "expr");
-            if expr.trim().is_empty() {
-                let kind = target["datasource"]["type"].as_str().unwrap_or("another source");
-                self.note(what, &format!("a query of {kind} is left out"));
+            let of = target["datasource"]["type"].as_str().or_else(|| source["datasource"]["type"].as_str());
+            let is_of_metrics = of.is_none_or(|of| {
+                let known = ["prometheus", "victoriametrics", "mixed", "datasource"];
+                of.starts_with('$') || known.iter().any(|known| of.contains(known))
+            });
+            if expr.trim().is_empty() || !is_of_metrics {
+                self.note(what, &format!("a query of {} is left out", of.unwrap_or("another source")));
                 continue;
             }
             if panel.queries.len() == MAX_QUERIES || (panel.kind == Kind::Heatmap && panel.queries.len() == 1) {
@@ -237,13 +258,7 @@ impl Taken {
                 break;
             }
             let expr = given(&expr);
-            let sample = variables::filled(
-                &expr,
-                "promql",
-                &|_| Some(variables::Chosen::One("x".to_owned())),
-                variables::Given::EXAMPLE,
-            );
-            if let Err(error) = mangru_query::check_promql(&sample) {
+            if let Err(error) = self.check(&expr) {
                 self.note(what, &format!("the query `{expr}` is left out: {}", error.message));
                 continue;
             }
@@ -251,6 +266,20 @@ impl Taken {
             let legend = if legend == "__auto" { String::new() } else { legend };
             panel.queries.push(Query { promql: Some(expr), legend, ..Query::default() });
         }
+    }
+
+    /// Whether a query is one, with values for its variables: the first of those that are known, else a word or a duration.
+    fn check(&self, expr: &str) -> Result<(), mangru_query::QueryError> {
+        let with = |otherwise: &str| {
+            let value = |name: &str| {
+                let known = self.dashboard.variables.iter().find(|variable| variable.name == name);
+                let first = known.and_then(|variable| variable.values.first());
+                Some(variables::Chosen::One(first.cloned().unwrap_or_else(|| otherwise.to_owned())))
+            };
+            let sample = variables::filled(expr, "promql", &value, variables::Given::EXAMPLE);
+            mangru_query::check_promql(&sample)
+        };
+        with("x").or_else(|error| with("1m").map_err(|_| error))
     }
 
     /// A query that names a variable which was not taken over cannot be asked.
@@ -285,8 +314,7 @@ fn given(expr: &str) -> String {
     let mut out = expr
         .replace("${__rate_interval}", "$__rate_interval")
         .replace("${__interval}", "$__interval")
-        .replace("$__range_s", "$__range")
-        .replace("$__interval_ms", "$__interval");
+        .replace("${__range_s}s", "$__range");
     // `${name:regex}` is `${name}`: how it is written follows from where it stands. `[[name]]` is the oldest form.
     while let Some(open) = out.find("${") {
         let Some(close) = out[open..].find('}').map(|at| open + at) else { break };
@@ -351,6 +379,29 @@ mod tests {
     }
 
     #[test]
+    fn queries_of_other_sources_are_left_out_and_variables_stand_for_their_first_value() {
+        let mut of_logs = panel("timeseries", "sum(count_over_time({app=\"x\"}[1m]))");
+        of_logs["datasource"] = json!({ "type": "loki", "uid": "l" });
+        let mut plain = panel("stat", "sum(rate(x_total[$interval]))");
+        plain["fieldConfig"]["defaults"]["unit"] = json!("short");
+        plain["datasource"] = json!({ "type": "prometheus", "uid": "${DS}" });
+        let source = json!({
+            "templating": { "list": [
+                { "type": "interval", "name": "interval", "query": "1m,5m" },
+                { "type": "custom", "name": "stage", "query": "prod : p, dev" },
+            ] },
+            "links": [{ "title": "all", "url": "/" }],
+            "panels": [of_logs, plain],
+        });
+        let taken = import(&source.to_string()).expect("a dashboard");
+        let panels = &taken.dashboard.panels;
+        assert_eq!((panels.len(), panels[0].kind, panels[0].unit.as_deref()), (1, Kind::Stat, Some("none")));
+        assert_eq!(taken.dashboard.variables[1].values, ["p", "dev"]);
+        assert_eq!(taken.notes.len(), 3, "{:?}", taken.notes);
+        assert!(taken.notes[0].contains("a query of loki is left out"), "{:?}", taken.notes);
+    }
+
+    #[test]
     fn panels_variables_and_queries_are_taken_over() {
         let source = json!({
             "title": "API", "time": { "from": "now-6h", "to": "now" },
@@ -366,7 +417,7 @@ mod tests {
             ],
         });
         let taken = import(&source.to_string()).expect("a dashboard");
-        assert_eq!(taken.notes, Vec::<String>::new());
+        assert_eq!(taken.notes, ["panel “More”: rows are not kept: its panels stand behind each other"]);
         let dashboard = &taken.dashboard;
         assert_eq!((dashboard.title.as_str(), dashboard.range.as_deref()), ("API", Some("-6h")));
         assert_eq!(dashboard.variables[0].metric_label, "job");

@@ -21,7 +21,7 @@ const DRAW_EVERY: Duration = Duration::from_millis(150);
 struct TailRow {
     time_unix_nano: String,
     #[serde(default)]
-    severity_number: i32,
+    level: String,
     #[serde(default)]
     service_name: String,
     #[serde(default)]
@@ -98,7 +98,7 @@ pub(crate) fn LiveTail(
 }
 
 fn tail_row(row: &TailRow, colour: u64, trace: String) -> impl IntoView + use<> {
-    let severity = Severity::of(row.severity_number);
+    let severity = Severity::of_level(&row.level);
     let time = row
         .time_unix_nano
         .parse()

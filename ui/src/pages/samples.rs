@@ -49,6 +49,7 @@ fn log(number: i64, severity: i32, service: &str, body: &str) -> LogRow {
         observed_time_unix_nano: None,
         severity_number: severity,
         severity_text: String::new(),
+        level: crate::palette::Severity::of(severity).word().to_owned(),
         service_name: service.to_owned(),
         body: json!(body),
         attributes: map(&[
@@ -159,6 +160,7 @@ fn summary(name: &str, errors: u64, p95_ms: i64) -> ServiceSummary {
         name: name.to_owned(),
         spans: 40_000,
         requests: 21_000,
+        has_entries: true,
         errors,
         requests_per_second: 23.4,
         error_ratio: errors as f64 / 21_000.0,
@@ -257,7 +259,7 @@ fn traces_screen(request: &PageRequest) -> Screen {
     calls::traces_screen(request, Ok(Page { rows, coverage: coverage(120), cursor: Some("more".to_owned()) }))
 }
 
-fn story_screen() -> Screen {
+fn story_screen(request: &PageRequest) -> Screen {
     let mut entries: Vec<StoryEntry> = some_trace(0)
         .spans
         .into_iter()
@@ -278,7 +280,7 @@ fn story_screen() -> Screen {
         coverage: coverage(14),
         not_looked_at: &[],
     };
-    story::screen(HOSTILE, &Ok(story))
+    story::screen(request, HOSTILE, &Ok(story))
 }
 
 fn table(columns: &[&str], rows: Vec<Vec<Value>>) -> SqlResult {
@@ -399,7 +401,7 @@ fn pages() -> Vec<(&'static str, String)> {
         }),
         page("calls", &format!("/traces/{TRACE}"), "view=calls", &|request| trace::screen(request, &some_trace(0))),
         page("json", &format!("/traces/{TRACE}"), "view=json", &|request| trace::screen(request, &some_trace(0))),
-        page("story", "/story/x", "", &|_| story_screen()),
+        page("story", "/story/x", "", &story_screen),
         page("metrics", "/metrics/explore", &format!("q=queue_depth&q={hostile}&filter={hostile}"), &metrics_screen),
         page("dashboard", "/dashboards/shop", &format!("var-service={hostile}"), &dashboard_screen),
         page("gallery", "/_gallery", &format!("x={hostile}"), &crate::pages::gallery::screen),

@@ -23,7 +23,7 @@ const ID_CHARS: usize = 512;
 /// Answers `/story?id=`: the box for ids leads here, and on to the story's own address.
 pub(crate) async fn find(request: PageRequest) -> Response {
     let id: String = request.params.get("id").unwrap_or("").trim().chars().take(ID_CHARS).collect();
-    let address = if id.is_empty() { "/".to_owned() } else { parts::story_link(&id) };
+    let address = if id.is_empty() { "/".to_owned() } else { parts::story_link(&request, &id) };
     // What is percent-encoded is always a valid header.
     let location = HeaderValue::from_str(&address).unwrap_or(HeaderValue::from_static("/"));
     (StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response()
@@ -37,11 +37,11 @@ pub(crate) async fn handle(
 ) -> Response {
     let id: String = id.trim().chars().take(ID_CHARS).collect();
     let story = context.query.story(&id, ENTRIES).await;
-    page(&request, || screen(&id, &story))
+    page(&request, || screen(&request, &id, &story))
 }
 
 /// The screen.
-pub(crate) fn screen(id: &str, story: &Result<Story, QueryError>) -> Screen {
+pub(crate) fn screen(request: &PageRequest, id: &str, story: &Result<Story, QueryError>) -> Screen {
     let body = match story {
         Err(error) => parts::error("", error),
         Ok(story) if story.entries.is_empty() => view! {
@@ -49,7 +49,7 @@ pub(crate) fn screen(id: &str, story: &Result<Story, QueryError>) -> Screen {
             <p class="covers">{trf("{0} looked at, {1} ms", &[&counted(story.coverage.rows_in_range, "row"), &format!("{:.0}", story.coverage.elapsed_ms)])}{parts::incomplete(&story.coverage)}</p>
         }
         .into_any(),
-        Ok(story) => told(story),
+        Ok(story) => told(request, story),
     };
     let copied = id.to_owned();
     let content = view! {
@@ -65,17 +65,17 @@ fn time_of(entry: &StoryEntry) -> i64 {
     entry.time_unix_nano.parse().unwrap_or(0)
 }
 
-fn told(story: &Story) -> AnyView {
+fn told(request: &PageRequest, story: &Story) -> AnyView {
     let start = story.entries.first().map_or(0, time_of);
     let end = story.entries.iter().map(end_of).max().unwrap_or(start);
     let total = (end - start).max(1);
     let traces: Vec<_> = story
         .trace_ids
         .iter()
-        .map(|id| view! { <li><a class="mono" href=Params::default().on(&format!("/traces/{id}"))>{id.clone()}</a></li> })
+        .map(|id| view! { <li><a class="mono" href=request.there(&format!("/traces/{id}"))>{id.clone()}</a></li> })
         .collect();
     let services: Vec<_> = story.services.iter().map(|name| view! { <li>{parts::service(name)}</li> }).collect();
-    let rows: Vec<_> = story.entries.iter().map(|entry| row(entry, start, total)).collect();
+    let rows: Vec<_> = story.entries.iter().map(|entry| row(request, entry, start, total)).collect();
     let traces =
         (!traces.is_empty()).then(|| view! { <div><span>{tr("Traces")}</span><ul class="choices">{traces}</ul></div> });
     view! {
@@ -102,26 +102,26 @@ fn end_of(entry: &StoryEntry) -> i64 {
     }
 }
 
-fn row(entry: &StoryEntry, start: i64, total: i64) -> AnyView {
+fn row(request: &PageRequest, entry: &StoryEntry, start: i64, total: i64) -> AnyView {
     let after = time_of(entry) - start;
     let x = after as f64 / total as f64 * 200.0;
     let width = ((end_of(entry) - time_of(entry)) as f64 / total as f64 * 200.0).max(2.0);
     let (kind, class, service, address, message) = match &entry.item {
         StoryItem::Log(log) => {
-            let severity = Severity::of(log.severity_number);
+            let severity = Severity::of_level(&log.level);
             (severity.mark(), severity.class(), log.service_name.clone(), log_address(log), plain(&log.body))
         }
         StoryItem::Span(span) => {
             let (kind, class) =
                 if span.status_code == 2 { (tr("✖ span"), "sev-error") } else { (tr("span"), "what-span") };
             let message = format!("{} · {}", span.name, format::duration(span.duration_ns));
-            (kind, class.to_owned(), span.service_name.clone(), span_address(span), message)
+            (kind, class.to_owned(), span.service_name.clone(), span_address(request, span), message)
         }
         StoryItem::Exemplar(exemplar) => {
             let address = if exemplar.trace_id.is_empty() {
                 String::new()
             } else {
-                trace_address(&exemplar.trace_id, &exemplar.span_id)
+                trace_address(request, &exemplar.trace_id, &exemplar.span_id)
             };
             let message = format!("{} = {}", exemplar.metric_name, plain(&exemplar.value));
             let service_name = &exemplar.service_name;
@@ -151,13 +151,14 @@ fn row(entry: &StoryEntry, start: i64, total: i64) -> AnyView {
     .into_any()
 }
 
-fn trace_address(trace_id: &str, span_id: &str) -> String {
-    let params = if span_id.is_empty() { Params::default() } else { Params::default().with("span", span_id) };
+fn trace_address(request: &PageRequest, trace_id: &str, span_id: &str) -> String {
+    let time = request.time.params();
+    let params = if span_id.is_empty() { time } else { time.with("span", span_id) };
     params.on(&format!("/traces/{trace_id}"))
 }
 
-fn span_address(span: &SpanRow) -> String {
-    trace_address(&span.trace_id, &span.span_id)
+fn span_address(request: &PageRequest, span: &SpanRow) -> String {
+    trace_address(request, &span.trace_id, &span.span_id)
 }
 
 /// A log line leads to itself among its neighbours.

@@ -40,13 +40,13 @@ pub(crate) async fn handle(
     };
     match context.query.trace(trace_id).await {
         Ok(Some(trace)) => page(&request, || screen(&request, &trace)),
-        Ok(None) => page(&request, || missing(&trace_id.to_string())),
+        Ok(None) => page(&request, || missing(&request, &trace_id.to_string())),
         Err(error) => page(&request, || failed(&error)),
     }
 }
 
-fn missing(id: &str) -> Screen {
-    let story = parts::story_link(id);
+fn missing(request: &PageRequest, id: &str) -> Screen {
+    let story = parts::story_link(request, id);
     Screen {
         title: tr("Trace not found").to_owned(),
         has_time: false,
@@ -136,7 +136,7 @@ fn head(request: &PageRequest, trace: &Trace, layout: &Layout, name: &str) -> An
                 <strong>{format::duration(layout.total_ns)}</strong>" · "{time_view(layout.start_ns, Show::Full)}" · "
                 {counted(trace.spans.len() as u64, "span")}" · "{error_count}
                 <a href=logs>{counted(trace.logs_matched, "log line")}</a>" · "
-                <a href=parts::story_link(&trace.trace_id)>{tr("story")}</a>" · "
+                <a href=parts::story_link(request, &trace.trace_id)>{tr("story")}</a>" · "
                 <span class="mono">{trace.trace_id.clone()}</span>" "
                 <button type="button" class="needs-script link" data-copy=trace.trace_id.clone()>{tr("copy")}</button>
             </p>

@@ -153,7 +153,7 @@ fn screen(
         <section aria-labelledby="yaml-head">
             <h2 id="yaml-head">{tr("The rule, as a file")}</h2>
             {parts::copyable(yaml)}
-            <form class="inline" action="/alerts/new" method="post">
+            <form class="inline" action=request.there("/alerts/new") method="post">
                 <input type="hidden" name="yaml" value=yaml.to_owned() />
                 <label>{tr("File name")}" "<input name="file" value=file_name(&form.name) required pattern="[A-Za-z0-9_\\-]+" /></label>
                 <button>{tr("Write it")}</button>
@@ -175,7 +175,7 @@ pub(crate) async fn write(State(context): State<Arc<UiContext>>, request: PageRe
     let form = Params::parse(&body);
     let (name, yaml) = (form.get("file").unwrap_or_default(), form.get("yaml").unwrap_or_default());
     match context.alerts.write_rules(name, yaml, request.now.div_euclid(1_000_000)).await {
-        Ok(_) => Redirect::to("/alerts#rules-head").into_response(),
+        Ok(_) => Redirect::to(&format!("{}#rules-head", request.there("/alerts"))).into_response(),
         Err(faults) => page(&request, || {
             let wrong: Vec<_> = faults.iter().map(|fault| view! { <li>{fault.to_string()}</li> }).collect();
             Screen {

@@ -176,7 +176,7 @@ fn row(request: &PageRequest, view: &AlertView) -> AnyView {
             <td class="num">{value}</td>
             <td>{time_view(since_ms * 1_000_000, Show::Row)}</td>
             <td>{told}</td>
-            <td class="goto">{runbook}{logs}{super::silences::quick_form(&alert.labels)}</td>
+            <td class="goto">{runbook}{logs}{super::silences::quick_form(request, &alert.labels)}</td>
         </tr>
     }
     .into_any()

@@ -92,7 +92,7 @@ pub(crate) fn screen(request: &PageRequest, shown: &Shown) -> Screen {
                     <td>{super::firing::labels(&alert.labels, &["alertname"])}{summary.map(|text| view! { <br /><span>{text}</span> })}{super::firing::evidence(&alert.evidence, 5)}</td>
                     <td class="num">{format::short(alert.value)}</td>
                     <td>{time_view(since_ms * 1_000_000, Show::Row)}</td>
-                    <td class="goto">{super::silences::quick_form(&alert.labels)}</td>
+                    <td class="goto">{super::silences::quick_form(request, &alert.labels)}</td>
                 </tr>
             }
         })

@@ -28,10 +28,10 @@ fn state_words(state: &'static str) -> &'static str {
 }
 
 /// A form that silences just these labels for an hour.
-pub(super) fn quick_form(labels: &Labels) -> AnyView {
+pub(super) fn quick_form(request: &PageRequest, labels: &Labels) -> AnyView {
     let matchers = labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect::<Vec<_>>().join(", ");
     view! {
-        <form class="inline silence" action="/alerts/silences" method="post">
+        <form class="inline silence" action=request.there("/alerts/silences") method="post">
             <input type="hidden" name="matchers" value=matchers />
             <input type="hidden" name="duration" value="1h" />
             <input type="hidden" name="comment" value=tr("from the alerts screen") />
@@ -48,7 +48,7 @@ pub(super) fn section(request: &PageRequest, silences: &[Silence]) -> AnyView {
         .iter()
         .filter(|silence| silence.state(now_ms) != "expired")
         .map(|silence| {
-            let end = format!("/alerts/silences/{}/end", crate::params::encoded(&silence.id));
+            let end = request.there(&format!("/alerts/silences/{}/end", crate::params::encoded(&silence.id)));
             view! {
                 <tr>
                     <th scope="row" class="mono">{format::clipped(&matchers_text(silence), 200)}</th>
@@ -82,7 +82,7 @@ pub(super) fn section(request: &PageRequest, silences: &[Silence]) -> AnyView {
             {table}
             <details>
                 <summary>{tr("New silence")}</summary>
-                <form class="form-grid" action="/alerts/silences" method="post">
+                <form class="form-grid" action=request.there("/alerts/silences") method="post">
                     <label>{tr("Alerts, by their labels")}<input name="matchers" class="mono" required placeholder="alertname=\"HighErrorRate\", service_name=~\"pay.*\"" /></label>
                     <label>{tr("For how long")}<input name="duration" value="2h" required /></label>
                     <label>{tr("Who")}<input name="created_by" /></label>
@@ -134,7 +134,7 @@ pub(crate) async fn create(State(context): State<Arc<UiContext>>, request: PageR
         Err(message) => Err(message),
     };
     match made {
-        Ok(()) => Redirect::to("/alerts#silences-head").into_response(),
+        Ok(()) => Redirect::to(&format!("{}#silences-head", request.there("/alerts"))).into_response(),
         Err(message) => failed(&request, message),
     }
 }
@@ -146,7 +146,7 @@ pub(crate) async fn end(
     request: PageRequest,
 ) -> Response {
     match context.alerts.end_silence(&id, request.now.div_euclid(1_000_000)).await {
-        Ok(true) => Redirect::to("/alerts#silences-head").into_response(),
+        Ok(true) => Redirect::to(&format!("{}#silences-head", request.there("/alerts"))).into_response(),
         Ok(false) => page(&request, || not_found(&trf("There is no silence {0}.", &[&id]))),
         Err(message) => failed(&request, message),
     }

@@ -9,7 +9,7 @@ use crate::parts::escaped_text;
 use crate::request::PageRequest;
 use crate::saved_searches::file_name;
 use crate::shell::{Screen, page};
-use crate::text::{tr, trf};
+use crate::text::{told, tr, trf};
 use crate::time_choice::{self, RELATIVE, TimeChoice};
 use axum::extract::{Form, State};
 use axum::http::StatusCode;
@@ -152,7 +152,7 @@ fn screen(request: &PageRequest, draft: &Draft, folder: &str) -> Screen {
 
 /// What an import had to leave out.
 fn draft_notes(draft: &Draft) -> Option<AnyView> {
-    let notes: Vec<_> = draft.notes.iter().map(|note| view! { <li>{note.clone()}</li> }).collect();
+    let notes: Vec<_> = draft.notes.iter().map(|note| view! { <li>{told(note)}</li> }).collect();
     (!notes.is_empty()).then(|| {
         view! { <div class="warnings"><p><strong>{trf("{0} things could not be taken over as they were:", &[&notes.len().to_string()])}</strong></p><ul class="words">{notes}</ul></div> }.into_any()
     })

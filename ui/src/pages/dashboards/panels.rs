@@ -273,7 +273,7 @@ fn lines(request: &PageRequest, panel: &Panel, page: &Page<LogRow>) -> AnyView {
         .rows
         .iter()
         .map(|row| {
-            let severity = Severity::of(row.severity_number);
+            let severity = Severity::of_level(&row.level);
             let address = format!("{}#row", request.time.params().with("row", &row.row).with("at", &row.time_unix_nano).on("/logs"));
             let class = format!("log-line {}", severity.class());
             let cells: Vec<_> = panel

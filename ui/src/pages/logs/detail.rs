@@ -43,18 +43,18 @@ fn whole_body(row: &LogRow) -> String {
 
 fn hand_overs(request: &PageRequest, row: &LogRow) -> AnyView {
     let trace = (!row.trace_id.is_empty()).then(|| {
-        let params =
-            if row.span_id.is_empty() { Params::default() } else { Params::default().with("span", &row.span_id) };
+        let time = request.time.params();
+        let params = if row.span_id.is_empty() { time } else { time.with("span", &row.span_id) };
         view! { <a class="button" href=params.on(&format!("/traces/{}", row.trace_id))>{tr("Its trace, at this span")}</a> }
     });
     let story = (!row.correlation_id.is_empty())
-        .then(|| view! { <a class="button" href=parts::story_link(&row.correlation_id)>{trf("Story of {0}", &[&row.correlation_id])}</a> });
+        .then(|| view! { <a class="button" href=parts::story_link(request, &row.correlation_id)>{trf("Story of {0}", &[&row.correlation_id])}</a> });
     let service = request.search("/traces", &field_term("service.name", &row.service_name));
     view! { <p class="hand-overs">{trace}" "{story}" "<a class="button" href=service>{trf("Traces of {0}", &[&row.service_name])}</a></p> }.into_any()
 }
 
 fn fields(request: &PageRequest, row: &LogRow) -> AnyView {
-    let severity = Severity::of(row.severity_number);
+    let severity = Severity::of_level(&row.level);
     let mut rows = vec![
         view! { <tr><th scope="row">{tr("time")}</th><td>{row_time(&row.time_unix_nano, Show::Full)}</td><td></td></tr> }
             .into_any(),
@@ -126,7 +126,7 @@ fn surrounding(request: &PageRequest, around: &Result<Context, QueryError>) -> A
             .into_any();
     }
     let line = |line: &LogRow, is_this: bool| {
-        let severity = Severity::of(line.severity_number);
+        let severity = Severity::of_level(&line.level);
         let class = format!("log-line {}{}", severity.class(), if is_this { " is-open" } else { "" });
         let address =
             format!("{}#row", request.here(&request.params.with("row", &line.row).with("at", &line.time_unix_nano)));

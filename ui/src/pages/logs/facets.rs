@@ -43,11 +43,7 @@ fn severities(request: &PageRequest, logs: &Logs) -> AnyView {
         .rev()
         .filter_map(|severity| {
             let rows = total(severity);
-            let term = if severity == Severity::Unset {
-                "severity_number:0".to_owned()
-            } else {
-                format!("level:{}", severity.word())
-            };
+            let term = format!("level:{}", severity.word());
             let class = format!("mark {}", severity.class());
             (rows > 0).then(|| {
                 value(request, &term, view! { <span class=class>{severity.word()}</span> }.into_any(), rows, most)

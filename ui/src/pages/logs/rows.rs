@@ -107,7 +107,7 @@ pub(super) fn results(request: &PageRequest, page: &Page<LogRow>, open: Option<&
 }
 
 fn line(request: &PageRequest, row: &LogRow, columns: &[String], terms: &[String], is_open: bool) -> AnyView {
-    let severity = Severity::of(row.severity_number);
+    let severity = Severity::of_level(&row.level);
     let address =
         format!("{}#row", request.here(&request.params.with("row", &row.row).with("at", &row.time_unix_nano)));
     let cells: Vec<_> =

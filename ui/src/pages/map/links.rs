@@ -54,18 +54,34 @@ pub(crate) fn calls(map: &[&MapNode], edge: &MapEdge, more: &str) -> Option<Stri
     let node = |id: &str| map.iter().find(|node| node.id == id).copied();
     let (from, to) = (node(&edge.from)?, node(&edge.to)?);
     let more = if more.is_empty() { String::new() } else { format!(" {more}") };
+    let set = |node: &MapNode, more: &str| format!("{{{}{more}}}", of_service(node));
     Some(match (from.kind, to.kind) {
         (NodeKind::Outside, NodeKind::Service) => {
             format!("{} kind:(server OR consumer) -parent_span_id:*{more}", of_service(to))
         }
         // A message's consumer may be linked to the producer instead of being its child.
         (NodeKind::Service, NodeKind::Service) if edge.kind == CallKind::Messaging => {
-            format!("{{{} kind:producer}} & {{{}{more}}}", of_service(from), of_service(to))
+            format!("{} & {}", set(from, " kind:producer"), set(to, &more))
         }
-        (NodeKind::Service, NodeKind::Service) => format!("{{{}}} > {{{}{more}}}", of_service(from), of_service(to)),
+        (NodeKind::Service, NodeKind::Service) => format!("{} > {}", set(from, ""), set(to, &more)),
         (NodeKind::Service, _) => format!("{} kind:(client OR producer) {}{more}", of_service(from), to_unseen(to)),
         _ => return None,
     })
+}
+
+/// A search over traces for the calls of an edge that failed, on either side of the call.
+pub(crate) fn failing(map: &[&MapNode], edge: &MapEdge, more: &str) -> Option<String> {
+    let at_callee = calls(map, edge, &format!("{more} status:error"))?;
+    let node = |id: &str| map.iter().find(|node| node.id == id).copied();
+    let (from, to) = (node(&edge.from)?, node(&edge.to)?);
+    if from.kind != NodeKind::Service || to.kind != NodeKind::Service {
+        return Some(at_callee);
+    }
+    let (sender, relation) =
+        if edge.kind == CallKind::Messaging { ("kind:producer", "&") } else { ("kind:(client OR producer)", ">") };
+    let more = if more.is_empty() { String::new() } else { format!(" {more}") };
+    let at_caller = format!("{{{} {sender} status:error}} {relation} {{{}{more}}}", of_service(from), of_service(to));
+    Some(format!("{at_caller} || {at_callee}"))
 }
 
 /// Where a node leads: a service to its page, others to the calls that lead there.
@@ -80,6 +96,11 @@ pub(crate) fn node(request: &PageRequest, node: &MapNode) -> String {
 /// Where an edge leads: to the traces with its calls.
 pub(crate) fn edge(request: &PageRequest, nodes: &[&MapNode], edge: &MapEdge, more: &str) -> String {
     calls(nodes, edge, more).map_or_else(|| request.there("/traces"), |query| request.search("/traces", &query))
+}
+
+/// Where the errors of an edge lead: to the traces with its calls that failed.
+pub(crate) fn failing_edge(request: &PageRequest, nodes: &[&MapNode], edge: &MapEdge, more: &str) -> String {
+    failing(nodes, edge, more).map_or_else(|| request.there("/traces"), |query| request.search("/traces", &query))
 }
 
 /// The part of a map right around a service: who calls it, and what it calls.

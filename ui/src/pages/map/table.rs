@@ -45,10 +45,6 @@ pub(crate) fn figure_cells(figures: &CallFigures, all: String, failing: String) 
     .into_any()
 }
 
-fn with_status(more: &str) -> String {
-    format!("{more} status:error").trim().to_owned()
-}
-
 /// The tables, behind a disclosure.
 pub(super) fn tables(request: &PageRequest, map: &ServiceMap, part: &Part<'_>) -> AnyView {
     let all: Vec<&MapNode> = map.nodes.iter().collect();
@@ -63,7 +59,7 @@ pub(super) fn tables(request: &PageRequest, map: &ServiceMap, part: &Part<'_>) -
         .filter_map(|edge| {
             let (from, to) = (find(&edge.from)?, find(&edge.to)?);
             let href = links::edge(request, &all, edge, &more);
-            let failing = links::edge(request, &all, edge, &with_status(&more));
+            let failing = links::failing_edge(request, &all, edge, &more);
             Some(view! {
                 <tr>
                     <th scope="row"><a href=href.clone() data-row="">{name(from)}" → "{name(to)}</a></th>

@@ -6,7 +6,6 @@ use crate::chart::dot::Dot;
 use crate::chart::heat::{Heat, heat};
 use crate::chart::plot::{Legend, MAX_SERIES, Plot, Series, Size, Style, plot};
 use crate::format;
-use crate::params::Params;
 use crate::parts;
 use crate::request::PageRequest;
 use crate::text::{tr, trf};
@@ -117,7 +116,7 @@ fn chart(
         style,
         series,
         step_ns: answers.iter().map(|(_, _, answer)| answer.step_ns).max().unwrap_or(0),
-        dots: metrics.exemplars.iter().map(|exemplar| dot(exemplar, unit)).collect(),
+        dots: metrics.exemplars.iter().map(|exemplar| dot(request, exemplar, unit)).collect(),
         events: metrics.alerts.of_queries(request, answers.iter().map(|(_, text, _)| *text)),
         legend: Legend::Table,
         zoom: Some(("/metrics/explore", &request.params)),
@@ -135,8 +134,8 @@ fn chart(
 }
 
 /// An exemplar leads to its trace, at its span.
-fn dot(exemplar: &Exemplar, unit: Unit) -> Dot {
-    let params = Params::default();
+fn dot(request: &PageRequest, exemplar: &Exemplar, unit: Unit) -> Dot {
+    let params = request.time.params();
     let params = if exemplar.span_id.is_empty() { params } else { params.with("span", &exemplar.span_id) };
     Dot {
         time_ns: exemplar.time_ns,

@@ -172,8 +172,8 @@ fn row(
 ) -> AnyView {
     let as_f64 = |counts: &[u64]| counts.iter().map(|count| *count as f64).collect::<Vec<_>>();
     let term = field_term("service.name", &service.name);
-    let failing = request.search("/traces", &format!("{term} status:error"));
-    let entries = format!("{term} kind:(server OR consumer)");
+    let entries = if service.has_entries { format!("{term} kind:(server OR consumer)") } else { term.clone() };
+    let failing = request.search("/traces", &format!("{entries} status:error"));
     let beyond = |ns: Option<i64>| request.search("/traces", &format!("{entries} duration>={}ns", ns.unwrap_or(0)));
     let error_logs = request.search("/logs", &format!("{term} level>=error"));
     // Of a service that was not there before, that alone is said, and only where others were.

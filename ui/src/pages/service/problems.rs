@@ -83,7 +83,7 @@ pub(super) fn error_logs(request: &PageRequest, service: &Service) -> AnyView {
 }
 
 fn line(request: &PageRequest, query: &str, log: &LogRow) -> AnyView {
-    let severity = Severity::of(log.severity_number);
+    let severity = Severity::of_level(&log.level);
     let class = format!("log-line {}", severity.class());
     let row = format!("{}#row", request.time.params().with("q", query).with("row", &log.row).on("/logs"));
     let trace = (!log.trace_id.is_empty()).then(|| {

@@ -108,11 +108,12 @@ pub(super) fn neighbours(request: &PageRequest, service: &Service) -> AnyView {
             let row = |edge: &MapEdge, other: &str| {
                 let node = all.iter().find(|node| node.id == other)?;
                 let calls = links::edge(request, &all, edge, "");
-                let failing = links::edge(request, &all, edge, "status:error");
+                let failing = links::failing_edge(request, &all, edge, "");
                 let page = if node.kind == NodeKind::Service { page_of(request, &node.name) } else { calls.clone() };
                 Some(view! {
                     <tr>
                         <th scope="row"><a href=page data-row="">{table::name(node)}</a></th>
+                        <td class="quiet">{table::kind_words(edge.kind)}</td>
                         <td class="num"><a href=calls>{format::short(edge.figures.calls_per_second)}</a></td>
                         {parts::error_cell(edge.figures.errors, edge.figures.error_ratio, failing)}
                         <td class="num">{format::duration_or_dash(edge.figures.p95_ns)}</td>
@@ -124,16 +125,16 @@ pub(super) fn neighbours(request: &PageRequest, service: &Service) -> AnyView {
             };
             let (up, down) = (rows_of(&upstream, true), rows_of(&downstream, false));
             let none = |is_empty: bool| {
-                is_empty.then(|| view! { <tr><td colspan="4" class="quiet">{tr("none in this range")}</td></tr> })
+                is_empty.then(|| view! { <tr><td colspan="5" class="quiet">{tr("none in this range")}</td></tr> })
             };
             let (no_up, no_down) = (none(up.is_empty()), none(down.is_empty()));
             view! {
                 <div class="table-wrap"><table class="dense neighbours">
-                    <thead><tr><th scope="col">{tr("Called by")}</th><th scope="col" class="num">{tr("Calls/s")}</th><th scope="col" class="num">{tr("Errors")}</th><th scope="col" class="num">"p95"</th></tr></thead>
+                    <thead><tr><th scope="col">{tr("Called by")}</th><th scope="col">{tr("Kind")}</th><th scope="col" class="num">{tr("Calls/s")}</th><th scope="col" class="num">{tr("Errors")}</th><th scope="col" class="num">"p95"</th></tr></thead>
                     <tbody>{up}{no_up}</tbody>
                 </table></div>
                 <div class="table-wrap"><table class="dense neighbours">
-                    <thead><tr><th scope="col">{tr("Calls")}</th><th scope="col" class="num">{tr("Calls/s")}</th><th scope="col" class="num">{tr("Errors")}</th><th scope="col" class="num">"p95"</th></tr></thead>
+                    <thead><tr><th scope="col">{tr("Calls")}</th><th scope="col">{tr("Kind")}</th><th scope="col" class="num">{tr("Calls/s")}</th><th scope="col" class="num">{tr("Errors")}</th><th scope="col" class="num">"p95"</th></tr></thead>
                     <tbody>{down}{no_down}</tbody>
                 </table></div>
                 {parts::incomplete(&map.coverage)}
@@ -150,7 +151,8 @@ fn group_rows(request: &PageRequest, service: &Service, field: &str, stats: &Sta
         .iter()
         .filter_map(|series| {
             let key = series.key.as_ref().filter(|key| !key.is_empty())?;
-            let query = format!("{} {}", field_term("service.name", &service.name), field_term(field, key));
+            let query = format!("{} {}", service.requests, field_term(field, key));
+            let all = format!("{} {}", field_term("service.name", &service.name), field_term(field, key));
             let figures: &Figures = &series.total;
             let failing = request.search("/traces", &format!("{query} status:error"));
             Some(
@@ -160,7 +162,7 @@ fn group_rows(request: &PageRequest, service: &Service, field: &str, stats: &Sta
                         <td class="num">{format::short(figures.rows_per_second)}</td>
                         {parts::error_cell(figures.errors, parts::error_ratio(figures), failing)}
                         <td class="num">{format::duration_or_dash(figures.p95.map(|ns| ns as i64))}</td>
-                        <td class="goto"><a href=request.search("/logs", &query)>{tr("logs")}</a></td>
+                        <td class="goto"><a href=request.search("/logs", &all)>{tr("logs")}</a></td>
                     </tr>
                 }
                 .into_any(),

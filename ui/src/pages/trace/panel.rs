@@ -46,12 +46,12 @@ pub(super) fn panel(request: &PageRequest, trace: &Trace, layout: &Layout, index
             {relatives(request, trace, span)}
             <p class="hand-overs">
                 <a class="button" href=alike>{tr("Traces with this operation")}</a>" "
-                {(!span.correlation_id.is_empty()).then(|| view! { <a class="button" href=parts::story_link(&span.correlation_id)>{trf("Story of {0}", &[&span.correlation_id])}</a> })}
+                {(!span.correlation_id.is_empty()).then(|| view! { <a class="button" href=parts::story_link(request, &span.correlation_id)>{trf("Story of {0}", &[&span.correlation_id])}</a> })}
             </p>
             {events(span)}
             {attributes(tr("Attributes"), "", &span.attributes, request)}
             {logs(trace, span)}
-            {links(span)}
+            {links(request, span)}
             {attributes(tr("Resource"), "resource.", &span.resource_attributes, request)}
             <dl class="facts">
                 <dt>{tr("Span id")}</dt><dd class="mono">{span.span_id.clone()}</dd>
@@ -155,7 +155,7 @@ fn events(span: &SpanRow) -> AnyView {
     view! { <h3>{tr("Events")}</h3><ol class="events">{items}</ol> }.into_any()
 }
 
-fn links(span: &SpanRow) -> AnyView {
+fn links(request: &PageRequest, span: &SpanRow) -> AnyView {
     if span.links.is_empty() {
         return ().into_any();
     }
@@ -168,7 +168,7 @@ fn links(span: &SpanRow) -> AnyView {
             let is_id = trace_id.len() == 32 && trace_id.bytes().all(|byte| byte.is_ascii_hexdigit());
             let shown = format!("{trace_id} · {span_id}");
             if is_id {
-                let address = Params::default().with("span", &span_id).on(&format!("/traces/{trace_id}"));
+                let address = request.time.params().with("span", &span_id).on(&format!("/traces/{trace_id}"));
                 view! { <li><a class="mono" href=address>{shown}</a></li> }.into_any()
             } else {
                 view! { <li class="mono">{shown}</li> }.into_any()
@@ -203,7 +203,7 @@ fn logs(trace: &Trace, span: &SpanRow) -> AnyView {
 
 /// A log record in a few lines, with its service where that is another one; its time leads to it among the others.
 pub(super) fn log_line(log: &LogRow, of: &str) -> AnyView {
-    let severity = Severity::of(log.severity_number);
+    let severity = Severity::of_level(&log.level);
     let class = format!("log-line {}", severity.class());
     let at = log.time_unix_nano.parse::<i64>().unwrap_or_default();
     let around = |ns: i64| crate::clock::rfc3339(at.saturating_add(ns));
