@@ -23,18 +23,31 @@ pub(crate) struct QueryFlags {
     /// The server.
     #[arg(long, env = "MANGRU_SERVER", default_value = "http://127.0.0.1:4319")]
     server: String,
-    /// From when: RFC 3339, Unix nanoseconds, or relative.
-    #[arg(long, default_value = "-1h", allow_hyphen_values = true)]
-    start: String,
-    /// Until when.
-    #[arg(long, default_value = "now", allow_hyphen_values = true)]
-    end: String,
+    /// From when: RFC 3339, Unix nanoseconds, or relative. A search without it begins an hour ago, SQL looks at all times.
+    #[arg(long, allow_hyphen_values = true)]
+    start: Option<String>,
+    /// Until when; until now without it.
+    #[arg(long, allow_hyphen_values = true)]
+    end: Option<String>,
     /// Rows at most.
     #[arg(long, default_value_t = 100)]
     limit: usize,
     /// How to print.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
+}
+
+impl QueryFlags {
+    /// What is asked in SQL.
+    fn statement(&self) -> Json {
+        let mut body = json!({ "sql": self.query, "limit": self.limit });
+        for (name, time) in [("start", &self.start), ("end", &self.end)] {
+            if let Some(time) = time {
+                body[name] = json!(time);
+            }
+        }
+        body
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -83,7 +96,7 @@ pub(crate) async fn query(flags: QueryFlags) -> anyhow::Result<()> {
         if matches!(flags.format, Format::Csv | Format::Arrow) {
             return download(&client, base, &flags).await;
         }
-        let body = json!({ "sql": flags.query, "limit": flags.limit });
+        let body = flags.statement();
         let request = client.post(format!("{base}/api/v1/sql")).body(body.to_string());
         let result = answer(request.send().await.with_context(|| format!("cannot reach {base}"))?).await?;
         return print_sql(&result, flags.format);
@@ -94,8 +107,8 @@ pub(crate) async fn query(flags: QueryFlags) -> anyhow::Result<()> {
     let table = if flags.spans { "spans" } else { "logs" };
     let request = client.get(format!("{base}/api/v1/{table}")).query(&[
         ("query", flags.query.as_str()),
-        ("start", &flags.start),
-        ("end", &flags.end),
+        ("start", flags.start.as_deref().unwrap_or("-1h")),
+        ("end", flags.end.as_deref().unwrap_or("now")),
         ("limit", &flags.limit.to_string()),
     ]);
     let page = answer(request.send().await.with_context(|| format!("cannot reach {base}"))?).await?;
@@ -194,6 +207,9 @@ fn print_sql(result: &Json, format: Format) -> anyhow::Result<()> {
                 return Ok(()); // the reader went away
             }
         }
+        if let Some(limit) = result["limit_hit"].as_str() {
+            eprintln!("not all: {limit}");
+        }
         return Ok(());
     }
     let width = |column: usize| {
@@ -245,7 +261,8 @@ fn cut(text: &str, width: usize) -> String {
 /// Prints an answer in SQL as the server wrote it.
 async fn download(client: &reqwest::Client, base: &str, flags: &QueryFlags) -> anyhow::Result<()> {
     let format = if flags.format == Format::Csv { "csv" } else { "arrow" };
-    let body = json!({ "sql": flags.query, "limit": flags.limit, "format": format });
+    let mut body = flags.statement();
+    body["format"] = json!(format);
     let request = client.post(format!("{base}/api/v1/sql")).body(body.to_string());
     let response = request.send().await.with_context(|| format!("cannot reach {base}"))?;
     if !response.status().is_success() {
@@ -290,7 +307,7 @@ pub(crate) async fn tail(flags: TailFlags) -> anyhow::Result<()> {
             }
         }
     }
-    Ok(())
+    bail!("the server ended the tail")
 }
 
 #[cfg(test)]

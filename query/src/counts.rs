@@ -119,6 +119,21 @@ impl Counted {
         Self { groups: Groups::new(), bytes: 0, held: control.held() }
     }
 
+    /// Counts one row.
+    fn one(&mut self, key: Option<&String>, bucket: usize, buckets: usize) -> Result<(), QueryError> {
+        let known = key.cloned();
+        let key = if self.groups.contains_key(&known) || self.groups.len() < MAX_GROUPS {
+            known
+        } else {
+            Some(REST.to_owned())
+        };
+        if !self.groups.contains_key(&key) {
+            self.grow(key.as_ref(), buckets)?;
+        }
+        self.groups.entry(key).or_insert_with(|| vec![0; buckets])[bucket] += 1;
+        Ok(())
+    }
+
     /// Makes room for one more group.
     fn grow(&mut self, key: Option<&String>, buckets: usize) -> Result<(), QueryError> {
         // The entry, its text and its counts.
@@ -199,6 +214,14 @@ fn add(
         return Ok(());
     };
     let keys = group_keys(field, signal, batch)?;
+    // Of many values and buckets a batch has few: then each row is counted by itself.
+    if (keys.values.len() + 1) * buckets.count > MOST_CELLS {
+        for (time, place) in times.iter().zip(&keys.keys) {
+            let key = usize::try_from(*place).ok().map(|place| &keys.values[place]);
+            counted.one(key, buckets.of(*time), buckets.count)?;
+        }
+        return Ok(());
+    }
     // Rows are counted by place first, so that a value is looked up once per batch.
     let mut by_place: Vec<Option<Vec<u64>>> = vec![None; keys.values.len() + 1];
     for (time, place) in times.iter().zip(&keys.keys) {
@@ -220,6 +243,9 @@ fn add(
     }
     Ok(())
 }
+
+/// Counts of a batch that are kept for each of its values and all buckets, at most.
+const MOST_CELLS: usize = 1 << 20;
 
 /// Values beyond [`MAX_GROUPS`]; the character cannot be typed into a value by accident.
 const REST: &str = "\u{0}rest";

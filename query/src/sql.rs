@@ -10,6 +10,7 @@ mod functions;
 mod guard;
 mod lanes;
 mod memory;
+mod pairs;
 mod provider;
 mod pruned;
 mod rewrite;

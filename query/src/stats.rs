@@ -147,6 +147,8 @@ type Groups = HashMap<Option<String>, Vec<Tally>>;
 /// Groups of some rows, and their memory.
 struct Found {
     groups: Groups,
+    /// The bytes of all sketches beside their tallies.
+    sketches: usize,
     held: Held,
 }
 
@@ -159,23 +161,31 @@ impl Found {
             .ok_or_else(|| QueryError::internal("column time was not read"))?
             .as_primitive::<TimestampNanosecondType>();
         let keys = source.by.as_ref().map(|by| group_keys(by, source.signal, batch)).transpose()?;
-        let mut by_place: HashMap<i32, Vec<Tally>> = HashMap::new();
+        // Only what the batch has: of many values and buckets most are empty.
+        let mut by_place: HashMap<(i32, usize), Tally> = HashMap::new();
         for row in 0..batch.num_rows() {
             let place = keys.as_ref().map_or(-1, |keys| keys.keys[row]);
-            let tallies = by_place.entry(place).or_insert_with(|| vec![Tally::default(); source.buckets.count]);
-            let tally = &mut tallies[source.buckets.of(times.value(row))];
+            let tally = by_place.entry((place, source.buckets.of(times.value(row)))).or_default();
             tally.rows += 1;
             tally.errors += u64::from(errors(row));
             if let Some(number) = numbers.of(row) {
                 tally.sketch.add(number);
             }
         }
-        for (place, tallies) in by_place {
+        for ((place, bucket), tally) in by_place {
             let key = keys.as_ref().zip(usize::try_from(place).ok()).map(|(keys, place)| keys.values[place].clone());
-            add(&mut self.groups, key, tallies)?;
+            if !self.groups.contains_key(&key) {
+                let group = source.buckets.count * size_of::<Tally>();
+                self.held.cover((self.groups.len() + 1) * group + self.sketches)?;
+                add(&mut self.groups, key.clone(), vec![Tally::default(); source.buckets.count])?;
+            }
+            if let Some(all) = self.groups.get_mut(&key).and_then(|tallies| tallies.get_mut(bucket)) {
+                let before = all.sketch.bytes();
+                all.add(&tally);
+                self.sketches += all.sketch.bytes().saturating_sub(before);
+            }
         }
-        let bytes = |tallies: &Vec<Tally>| -> usize { tallies.iter().map(|tally| 64 + tally.sketch.bytes()).sum() };
-        self.held.cover(self.groups.values().map(bytes).sum())
+        self.held.cover(self.groups.len() * source.buckets.count * size_of::<Tally>() + self.sketches)
     }
 }
 
@@ -205,7 +215,7 @@ fn errors(signal: Signal, batch: &RecordBatch) -> Result<Box<dyn Fn(usize) -> bo
     Ok(match signal {
         Signal::Logs => {
             let severity = severities(batch)?;
-            Box::new(move |row| (17..=24).contains(&severity(row)))
+            Box::new(move |row| severity(row) >= 17)
         }
         Signal::Spans => {
             let column = batch.column_by_name("status_code");
@@ -320,7 +330,7 @@ impl QueryService {
 
 impl Found {
     fn new(control: &Control) -> Self {
-        Self { groups: Groups::new(), held: control.held() }
+        Self { groups: Groups::new(), sketches: 0, held: control.held() }
     }
 }
 

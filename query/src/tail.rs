@@ -9,8 +9,8 @@ use mangru_store::{Signal, TailReader, Tailed};
 use serde::Serialize;
 use std::collections::VecDeque;
 
-/// Rows of one batch that are sent at most; the others are counted as dropped.
-const MAX_ROWS_PER_BATCH: usize = 500;
+/// Rows that are made ready to be sent at the same time.
+const ROWS_AT_ONCE: usize = 500;
 
 /// What a tail gives.
 #[derive(Clone, Debug, Serialize)]
@@ -18,7 +18,7 @@ const MAX_ROWS_PER_BATCH: usize = 500;
 pub enum TailEvent {
     /// A row that matches.
     Row(Box<LogRow>),
-    /// So many rows were left out because the reader is slow: rows that match beyond the most of a batch, or rows of which nobody looked whether they match.
+    /// So many rows were left out because the reader is slow: rows of which nobody looked whether they match.
     Dropped(u64),
 }
 
@@ -26,6 +26,8 @@ pub enum TailEvent {
 pub struct Tail {
     filter: Expr,
     rows: TailReader,
+    /// Rows that match, in batches whose first ones have been sent.
+    matching: Option<RecordBatch>,
     waiting: VecDeque<TailEvent>,
 }
 
@@ -36,6 +38,10 @@ impl Tail {
             if let Some(event) = self.waiting.pop_front() {
                 return Some(event);
             }
+            if let Some(matching) = self.matching.take() {
+                self.make_ready(&matching);
+                continue;
+            }
             match self.rows.next().await? {
                 Tailed::Rows(batch) => self.take(&batch),
                 Tailed::Lost(rows) => return Some(TailEvent::Dropped(rows)),
@@ -44,25 +50,25 @@ impl Tail {
     }
 
     fn take(&mut self, batch: &RecordBatch) {
-        let rows =
-            self.filter.matches(Signal::Logs, batch).and_then(|keep| Ok(filter_record_batch(batch, &keep)?)).map(
-                |matching| {
-                    let shown = matching.slice(0, matching.num_rows().min(MAX_ROWS_PER_BATCH));
-                    (logs::rows(&shown, &[]), matching.num_rows() - shown.num_rows())
-                },
-            );
-        match rows {
-            Ok((rows, left_out)) => {
-                self.waiting.extend(rows.into_iter().map(|row| TailEvent::Row(Box::new(row))));
-                if left_out > 0 {
-                    self.waiting.push_back(TailEvent::Dropped(left_out as u64));
-                }
-            }
+        let matching = self.filter.matches(Signal::Logs, batch).and_then(|keep| Ok(filter_record_batch(batch, &keep)?));
+        match matching {
+            Ok(matching) => self.matching = Some(matching).filter(|matching| matching.num_rows() > 0),
             Err(error) => {
                 tracing::error!(%error, "tail could not filter a batch");
                 self.waiting.push_back(TailEvent::Dropped(batch.num_rows() as u64));
             }
         }
+    }
+}
+
+impl Tail {
+    /// Takes the first of the rows that match; the rest waits until these are sent.
+    fn make_ready(&mut self, matching: &RecordBatch) {
+        let rows = matching.num_rows();
+        let now = rows.min(ROWS_AT_ONCE);
+        let ready = logs::rows(&matching.slice(0, now), &[]);
+        self.waiting.extend(ready.into_iter().map(|row| TailEvent::Row(Box::new(row))));
+        self.matching = (now < rows).then(|| matching.slice(now, rows - now));
     }
 }
 
@@ -72,6 +78,7 @@ impl QueryService {
         Ok(Tail {
             filter: language::parse(query, Signal::Logs)?,
             rows: self.store().subscribe(Signal::Logs),
+            matching: None,
             waiting: VecDeque::new(),
         })
     }

@@ -363,6 +363,26 @@ async fn statements_that_do_not_come_back_hold_up_no_others() {
     assert_eq!(ask(&service, "SELECT 1").await, [[json!(1)]]);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_join_that_gives_no_rows_ends_at_its_deadline() {
+    let folder = tempfile::tempdir().expect("folder");
+    let settings = QuerySettings { deadline: Duration::from_secs(2), ..QuerySettings::default() };
+    let service = QueryService::new(half_sealed(folder.path()).await, settings);
+    let numbers = "WITH a AS (SELECT value, value % 2 AS k FROM generate_series(1, 200000))";
+    let none = "length(CAST(l.value AS varchar) || CAST(r.value AS varchar)) > 100";
+    for on in ["l.k = r.k AND", ""] {
+        let sql = format!("{numbers} SELECT count(*) FROM a l JOIN a r ON {on} {none}");
+        let request = SqlRequest { sql: sql.clone(), range: TimeRange::ALL, limit: 10 };
+        let error = service.sql(&request).await.expect_err(&sql);
+        assert_eq!(error.code, mangru_query::ErrorCode::DeadlineExceeded, "{error}");
+    }
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    assert_eq!(service.lost_statements(), 0, "they ended between two pieces of pairs");
+    // Its condition still holds.
+    let few = "SELECT count(*) FROM generate_series(1, 30) l(v) JOIN generate_series(1, 30) r(v) ON l.v % 3 = r.v % 3 AND l.v < r.v";
+    assert_eq!(ask(&service, few).await, [[json!(135)]]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn functions_that_look_at_every_pair_are_bounded() {
     let folder = tempfile::tempdir().expect("folder");

@@ -16,6 +16,8 @@ use std::sync::Arc;
 /// Of fewer rows, one in so many of the part, the columns are read instead.
 const SPARSE: u64 = 16;
 
+/// Bytes of an attribute's key that the index surely knows as it is.
+const LONG_KEY: usize = 200;
 /// Of a column with more values the rows are read instead.
 const MOST_VALUES: usize = 256;
 /// Rows of one bucket that lie together, on average, for it to be worth looking for their ends.
@@ -150,7 +152,12 @@ impl ByIndex {
             Groups::One => return Ok(None),
             Groups::OfResource(field) => {
                 let field = match field {
-                    FieldRef::Either(key) if index.attribute_keys().any(|(known, _)| known == key) => return Ok(None),
+                    // Of a long key the index knows the beginning.
+                    FieldRef::Either(key)
+                        if key.len() > LONG_KEY || index.attribute_keys().any(|(known, _)| known == key) =>
+                    {
+                        return Ok(None);
+                    }
                     FieldRef::Either(key) => FieldRef::Resource(key.clone()),
                     field => field.clone(),
                 };

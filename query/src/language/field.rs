@@ -248,6 +248,10 @@ impl FieldRef {
             }
             Self::Column("duration_ns") => {
                 let duration = |literal: Literal| {
+                    if literal.number.is_some() {
+                        // Nanoseconds, compared as they were written.
+                        return Ok(literal);
+                    }
                     duration_ns(&literal.text)
                         .map(whole)
                         .ok_or_else(|| format!("`{}` is not a duration such as 250ms, 1.5s or 2m", literal.text))
@@ -322,16 +326,20 @@ fn named(field: FieldRef, matcher: Matcher, names: &[&str], what: &str) -> Resul
 pub(crate) fn duration_ns(text: &str) -> Option<i64> {
     let split = text.find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | '-'))).unwrap_or(text.len());
     let (digits, unit) = text.split_at(split);
-    let factor = match unit {
-        "" | "ns" => 1.0,
-        "us" | "µs" | "μs" => 1e3,
-        "ms" => 1e6,
-        "s" => 1e9,
-        "m" | "min" => 60e9,
-        "h" => 3600e9,
-        "d" => 86_400e9,
+    let factor: i64 = match unit {
+        "" | "ns" => 1,
+        "us" | "µs" | "μs" => 1_000,
+        "ms" => 1_000_000,
+        "s" => 1_000_000_000,
+        "m" | "min" => 60_000_000_000,
+        "h" => 3_600_000_000_000,
+        "d" => 86_400_000_000_000,
         _ => return None,
     };
+    // Whole numbers exactly: doubles have 53 bits.
+    if let Some(whole) = digits.parse::<i64>().ok().and_then(|whole| whole.checked_mul(factor)) {
+        return Some(whole);
+    }
     let value: f64 = digits.parse().ok()?;
-    Some((value * factor).round() as i64)
+    Some((value * factor as f64).round() as i64)
 }

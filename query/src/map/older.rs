@@ -142,7 +142,18 @@ impl QueryService {
         };
         let (found, scan) = scan::for_each(self.store(), &scan, control, Vec::new, each).await?;
         read.cover(scan);
-        let found: HashMap<Key, (u32, CallKind)> = found.into_iter().flatten().collect();
+        let found = {
+            let names = question.names.lock();
+            let mut chosen: HashMap<Key, (u32, CallKind)> = HashMap::new();
+            // Of spans that share their ids always the same one names the peer.
+            for (key, (peer, kind)) in found.into_iter().flatten() {
+                let known = chosen.entry(key).or_insert((peer, kind));
+                if (names.peer(peer), kind) < (names.peer(known.0), known.1) {
+                    *known = (peer, kind);
+                }
+            }
+            chosen
+        };
         for row in outgoing(&mut read.pieces) {
             if let Some((peer, kind)) = found.get(&key_of(row)) {
                 row.peer = *peer;

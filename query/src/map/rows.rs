@@ -162,7 +162,7 @@ pub(super) struct Rows {
     pub(super) matched: u64,
     /// Whether any of them is a consumer span.
     pub(super) has_consumers: bool,
-    /// Whether any of them that matches is a client or producer span.
+    /// Whether any of them is a client or producer span.
     pub(super) has_calls: bool,
 }
 
@@ -315,7 +315,7 @@ impl Rows {
             let kind = u8::try_from(kinds[row]).unwrap_or_default();
             self.matched += u64::from(is_match);
             self.has_consumers |= kind == CONSUMER;
-            self.has_calls |= is_match && matches!(kind, CLIENT | PRODUCER);
+            self.has_calls |= matches!(kind, CLIENT | PRODUCER);
             if left == 0 {
                 continue;
             }

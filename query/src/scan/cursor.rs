@@ -2,9 +2,10 @@
 
 use crate::QueryError;
 use arrow::array::{Array as _, AsArray as _, RecordBatch};
-use mangru_store::Signal;
+use mangru_store::{PROMOTED, Signal};
 use std::fmt;
 use std::str::FromStr;
+use std::sync::LazyLock;
 use xxhash_rust::xxh3::Xxh3;
 
 /// The place of a row: its time, then a hash of what it says, then its number among rows that say the same.
@@ -39,11 +40,30 @@ impl FromStr for Cursor {
     }
 }
 
+/// Those of logs: all that a row shows, so that rows with the same hash look the same.
+static LOG_IDENTITY: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
+    let mut columns = vec![
+        "service_name",
+        "body",
+        "trace_id",
+        "span_id",
+        "attributes",
+        "resource_attributes",
+        "severity_number",
+        "severity_text",
+        "correlation_id",
+        "scope_name",
+        "event_name",
+    ];
+    columns.extend(PROMOTED.iter().map(|promoted| promoted.column));
+    columns
+});
+
 /// The columns that tell rows of one time apart.
-pub(crate) const fn identity_columns(signal: Signal) -> &'static [&'static str] {
+pub(crate) fn identity_columns(signal: Signal) -> &'static [&'static str] {
     match signal {
-        Signal::Logs => &["service_name", "body", "trace_id", "span_id", "attributes"],
-        Signal::Spans => &["trace_id", "span_id", "name"],
+        Signal::Logs => &LOG_IDENTITY,
+        Signal::Spans => &["trace_id", "span_id", "name", "kind", "duration_ns"],
         Signal::MetricPoints => &["series_id", "value_int", "value_double", "count"],
     }
 }
@@ -78,6 +98,8 @@ pub(crate) fn hashes(signal: Signal, batch: &RecordBatch) -> Result<Vec<u64>, Qu
                     hasher.update(&[3]);
                 }
             } else if let Some(number) = column.as_primitive_opt::<arrow::datatypes::UInt64Type>() {
+                hasher.update(&number.value(row).to_le_bytes());
+            } else if let Some(number) = column.as_primitive_opt::<arrow::datatypes::Int32Type>() {
                 hasher.update(&number.value(row).to_le_bytes());
             } else if let Some(number) = column.as_primitive_opt::<arrow::datatypes::Int64Type>() {
                 hasher.update(&number.value(row).to_le_bytes());

@@ -29,7 +29,7 @@ thread_local! {
 }
 
 /// Lets younger queries pass, when this thread has computed for a while.
-fn make_way(control: &Control) {
+pub(super) fn make_way(control: &Control) {
     let now = Instant::now();
     let since = MADE_WAY.get().unwrap_or_else(|| {
         MADE_WAY.set(Some(now));
@@ -44,6 +44,7 @@ fn make_way(control: &Control) {
 /// Puts a guard behind every operator of a plan.
 pub(super) fn guarded(plan: Arc<dyn ExecutionPlan>, control: &Control) -> Result<Arc<dyn ExecutionPlan>> {
     let guard = |inner: Arc<dyn ExecutionPlan>| -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
+        let inner = super::pairs::checked(inner, control)?;
         Ok(Transformed::yes(Arc::new(Guard { inner, control: control.clone() }) as Arc<dyn ExecutionPlan>))
     };
     Ok(plan.transform_up(guard)?.data)

@@ -316,10 +316,20 @@ fn text_of(value: &ScalarValue) -> Option<&str> {
     }
 }
 
+fn is_text(kind: &DataType) -> bool {
+    match kind {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => true,
+        DataType::Dictionary(_, values) => is_text(values),
+        _ => false,
+    }
+}
+
+/// The column that an expression is, as it is or as text.
 fn column_of(expr: &SqlExpr) -> Option<&str> {
     match expr {
         SqlExpr::Column(column) => Some(&column.name),
-        SqlExpr::Cast(cast) => column_of(&cast.expr),
+        // Texts are dictionaries or not; numbers may become others.
+        SqlExpr::Cast(cast) if is_text(cast.field.data_type()) => column_of(&cast.expr),
         _ => None,
     }
 }
