@@ -6,6 +6,7 @@
 //! that a search finds and the spans of a trace.
 
 mod bounded;
+mod fault;
 mod functions;
 mod guard;
 mod lanes;
@@ -164,7 +165,7 @@ impl QueryService {
         let task = AbortOnDropHandle::new(lane.spawn(run));
         let result = tokio::time::timeout(self.settings().deadline, task).await;
         let (schema, batches, rows, more) = match result {
-            Ok(Ok(result)) => result.map_err(error)?,
+            Ok(Ok(result)) => result.map_err(|found| fault::placed(error(found), &request.sql))?,
             Ok(Err(stopped)) => return Err(QueryError::internal(format!("the statement stopped: {stopped}"))),
             Err(_) => {
                 control.check()?;
@@ -204,13 +205,13 @@ fn error(error: DataFusionError) -> QueryError {
         DataFusionError::NotImplemented(message) => {
             QueryError { field: Some("sql"), ..QueryError::new(ErrorCode::Unsupported, message.clone()) }
         }
-        DataFusionError::SQL(..)
-        | DataFusionError::Plan(_)
+        DataFusionError::SQL(found, _) => QueryError::invalid("sql", fault::of_parser(found)),
+        DataFusionError::Plan(_)
         | DataFusionError::SchemaError(..)
         | DataFusionError::Configuration(_)
         | DataFusionError::Execution(_)
         | DataFusionError::Diagnostic(..)
-        | DataFusionError::ArrowError(..) => QueryError::invalid("sql", error.strip_backtrace()),
+        | DataFusionError::ArrowError(..) => QueryError::invalid("sql", fault::of_plan(&error)),
         _ => QueryError::internal(error.strip_backtrace()),
     }
 }
@@ -225,7 +226,11 @@ pub fn check_sql(text: &str) -> Result<(), QueryError> {
     if text.len() > MAX_SQL_BYTES {
         return Err(QueryError::invalid("sql", format!("statement is longer than {MAX_SQL_BYTES} bytes")));
     }
-    let statements = DFParser::parse_sql(text).map_err(|found| QueryError::invalid("sql", found.to_string()))?;
+    let statements = DFParser::parse_sql(text).map_err(|found| {
+        let found = fault::placed(error(found), text);
+        let place = found.position.map(|at| format!(" (at character {at})")).unwrap_or_default();
+        QueryError { message: format!("{}{place}", found.message), ..found }
+    })?;
     let reads = |statement: &Statement| matches!(statement, Statement::Statement(inner) if matches!(**inner, ast::Statement::Query(_)));
     match statements.len() {
         1 if statements.iter().all(reads) => Ok(()),

@@ -14,6 +14,8 @@ pub(crate) enum Show {
     Clock,
     /// `11-20 22:41`
     Minute,
+    /// `2026-11-20 22:41`
+    Date,
     /// `22:41`
     HourMinute,
     /// `11-20`
@@ -29,6 +31,7 @@ impl Show {
             Self::Row => "%m-%d %H:%M:%S%.3f",
             Self::Clock => "%H:%M:%S",
             Self::Minute => "%m-%d %H:%M",
+            Self::Date => "%Y-%m-%d %H:%M",
             Self::HourMinute => "%H:%M",
             Self::Day => "%m-%d",
             Self::Fine => "%M:%S%.3f",
@@ -42,6 +45,7 @@ impl Show {
             Self::Row => "row",
             Self::Clock => "clock",
             Self::Minute => "minute",
+            Self::Date => "date",
             Self::HourMinute => "hm",
             Self::Day => "day",
             Self::Fine => "fine",

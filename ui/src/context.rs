@@ -24,6 +24,13 @@ pub struct UiContext {
     pub version: &'static str,
 }
 
+impl UiContext {
+    /// Whether the store has no row of any signal.
+    pub(crate) fn holds_nothing(&self) -> bool {
+        self.query.store().status().tables.iter().all(|table| table.part_rows == 0 && table.hot_rows == 0)
+    }
+}
+
 /// Addresses in force, as `host:port`.
 #[derive(Clone, Debug)]
 pub struct Endpoints {

@@ -7,6 +7,7 @@
 pub(crate) mod assist;
 mod browser;
 pub(crate) mod brush;
+mod clipboard;
 pub(crate) mod graph;
 pub(crate) mod histogram;
 pub(crate) mod page;

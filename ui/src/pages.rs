@@ -18,10 +18,44 @@ pub(crate) mod story;
 pub(crate) mod trace;
 pub(crate) mod traces;
 
-use crate::shell::Screen;
-use crate::text::tr;
-use axum::http::StatusCode;
+use crate::context::UiContext;
+use crate::request::PageRequest;
+use crate::shell::{Screen, page};
+use crate::text::{tr, trf};
+use crate::{format, parts};
+use axum::Json;
+use axum::http::header::ACCEPT;
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::response::{IntoResponse as _, Response};
 use leptos::prelude::*;
+use serde_json::json;
+
+/// What a screen shows while nothing at all has come in: how to send some. None as soon as there is a row of any signal.
+pub(crate) fn first_steps(
+    context: &UiContext,
+    request: &PageRequest,
+    title: impl FnOnce() -> &'static str,
+) -> Option<Response> {
+    context.holds_nothing().then(|| {
+        page(request, || {
+            let title = title();
+            let content = view! { <h1 class="unseen">{title}</h1>{parts::how_to_send(&context.endpoints)} }.into_any();
+            Screen { title: title.to_owned(), has_time: true, status: StatusCode::OK, content }
+        })
+    })
+}
+
+/// Answers addresses that lead nowhere: a page for those who read, a line of JSON for programs.
+pub(crate) async fn nowhere(request: PageRequest, method: Method, headers: HeaderMap) -> Response {
+    let accepted = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let is_read = (method == Method::GET || method == Method::HEAD) && accepted.contains("text/html");
+    let path = format::clipped(&request.path, 200);
+    if is_read {
+        return page(&request, || not_found(&trf("There is nothing at {0}.", &[&path])));
+    }
+    let message = format!("there is nothing at {path}");
+    (StatusCode::NOT_FOUND, Json(json!({ "error": { "code": "not_found", "message": message } }))).into_response()
+}
 
 /// The page for an address that leads nowhere.
 pub(crate) fn not_found(what: &str) -> Screen {

@@ -55,15 +55,30 @@ pub(crate) fn incomplete(coverage: &Coverage) -> Option<AnyView> {
 /// An error of a query: its message, and the place in the query where it lies.
 pub(crate) fn error(query: &str, error: &QueryError) -> AnyView {
     let at = error.position.filter(|_| !query.is_empty()).map(|position| {
-        let marked = format!("{query}\n{}^", " ".repeat(display_width(query, position)));
-        view! { <pre class="caret">{marked}</pre> }
+        view! { <pre class="caret">{pointed(query, position)}</pre> }
     });
     view! { <div class="error" role="alert"><p><strong>"✖ "</strong>{told(&error.message)}</p>{at}</div> }.into_any()
 }
 
-/// How wide the first characters of a text stand in a monospaced font; wide scripts take two cells.
+/// A text with a caret below one of its characters, in a line of its own.
+fn pointed(text: &str, position: usize) -> String {
+    let at = text.char_indices().nth(position).map_or(text.len(), |(at, _)| at);
+    let line = text[..at].rfind('\n').map_or(0, |end| end + 1);
+    let end = text[at..].find('\n').map_or(text.len(), |end| at + end);
+    let column = text[line..at].chars().count();
+    format!("{}\n{}^{}", &text[..end], " ".repeat(display_width(&text[line..], column)), &text[end..])
+}
+
+/// How wide the first characters of a text stand in a monospaced font; wide scripts and pictures take two cells.
 fn display_width(text: &str, chars: usize) -> usize {
-    text.chars().take(chars).map(|c| if matches!(u32::from(c), 0x1100..=0x115F | 0x2E80..=0xA4CF | 0xAC00..=0xD7A3 | 0xF900..=0xFAFF | 0xFE30..=0xFE6F | 0xFF00..=0xFF60) { 2 } else { 1 }).sum()
+    let width = |c: char| match u32::from(c) {
+        // What joins or varies the character before it.
+        0x0300..=0x036F | 0x200D | 0xFE00..=0xFE0F => 0,
+        0x1100..=0x115F | 0x2E80..=0xA4CF | 0xAC00..=0xD7A3 | 0xF900..=0xFAFF | 0xFE30..=0xFE6F | 0xFF00..=0xFF60 => 2,
+        0x1F300..=0x1FAFF | 0x20000..=0x3FFFD => 2,
+        _ => 1,
+    };
+    text.chars().take(chars).map(width).sum()
 }
 
 /// Errors among all, 0 to 1.
@@ -99,7 +114,15 @@ pub(crate) fn moved(now: f64, before: Option<f64>, is_bad_up: bool) -> AnyView {
 /// A service's name in its colour.
 pub(crate) fn service(name: &str) -> AnyView {
     let class = format!("service {}", service_class(name));
-    view! { <span class=class>{name.to_owned()}</span> }.into_any()
+    view! { <span class=class title=whole_if_clipped(name)>{format::clipped(name, NAME_CHARS)}</span> }.into_any()
+}
+
+/// Characters of a name on a screen; the rest is in its title.
+pub(crate) const NAME_CHARS: usize = 120;
+
+/// The title of a name that is not shown whole.
+pub(crate) fn whole_if_clipped(name: &str) -> Option<String> {
+    name.chars().nth(NAME_CHARS).map(|_| format::clipped(name, 2000))
 }
 
 /// What is written just so in a config, a query or a span.
@@ -223,5 +246,9 @@ mod tests {
     fn the_caret_stands_below_wide_letters() {
         assert_eq!(display_width("결제 x", 3), 5);
         assert_eq!(display_width("abc", 2), 2);
+        assert_eq!(display_width("🚀🚀 x", 3), 5);
+        assert_eq!(pointed("🚀 (", 2), "🚀 (\n   ^");
+        assert_eq!(pointed("SELECT *\nFORM logs\nLIMIT 1", 9), "SELECT *\nFORM logs\n^\nLIMIT 1");
+        assert_eq!(pointed("ab\ncd", 5), "ab\ncd\n  ^");
     }
 }

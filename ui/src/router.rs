@@ -26,7 +26,7 @@ const HEADERS: [(HeaderName, &str); 5] = [
 
 /// The pages and `/assets/…`; the binary merges them with the query service's routes on one port.
 ///
-/// It sets no fallback, so that merging never conflicts: unknown paths are the binary's to answer.
+/// It answers every path that none of them knows; none of those it is merged with may set a fallback of its own.
 pub fn router(context: UiContext) -> Router {
     Router::new()
         .route("/", get(pages::overview::handle))
@@ -34,6 +34,7 @@ pub fn router(context: UiContext) -> Router {
         .route("/logs/saved.yaml", get(pages::logs::saved::download))
         .route("/complete", get(complete::handle))
         .route("/logs/export", get(pages::logs::export::handle))
+        .route("/services", get(pages::service::handle_named))
         .route("/services/{name}", get(pages::service::handle))
         .route("/map", get(pages::map::handle))
         .route("/traces", get(pages::traces::handle))
@@ -58,6 +59,7 @@ pub fn router(context: UiContext) -> Router {
         .route("/_gallery", get(pages::gallery::handle))
         .route("/settings", get(pages::settings::handle))
         .route("/assets/{version}/{name}", get(assets::serve))
+        .fallback(pages::nowhere)
         .layer(middleware::from_fn_with_state(Arc::clone(&context.query), slow))
         .with_state(Arc::new(context))
         .layer(middleware::from_fn(mangru_alerts::from_here))

@@ -46,13 +46,14 @@ pub(crate) struct Screen {
 pub(crate) fn page(request: &PageRequest, make: impl FnOnce() -> Screen) -> Response {
     let (status, html) = render(request, make);
     let mut response = (status, Html(html)).into_response();
-    // A page that refreshes says so in a header, so that it works without scripts.
-    let refresh = request.params.get("refresh").and_then(|text| text.parse::<u32>().ok());
-    if let Some(seconds) = refresh.filter(|seconds| REFRESH.contains(seconds)) {
-        response.headers_mut().insert("refresh", axum::http::HeaderValue::from(seconds));
-    }
     response.headers_mut().insert(header::CACHE_CONTROL, axum::http::HeaderValue::from_static("no-store"));
     response
+}
+
+/// The seconds after which the page asks for itself anew, where it was asked so.
+fn refresh_seconds(request: &PageRequest) -> Option<String> {
+    let seconds = request.params.get("refresh").and_then(|text| text.parse::<u32>().ok());
+    seconds.filter(|seconds| REFRESH.contains(seconds)).map(|seconds| seconds.to_string())
 }
 
 /// The page as HTML.
@@ -79,12 +80,17 @@ fn document(request: &PageRequest, screen: Screen) -> AnyView {
     let boot = assets::address("boot.js");
     let glue = assets::address("mangru_ui.js");
     let icon = assets::address("icon.svg");
+    // With scripts it waits for those who are at work on the page; the browser alone cannot know.
+    let refresh = refresh_seconds(request);
+    let without_scripts =
+        refresh.clone().map(|seconds| view! { <noscript><meta http-equiv="refresh" content=seconds /></noscript> });
     view! {
-        <html lang=request.language.code() data-theme=theme data-zone=zone>
+        <html lang=request.language.code() data-theme=theme data-zone=zone data-refresh=refresh>
             <head>
                 <meta charset="utf-8" />
                 <meta name="viewport" content="width=device-width, initial-scale=1" />
                 <meta name="color-scheme" content="light dark" />
+                {without_scripts}
                 <title>{title}</title>
                 <link rel="icon" type="image/svg+xml" href=icon />
                 <link rel="stylesheet" href=style />
@@ -203,6 +209,7 @@ pub(crate) fn key_words() -> Vec<String> {
         tr("this list"),
         tr("Close"),
         tr("copied"),
+        tr("not copied"),
     ]
     .map(str::to_owned)
     .to_vec()

@@ -156,9 +156,13 @@ async fn an_empty_store_teaches_how_to_send() {
     let overview = served.page("/").await;
     assert!(overview.contains("Nothing has come in yet"));
     assert!(overview.contains("OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:14317"));
-    for address in ["/logs", "/traces", "/map", "/services/any", "/metrics/explore", "/sql", "/status"] {
-        served.page(address).await;
+    for address in ["/logs", "/logs?view=patterns", "/traces", "/map", "/services/any", "/metrics/explore", "/status"] {
+        let page = served.page(address).await;
+        assert!(page.contains("OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:14317"), "{address} teaches how to send");
     }
+    served.page("/sql").await;
+    assert!(served.page("/logs?live=1").await.contains("LiveTail"), "the live tail waits for the first line");
+    assert!(served.page("/metrics/explore?q=vector(1)").await.contains("vector(1)</textarea>"));
 }
 
 /// The class of the colour in which a page writes a service's name.
@@ -380,6 +384,12 @@ async fn a_bad_query_is_explained_and_kept() {
         assert!(html.contains("value=\"service:(a OR\""), "{path} keeps the query");
     }
     assert!(served.page("/sql?q=DROP+TABLE+logs").await.contains("role=\"alert\""));
+    let live = served.page("/logs?live=1&q=service%3A(a+OR").await;
+    assert!(live.contains("class=\"caret\"") && !live.contains("LiveTail"), "a broken search is not followed");
+    let sql = served.page("/sql?q=SELECT+1%0AFORM+logs").await;
+    assert!(sql.contains("FORM logs\n     ^") && !sql.contains("ParserError"), "{sql}");
+    let sql = served.page("/sql?q=SELECT+*+FROM+nope").await;
+    assert!(sql.contains("\n              ^") && !sql.contains("datafusion"), "{sql}");
     assert_eq!(served.ask("/traces/nonsense").await.status, StatusCode::NOT_FOUND);
     assert_eq!(served.ask(&format!("/traces/{}", "0a".repeat(16))).await.status, StatusCode::NOT_FOUND);
 }
@@ -421,10 +431,47 @@ async fn pages_are_guarded_and_assets_are_kept() {
 #[tokio::test(flavor = "multi_thread")]
 async fn refresh_and_settings_work_without_scripts() {
     let served = Served::start().await;
-    assert_eq!(served.ask("/?refresh=10").await.headers["refresh"], "10");
-    assert!(!served.ask("/?refresh=1").await.headers.contains_key("refresh"), "only the intervals offered");
+    let page = served.ask("/logs?refresh=10").await;
+    assert!(!page.headers.contains_key("refresh"), "with scripts the page waits for those who type");
+    assert!(page.text.contains("<noscript><meta http-equiv=\"refresh\" content=\"10\"></noscript>"));
+    assert!(page.text.contains("data-refresh=\"10\""));
+    assert!(!served.ask("/?refresh=1").await.text.contains("http-equiv=\"refresh\""), "only the intervals offered");
     let dark = served.ask_with("/", &[(header::COOKIE, "zone=utc; theme=dark")]).await.text;
     assert!(dark.contains("data-theme=\"dark\"") && dark.contains("data-zone=\"utc\""));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_leads_nowhere_says_so_to_people_and_to_programs() {
+    let served = Served::start().await;
+    served.fill().await;
+    let html = [(header::ACCEPT, "text/html,*/*"), (header::ACCEPT_LANGUAGE, "ko")];
+    for address in ["/nope", "/services/", "/services", "/api/v1/nope"] {
+        let page = served.ask_with(address, &html).await;
+        assert_eq!(page.status, StatusCode::NOT_FOUND, "{address}");
+        assert!(
+            page.text.contains("lang=\"ko\"") && page.text.contains("href=\"/logs"),
+            "{address} has the navigation"
+        );
+    }
+    let program = served.ask_with("/nope", &[(header::ACCEPT, "*/*")]).await;
+    assert_eq!(
+        (program.status, program.headers[header::CONTENT_TYPE].to_str().ok()),
+        (StatusCode::NOT_FOUND, Some("application/json"))
+    );
+    assert!(program.text.contains("there is nothing at /nope"));
+    assert!(served.page("/services?name=..").await.contains(">..</span>"), "a name that no path can carry");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn columns_show_the_severity_and_closing_leads_back_to_the_row() {
+    let served = Served::start().await;
+    served.fill().await;
+    let logs = served.page("/logs?q=refused&col=severity_number&col=level").await;
+    assert!(logs.contains("<td class=\"mono\">17</td>") && logs.contains("<td class=\"mono\">error</td>"));
+    let row = link_of(&logs, "data-row").expect("a row");
+    let id = row.split(['?', '&']).find_map(|pair| pair.strip_prefix("row=")).expect("its id").to_owned();
+    let open = served.page(row.split('#').next().unwrap_or_default()).await;
+    assert!(link_of(&open, "data-close").expect("a way to close it").ends_with(&format!("#closed-{id}")));
 }
 
 /// Serves the pages with lines that keep coming, to be looked at: `MANGRU_UI_SERVE=127.0.0.1:8080 cargo test … serve`.

@@ -87,8 +87,8 @@ impl AlertService {
     /// # Errors
     /// What is wrong with it.
     pub async fn write_rules(&self, name: &str, text: &str, now_ms: i64) -> Result<PathBuf, Vec<Fault>> {
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-        if name.is_empty() || name.len() > 100 || !name.chars().all(is_plain) {
+        let is_plain = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
+        if name.is_empty() || name.len() > 200 || !name.chars().all(is_plain) {
             let message = "the name of a rule file has letters, digits, `-` and `_`".to_owned();
             return Err(vec![Fault::new(name, 0, "name", message)]);
         }

@@ -20,6 +20,27 @@ pub(super) fn read_json<T: serde::de::DeserializeOwned>(text: &str) -> Option<T>
     serde_json::from_str(text).ok()
 }
 
+/// Whether the reader is at work on the page: in a field or a dialog, with an open menu, with selected text, or with words
+/// that were not sent yet. Loading it anew would take that away.
+pub(super) fn is_at_work(document: &web_sys::Document) -> bool {
+    let is_typing = document
+        .active_element()
+        .is_some_and(|element| matches!(element.tag_name().as_str(), "INPUT" | "TEXTAREA" | "SELECT"));
+    let has_open = document.query_selector("dialog[open], details.menu[open]").ok().flatten().is_some();
+    let has_selection = web_sys::window()
+        .and_then(|window| window.get_selection().ok().flatten())
+        .is_some_and(|selection| !selection.is_collapsed());
+    let is_changed = |element: &web_sys::Element| {
+        let input = element.dyn_ref::<web_sys::HtmlInputElement>();
+        let area = element.dyn_ref::<web_sys::HtmlTextAreaElement>();
+        input.is_some_and(|input| input.value() != input.default_value())
+            || area.is_some_and(|area| area.default_value().is_ok_and(|sent| area.value() != sent))
+    };
+    let has_unsent =
+        || document.document_element().is_some_and(|root| all_within(&root, "input, textarea").iter().any(is_changed));
+    is_typing || has_open || has_selection || has_unsent()
+}
+
 /// Goes to another page of ours.
 pub(super) fn go(address: &str) {
     if let Some(window) = web_sys::window() {
@@ -85,6 +106,7 @@ pub(super) fn moment(ns: i64, show: &str, utc: bool) -> String {
         "clock" => format!("{hour:02}:{minute:02}:{second:02}"),
         "hm" => format!("{hour:02}:{minute:02}"),
         "day" => format!("{month:02}-{day:02}"),
+        "date" => format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}"),
         "minute" => format!("{month:02}-{day:02} {hour:02}:{minute:02}"),
         "fine" => format!("{minute:02}:{second:02}.{millis:03}"),
         "row" => format!("{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}.{millis:03}"),

@@ -1,8 +1,9 @@
 //! What is alive on every page: times in the reader's zone, short cuts, copy buttons.
 
-use super::browser;
+use super::{browser, clipboard};
 use leptos::html;
 use leptos::prelude::*;
+use std::time::Duration;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::closure::Closure;
 use web_sys::{Document, Element, HtmlElement, KeyboardEvent};
@@ -10,16 +11,18 @@ use web_sys::{Document, Element, HtmlElement, KeyboardEvent};
 /// Listens for the short cuts of every page and shows them on `?`.
 #[island]
 pub(crate) fn PageKeys(
-    /// What the list says: its head, `or`, what each key does, its button; what a button says that copied.
+    /// What the list says: its head, `or`, what each key does, its button; what a button says that copied, or could not.
     words: Vec<String>,
 ) -> impl IntoView {
     let said = move |place: usize| words.get(place).cloned().unwrap_or_default();
-    let copied = said(8);
+    let (copied, refused) = (said(8), said(9));
     let dialog: NodeRef<html::Dialog> = NodeRef::new();
     Effect::new(move |_| {
         let Some(document) = web_sys::window().and_then(|window| window.document()) else { return };
         show_times(&document);
-        listen(&document, dialog, copied.clone());
+        listen(&document, dialog, [copied.clone(), refused.clone()]);
+        reload_every_so_often(&document);
+        return_to_row(&document);
         if let Some(root) = browser::root() {
             // The class tells the style sheet that what needs scripts may be shown; it cannot be refused.
             let _ = root.class_list().add_1("alive");
@@ -68,7 +71,7 @@ pub(super) fn show_times(document: &Document) {
     }
 }
 
-fn listen(document: &Document, dialog: NodeRef<html::Dialog>, copied: String) {
+fn listen(document: &Document, dialog: NodeRef<html::Dialog>, copy_words: [String; 2]) {
     let page = document.clone();
     let on_key = Closure::<dyn FnMut(KeyboardEvent)>::new(move |event: KeyboardEvent| press(&page, dialog, &event));
     let on_click = Closure::<dyn FnMut(web_sys::MouseEvent)>::new(move |event: web_sys::MouseEvent| {
@@ -82,12 +85,8 @@ fn listen(document: &Document, dialog: NodeRef<html::Dialog>, copied: String) {
             browser::go(&address);
             return;
         }
-        let button = within("[data-copy]");
-        if let (Some(button), Some(window)) = (button, web_sys::window()) {
-            let text = button.get_attribute("data-copy").unwrap_or_default();
-            // Where the clipboard is refused the text can still be selected by hand.
-            let _ = window.navigator().clipboard().write_text(&text);
-            button.set_text_content(Some(&copied));
+        if let Some(button) = within("[data-copy]") {
+            clipboard::copy(button, copy_words.clone());
         }
     });
     // A choice that needs no button takes effect at once.
@@ -110,7 +109,44 @@ fn listen(document: &Document, dialog: NodeRef<html::Dialog>, copied: String) {
     on_change.forget();
 }
 
+/// Asks for the page anew at the interval it was asked with, while nobody is at work on it.
+fn reload_every_so_often(document: &Document) {
+    let every = browser::root().and_then(|root| root.get_attribute("data-refresh")?.parse::<u64>().ok());
+    let Some(every) = every else { return };
+    let document = document.clone();
+    let tick = move || {
+        if document.hidden() || browser::is_at_work(&document) {
+            return;
+        }
+        if let Some(window) = web_sys::window() {
+            // A page that cannot be had anew stays as it is.
+            let _ = window.location().reload();
+        }
+    };
+    set_interval(tick, Duration::from_secs(every));
+}
+
+/// Gives the focus to the row that was just closed, which the address names, so that the next key goes on from there.
+fn return_to_row(document: &Document) {
+    let hash = web_sys::window().and_then(|window| window.location().hash().ok()).unwrap_or_default();
+    let Some(closed) = hash.strip_prefix("#closed-").filter(|closed| !closed.is_empty()) else { return };
+    let names_it = |row: &Element| {
+        let address = row.get_attribute("href").unwrap_or_default();
+        let pairs = address.split('#').next().unwrap_or_default().split(['?', '&']);
+        pairs.filter_map(|pair| pair.strip_prefix("row=")).any(|row| row == closed)
+    };
+    let row = all(document, "[data-row]").into_iter().find(names_it).and_then(|row| row.dyn_into::<HtmlElement>().ok());
+    if let Some(row) = row {
+        // Rows are links, which take the focus.
+        let _ = row.focus();
+    }
+}
+
 fn press(document: &Document, dialog: NodeRef<html::Dialog>, event: &KeyboardEvent) {
+    // What lies behind a dialog is left alone; the browser itself closes it.
+    if first(document, "dialog[open]").is_some() {
+        return;
+    }
     let is_find = (event.ctrl_key() || event.meta_key()) && event.key().eq_ignore_ascii_case("k");
     let is_typing = document
         .active_element()
@@ -157,6 +193,8 @@ fn find(document: &Document, event: &KeyboardEvent) {
 fn step(document: &Document, by: i64) {
     let rows = all(document, "[data-row]");
     let at = focused(document).and_then(|now| rows.iter().position(|row| row.is_same_node(Some(&now))));
+    // A page that shows a row in detail goes on from that row.
+    let at = at.or_else(|| rows.iter().position(|row| row.closest(".is-open").ok().flatten().is_some()));
     let next = match at {
         Some(at) => (at as i64 + by).clamp(0, rows.len() as i64 - 1) as usize,
         None => 0,

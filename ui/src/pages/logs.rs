@@ -12,6 +12,7 @@ use crate::answers::round_step;
 use crate::chart::histogram::{BarSeries, StackedBars, histogram};
 use crate::context::UiContext;
 use crate::islands::tail::LiveTail;
+use crate::pages::first_steps;
 use crate::palette::Severity;
 use crate::params::{Params, encoded};
 use crate::parts;
@@ -93,11 +94,16 @@ pub(crate) struct OpenRow {
 
 /// Answers `/logs`.
 pub(crate) async fn handle(State(context): State<Arc<UiContext>>, request: PageRequest) -> Response {
-    let logs = if is_live(&request.params) { None } else { Some(load(&context, &request).await) };
-    page(&request, || match &logs {
-        None => live_screen(&request),
-        Some(logs) => screen(&request, logs),
-    })
+    if is_live(&request.params) {
+        // What is wrong with a search is told before anything is followed.
+        let fault = context.query.tail(request.query()).err();
+        return page(&request, || live_screen(&request, fault.as_ref()));
+    }
+    if let Some(first_steps) = first_steps(&context, &request, || tr("Logs")) {
+        return first_steps;
+    }
+    let logs = load(&context, &request).await;
+    page(&request, || screen(&request, &logs))
 }
 
 fn is_live(params: &Params) -> bool {
@@ -250,16 +256,25 @@ fn title(request: &PageRequest) -> String {
 }
 
 /// The screen of the live tail.
-pub(crate) fn live_screen(request: &PageRequest) -> Screen {
+pub(crate) fn live_screen(request: &PageRequest, fault: Option<&QueryError>) -> Screen {
     let stream = format!("/api/v1/tail?query={}", encoded(request.query()));
     let stop = request.here(&request.params.without("live"));
-    let (services, colours) = request.colours.pairs();
+    let tail = match fault {
+        Some(fault) => parts::error(request.query(), fault),
+        None => {
+            let (services, colours) = request.colours.pairs();
+            view! {
+                <noscript><p class="error">{tr("The live tail needs scripts. Without them, choose Refresh in the time range of the search.")}</p></noscript>
+                <LiveTail stream words=tail_words() services colours />
+            }
+            .into_any()
+        }
+    };
     let content = view! {
         <h1 class="unseen">{tr("Logs, live")}</h1>
         {search_bar::search_bar(request, None)}
         <p><a href=stop data-close="">{tr("Stop the live tail and search")}</a></p>
-        <noscript><p class="error">{tr("The live tail needs scripts. Without them, choose Refresh in the time range of the search.")}</p></noscript>
-        <LiveTail stream words=tail_words() services colours />
+        {tail}
     }
     .into_any();
     Screen { title: format!("{} ({})", title(request), tr("live")), has_time: true, status: StatusCode::OK, content }

@@ -7,6 +7,7 @@ pub(crate) mod table;
 use crate::context::UiContext;
 use crate::format;
 use crate::nouns::counted;
+use crate::pages::first_steps;
 use crate::parts::{self, code, hidden_inputs};
 use crate::request::PageRequest;
 use crate::shell::{Screen, page};
@@ -23,9 +24,14 @@ use std::sync::Arc;
 const MAX_DRAWN: usize = 150;
 /// The numbers of hops that can be chosen around a node.
 const HOPS: [usize; 3] = [1, 2, 3];
+/// Characters of a name in a list of nodes.
+const NAME_CHARS: usize = 80;
 
 /// Answers `/map`.
 pub(crate) async fn handle(State(context): State<Arc<UiContext>>, request: PageRequest) -> Response {
+    if let Some(first_steps) = first_steps(&context, &request, || tr("Service map")) {
+        return first_steps;
+    }
     let search =
         MapRequest { query: request.query().to_owned(), range: request.time.range, max_spans: MapRequest::MAX_SPANS };
     let map = context.query.map(&search).await;
@@ -167,6 +173,7 @@ fn focus_bar(request: &PageRequest, map: &ServiceMap, part: &Part<'_>, hops: usi
             } else {
                 format!("{} ({})", node.name, picture::sign(node.kind).words())
             };
+            let words = format::clipped(&words, NAME_CHARS);
             view! { <option value=node.id.clone() selected=part.focus == Some(node.id.as_str())>{words}</option> }
         })
         .collect();

@@ -8,6 +8,7 @@ use crate::answers::{self, Answer};
 use crate::context::UiContext;
 use crate::format;
 use crate::pages::alerts::elsewhere::AlertHistory;
+use crate::pages::first_steps;
 use crate::parts;
 use crate::request::PageRequest;
 use crate::shell::{Screen, page};
@@ -61,6 +62,11 @@ pub(crate) struct Asked {
 
 /// Answers `/metrics/explore`.
 pub(crate) async fn handle(State(context): State<Arc<UiContext>>, request: PageRequest) -> Response {
+    // A query that needs no data is still answered.
+    let is_asked = request.params.get("q").is_some();
+    if let Some(first_steps) = first_steps(&context, &request, || tr("Metrics")).filter(|_| !is_asked) {
+        return first_steps;
+    }
     let range = request.time.range;
     let names = context.query.metrics(range).await;
     let mut texts: Vec<String> =

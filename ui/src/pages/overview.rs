@@ -65,12 +65,11 @@ pub(crate) async fn handle(State(context): State<Arc<UiContext>>, request: PageR
         context.query.counts(Signal::Spans, &spans_request),
         context.query.counts(Signal::MetricPoints, &points_request),
     );
-    let tables = context.query.store().status().tables;
     let overview = Overview {
         services,
         strip: vec![(Signal::Logs, logs), (Signal::Spans, spans), (Signal::MetricPoints, points)],
         breakers,
-        is_empty: tables.iter().all(|table| table.part_rows == 0 && table.hot_rows == 0),
+        is_empty: context.holds_nothing(),
         endpoints: context.endpoints.clone(),
         firing: crate::pages::alerts::in_short(&context.alerts, &request).await,
     };

@@ -377,7 +377,7 @@ fn pages() -> Vec<(&'static str, String)> {
         page("logs", "/logs", &format!("q=refused&facet={hostile}&col=order.id&col={hostile}"), &logs_screen),
         page("log", "/logs", &format!("q={hostile}&row=row-6&at={NOW}"), &logs_screen),
         page("patterns", "/logs", &format!("q={hostile}&view=patterns"), &logs_screen),
-        page("live", "/logs", &format!("q={hostile}&live=1"), &logs::live_screen),
+        page("live", "/logs", &format!("q={hostile}&live=1"), &|request| logs::live_screen(request, None)),
         page("traces", "/traces", &format!("q={hostile}"), &traces_screen),
         page("different", "/traces", &format!("q={hostile}&compare=errors&cursor=x&page=2"), &traces_screen),
         page("map", "/map", &format!("q={hostile}"), &calls::map_screen),

@@ -10,6 +10,7 @@ use crate::context::UiContext;
 use crate::format;
 use crate::pages::alerts::elsewhere::{self, AlertHistory};
 use crate::pages::map::links;
+use crate::pages::{first_steps, not_found};
 use crate::parts::{self, code, field_term};
 use crate::request::PageRequest;
 use crate::shell::{Screen, page};
@@ -200,8 +201,23 @@ pub(crate) async fn handle(
     Path(name): Path<String>,
     request: PageRequest,
 ) -> Response {
-    let service = Box::pin(Service::of(&context, &name, &request)).await;
-    page(&request, || screen(&request, &service))
+    answer(&context, &name, &request).await
+}
+
+/// Answers `/services?name=`, for the names that no path can carry: `.` and `..`.
+pub(crate) async fn handle_named(State(context): State<Arc<UiContext>>, request: PageRequest) -> Response {
+    match request.params.get("name") {
+        Some(name) => answer(&context, name, &request).await,
+        None => page(&request, || not_found(tr("A service is asked for by its name."))),
+    }
+}
+
+async fn answer(context: &UiContext, name: &str, request: &PageRequest) -> Response {
+    if let Some(first_steps) = first_steps(context, request, || tr("Service")) {
+        return first_steps;
+    }
+    let service = Box::pin(Service::of(context, name, request)).await;
+    page(request, || screen(request, &service))
 }
 
 /// The screen.

@@ -8,6 +8,7 @@ use crate::answers::round_step;
 use crate::chart::scatter::Region;
 use crate::context::UiContext;
 use crate::format;
+use crate::pages::first_steps;
 use crate::parts::{self, hidden_inputs, narrowed};
 use crate::request::PageRequest;
 use crate::shell::{Screen, page};
@@ -151,6 +152,9 @@ fn region(request: &PageRequest) -> Option<Region> {
 
 /// Answers `/traces`.
 pub(crate) async fn handle(State(context): State<Arc<UiContext>>, request: PageRequest) -> Response {
+    if let Some(first_steps) = first_steps(&context, &request, || tr("Traces")) {
+        return first_steps;
+    }
     let asked = Asked::read(&request);
     let order = match request.params.get("order") {
         Some("slowest") => TraceOrder::Slowest,

@@ -6,6 +6,7 @@ use crate::context::UiContext;
 use crate::params::Params;
 use crate::parts;
 use crate::request::PageRequest;
+use crate::saved_searches::file_name;
 use crate::shell::{Screen, page};
 use crate::text::{tr, trf};
 use axum::extract::State;
@@ -155,7 +156,7 @@ fn screen(
             {parts::copyable(yaml)}
             <form class="inline" action=request.there("/alerts/new") method="post">
                 <input type="hidden" name="yaml" value=yaml.to_owned() />
-                <label>{tr("File name")}" "<input name="file" value=file_name(&form.name) required pattern="[A-Za-z0-9_\\-]+" /></label>
+                <label>{tr("File name")}" "<input name="file" value=file_name(&form.name) required pattern="[\\p{Alphabetic}\\p{N}_\\-]+" /></label>
                 <button>{tr("Write it")}</button>
                 <span class="quiet">{trf("into {0}, where it is in force at once", &[folder])}</span>
             </form>
@@ -164,10 +165,6 @@ fn screen(
     }
     .into_any();
     Screen { title: tr("New rule").to_owned(), has_time: true, status: StatusCode::OK, content }
-}
-
-fn file_name(name: &str) -> String {
-    name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).take(60).collect()
 }
 
 /// Answers `POST /alerts/new`.

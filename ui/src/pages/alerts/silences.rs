@@ -53,8 +53,8 @@ pub(super) fn section(request: &PageRequest, silences: &[Silence]) -> AnyView {
                 <tr>
                     <th scope="row" class="mono">{format::clipped(&matchers_text(silence), 200)}</th>
                     <td>{state_words(silence.state(now_ms))}</td>
-                    <td>{time_view(silence.starts_ms * 1_000_000, Show::Minute)}</td>
-                    <td>{time_view(silence.ends_ms * 1_000_000, Show::Minute)}</td>
+                    <td>{moment(silence.starts_ms, request.now)}</td>
+                    <td>{moment(silence.ends_ms, request.now)}</td>
                     <td>{silence.created_by.clone()}</td>
                     <td>{silence.comment.clone()}</td>
                     <td><form class="inline" action=end method="post"><button>{tr("End now")}</button></form></td>
@@ -82,20 +82,36 @@ pub(super) fn section(request: &PageRequest, silences: &[Silence]) -> AnyView {
             {table}
             <details>
                 <summary>{tr("New silence")}</summary>
-                <form class="form-grid" action=request.there("/alerts/silences") method="post">
-                    <label>{tr("Alerts, by their labels")}<input name="matchers" class="mono" required placeholder="alertname=\"HighErrorRate\", service_name=~\"pay.*\"" /></label>
-                    <label>{tr("For how long")}<input name="duration" value="2h" required /></label>
-                    <label>{tr("Who")}<input name="created_by" /></label>
-                    <label>{tr("Why")}<input name="comment" /></label>
-                    <button class="primary">{tr("Silence")}</button>
-                </form>
+                {form(request, &Params::default())}
             </details>
         </section>
     }
     .into_any()
 }
 
-fn failed(request: &PageRequest, message: String) -> Response {
+/// The form of a silence, filled with what was typed before.
+fn form(request: &PageRequest, typed: &Params) -> AnyView {
+    let text = |name: &str, otherwise: &str| typed.get(name).unwrap_or(otherwise).to_owned();
+    view! {
+        <form class="form-grid" action=request.there("/alerts/silences") method="post">
+            <label>{tr("Alerts, by their labels")}<input name="matchers" class="mono" value=text("matchers", "") required placeholder="alertname=\"HighErrorRate\", service_name=~\"pay.*\"" /></label>
+            <label>{tr("For how long")}<input name="duration" value=text("duration", "2h") required /></label>
+            <label>{tr("Who")}<input name="created_by" value=text("created_by", "") /></label>
+            <label>{tr("Why")}<input name="comment" value=text("comment", "") /></label>
+            <button class="primary">{tr("Silence")}</button>
+        </form>
+    }
+    .into_any()
+}
+
+/// A moment; with its year where that is not this one.
+fn moment(at_ms: i64, now: i64) -> AnyView {
+    let at = at_ms.saturating_mul(1_000_000);
+    let year = |ns: i64| crate::clock::text(ns, Show::Date)[..4].to_owned();
+    time_view(at, if year(at) == year(now) { Show::Minute } else { Show::Date })
+}
+
+fn failed(request: &PageRequest, message: String, typed: Option<&Params>) -> Response {
     page(request, || Screen {
         title: tr("Silence").to_owned(),
         has_time: false,
@@ -103,7 +119,8 @@ fn failed(request: &PageRequest, message: String) -> Response {
         content: view! {
             <h1>{tr("The silence was not made")}</h1>
             <p class="error" role="alert">{message}</p>
-            <p><a href="/alerts">{tr("Alerts")}</a></p>
+            {typed.map(|typed| form(request, typed))}
+            <p><a href=request.there("/alerts")>{tr("Alerts")}</a></p>
         }
         .into_any(),
     })
@@ -111,11 +128,11 @@ fn failed(request: &PageRequest, message: String) -> Response {
 
 /// Answers `POST /alerts/silences`.
 pub(crate) async fn create(State(context): State<Arc<UiContext>>, request: PageRequest, body: String) -> Response {
-    let form = Params::parse(&body);
+    let typed = Params::parse(&body);
     let now_ms = request.now.div_euclid(1_000_000);
     let made = (|| {
-        let matchers = Matcher::parse_all(form.get("matchers").unwrap_or_default())?;
-        let length_ms = duration::parse(form.get("duration").unwrap_or_default())?;
+        let matchers = Matcher::parse_all(typed.get("matchers").unwrap_or_default())?;
+        let length_ms = duration::parse(typed.get("duration").unwrap_or_default())?;
         let time = |ms: i64| crate::clock::rfc3339(ms.saturating_mul(1_000_000));
         let fields = SilenceFields {
             id: None,
@@ -123,8 +140,8 @@ pub(crate) async fn create(State(context): State<Arc<UiContext>>, request: PageR
             starts_at: time(now_ms),
             ends_at: time(now_ms.saturating_add(length_ms)),
             updated_at: None,
-            created_by: form.get("created_by").unwrap_or("the UI").to_owned(),
-            comment: form.get("comment").unwrap_or_default().to_owned(),
+            created_by: typed.get("created_by").unwrap_or("the UI").to_owned(),
+            comment: typed.get("comment").unwrap_or_default().to_owned(),
             status: None,
         };
         Silence::read(&fields, now_ms)
@@ -135,7 +152,7 @@ pub(crate) async fn create(State(context): State<Arc<UiContext>>, request: PageR
     };
     match made {
         Ok(()) => Redirect::to(&format!("{}#silences-head", request.there("/alerts"))).into_response(),
-        Err(message) => failed(&request, message),
+        Err(message) => failed(&request, message, Some(&typed)),
     }
 }
 
@@ -148,6 +165,6 @@ pub(crate) async fn end(
     match context.alerts.end_silence(&id, request.now.div_euclid(1_000_000)).await {
         Ok(true) => Redirect::to(&format!("{}#silences-head", request.there("/alerts"))).into_response(),
         Ok(false) => page(&request, || not_found(&trf("There is no silence {0}.", &[&id]))),
-        Err(message) => failed(&request, message),
+        Err(message) => failed(&request, message, None),
     }
 }

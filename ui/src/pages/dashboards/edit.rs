@@ -1,6 +1,7 @@
 //! Making a dashboard: its YAML beside its picture. Nothing is written here; the file is copied or downloaded.
 
 use super::{Shown, fault_list, kept, load, panels};
+use crate::clock::{self, Show};
 use crate::config_files::{self, Fault};
 use crate::context::UiContext;
 use crate::dashboards::{Dashboard, read};
@@ -85,11 +86,15 @@ pub(super) fn field<'a>(fields: &'a [(String, String)], name: &str) -> &'a str {
     fields.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value.as_str())
 }
 
-/// The range of a posted form.
+/// The range of a posted form: its start, or `start/end`.
 pub(super) fn take_range(request: &mut PageRequest, fields: &[(String, String)]) {
     let start = field(fields, "start");
     if !start.is_empty() {
+        let (start, end) = start.split_once('/').unwrap_or((start, "now"));
         request.params = Params::default().with("start", start);
+        if end != "now" {
+            request.params = request.params.with("end", end);
+        }
         request.time = TimeChoice::read(&request.params, request.now);
     }
 }
@@ -122,10 +127,7 @@ fn screen(request: &PageRequest, draft: &Draft, folder: &str) -> Screen {
         Err(faults) => view! { <div class="error" role="alert"><p><strong>"✖ "</strong>{tr("This cannot be shown yet.")}</p>{fault_list(faults, &draft.text)}</div> }.into_any(),
         Ok((_, shown)) => panels::grid(request, shown),
     };
-    let ranges: Vec<_> = RELATIVE
-        .iter()
-        .map(|(start, words)| view! { <option value=*start selected=request.time.start == *start>{time_choice::words(words)}</option> })
-        .collect();
+    let ranges = ranges(&request.time);
     let content = view! {
         <div class="section-head">
             <h1><a href=request.there("/dashboards") class="quiet">{tr("Dashboards")}</a><span class="quiet">" / "</span>{tr("Edit")}" "{title.clone()}</h1>
@@ -148,6 +150,24 @@ fn screen(request: &PageRequest, draft: &Draft, folder: &str) -> Screen {
     }
     .into_any();
     Screen { title: format!("{} {title}", tr("Edit")), has_time: false, status: StatusCode::OK, content }
+}
+
+/// The ranges to choose from, with the one that is shown among them, as start or as `start/end`.
+fn ranges(time: &TimeChoice) -> AnyView {
+    // A range that cannot be read is shown as the last 15 minutes.
+    let start = if time.error.is_some() { "-15m" } else { time.start.as_str() };
+    let is_offered = time.is_relative() && RELATIVE.iter().any(|(offered, _)| *offered == start);
+    let own = (!is_offered).then(|| {
+        let words = time.label().unwrap_or_else(|| {
+            format!("{} – {} UTC", clock::text(time.range.start, Show::Date), clock::text(time.range.end, Show::Date))
+        });
+        view! { <option value=format!("{start}/{}", time.end) selected=true>{words}</option> }
+    });
+    let offered: Vec<_> = RELATIVE
+        .iter()
+        .map(|(offered, words)| view! { <option value=*offered selected=is_offered && start == *offered>{time_choice::words(words)}</option> })
+        .collect();
+    view! { {own}{offered} }.into_any()
 }
 
 /// What an import had to leave out.
@@ -178,4 +198,33 @@ fn reference() -> AnyView {
     let rows: Vec<_> =
         rows.into_iter().map(|(key, what)| view! { <dt><code>{key}</code></dt><dd>{what}</dd> }).collect();
     view! { <details class="json"><summary>{tr("Keys")}</summary><dl class="help">{rows}</dl></details> }.into_any()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The value of the chosen range of a page, and the range that posting it gives.
+    fn posted(query: &str) -> (String, TimeChoice) {
+        let now = 1_763_678_000_000_000_000;
+        let mut request = PageRequest::new("/dashboards/edit", query, "", now);
+        let html = Owner::new().with(|| ranges(&request.time).to_html());
+        let chosen = html.split("<option ").find(|option| option.contains(" selected")).unwrap_or_default();
+        let value =
+            chosen.split("value=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap_or_default().to_owned();
+        take_range(&mut request, &[("start".to_owned(), value.clone())]);
+        (value, request.time)
+    }
+
+    #[test]
+    fn showing_a_dashboard_keeps_its_range() {
+        for query in
+            ["start=-6h", "start=-1h", "start=-3h&end=-1h", "start=2025-11-20T20:00:00Z&end=2025-11-20T21:00:00Z"]
+        {
+            let before = PageRequest::new("/dashboards/edit", query, "", 1_763_678_000_000_000_000).time;
+            let (value, after) = posted(query);
+            assert_eq!(after.range, before.range, "{query} is posted as {value}");
+        }
+        assert_eq!(posted("start=nonsense").0, "-15m");
+    }
 }

@@ -3,7 +3,7 @@
 use super::{AROUND_MOST, OpenRow, around_lines, rows};
 use crate::clock::{Show, rfc3339, row_time};
 use crate::palette::Severity;
-use crate::params::Params;
+use crate::params::{Params, encoded};
 use crate::parts::{self, field_term, narrowed, plain};
 use crate::request::PageRequest;
 use crate::text::{tr, trf};
@@ -13,6 +13,11 @@ use mangru_query::{Context, LogRow, QueryError};
 /// The panel below the rows.
 pub(super) fn panel(request: &PageRequest, open: &OpenRow) -> AnyView {
     let close = request.here(&request.params.without("row").without("at"));
+    // The row that was open is where reading goes on.
+    let close = match &open.row {
+        Some(row) => format!("{close}#closed-{}", encoded(&row.row)),
+        None => close,
+    };
     let content = match &open.row {
         None => view! { <p>{tr("This row is no longer here: it may be older than what is kept.")}</p> }.into_any(),
         Some(row) => view! {

@@ -26,6 +26,8 @@ pub(crate) fn field(row: &LogRow, name: &str) -> String {
         "correlation_id" => row.correlation_id.clone(),
         "scope.name" => row.scope_name.clone(),
         "event.name" => row.event_name.clone(),
+        "severity_number" => row.severity_number.to_string(),
+        "level" => Severity::of(row.severity_number).word().to_owned(),
         "severity_text" => row.severity_text.clone(),
         _ => {
             let resource_name = name.strip_prefix("resource.").unwrap_or(name);

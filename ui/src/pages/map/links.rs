@@ -7,6 +7,10 @@ use mangru_query::{CallKind, MapEdge, MapNode, NodeKind, ServiceCalls};
 
 /// The address of a service's page.
 pub(crate) fn service_page(request: &PageRequest, name: &str) -> String {
+    // Browsers take these for steps up and down, however they are written.
+    if matches!(name, "." | "..") {
+        return request.time.params().with("name", name).on("/services");
+    }
     request.there(&format!("/services/{}", encoded(name)))
 }
 

@@ -30,7 +30,8 @@ pub(crate) fn name(node: &MapNode) -> AnyView {
         .as_ref()
         .filter(|system| **system != node.name)
         .map_or_else(|| sign.to_owned(), |system| format!("{system} {sign}"));
-    view! { <span>{node.name.clone()}" "<span class="quiet">{words}</span></span> }.into_any()
+    let title = parts::whole_if_clipped(&node.name);
+    view! { <span title=title>{format::clipped(&node.name, parts::NAME_CHARS)}" "<span class="quiet">{words}</span></span> }.into_any()
 }
 
 /// Cells of rate, errors and percentiles; the rate leads to the calls, the errors to those that failed.

@@ -31,7 +31,14 @@ fn exception(request: &PageRequest, service: &Service, group: &ExceptionGroup) -
     let own = field_term("service.name", &service.name);
     let kind = field_term("event.exception.type", &group.kind);
     let spans = request.search("/traces", &format!("{own} {kind}"));
-    let logs = request.search("/logs", &format!("{own} {}", field_term("exception.type", &group.kind)));
+    // One that was thrown in a span alone has no log of its own: those of its newest trace stand for it.
+    let logged = field_term("exception.type", &group.kind);
+    let logs = if group.trace_id.is_empty() {
+        format!("{own} {logged}")
+    } else {
+        format!("({own} {logged}) OR {}", field_term("trace_id", &group.trace_id))
+    };
+    let logs = request.search("/logs", &logs);
     let newest = (!group.trace_id.is_empty()).then(|| {
         let address = request.time.params().with("span", &group.span_id).on(&format!("/traces/{}", group.trace_id));
         view! { <a href=address>{tr("newest trace")}</a>" · " }
