@@ -150,9 +150,14 @@ pub(crate) async fn run(flags: QueryFlags) -> anyhow::Result<()> {
         print!("{name:<48} {:>6.1}ms {:>6.1}ms {:>6.1}ms", took[took.len() / 2], took[0], took[took.len() - 1]);
         println!(" {}", cold.map_or_else(|| "      –".to_owned(), |cold| format!("{cold:>6.1}ms")));
     }
+    cold_stories(&client, folder, &orders).await
+}
+
+/// Asks for stories, each as the first question of a process, and prints how long they take.
+async fn cold_stories(client: &reqwest::Client, folder: &Path, orders: &[String]) -> anyhow::Result<()> {
     let mut took = Vec::new();
-    for order in &orders {
-        took.extend(cold(&client, folder, &format!("/api/v1/story/{order}")).await?);
+    for order in orders {
+        took.extend(cold(client, folder, &format!("/api/v1/story/{order}")).await?);
     }
     took.sort_by(f64::total_cmp);
     if let (Some(median), Some(slowest)) = (took.get(took.len() / 2), took.last()) {

@@ -148,8 +148,8 @@ wasm.LiveTail_6772398482590955022(el);
 /**
  * @param {HTMLElement} el
  */
-export function PageKeys_12023950600195218680(el) {
-wasm.PageKeys_12023950600195218680(el);
+export function PageKeys_6583458504667720555(el) {
+wasm.PageKeys_6583458504667720555(el);
 }
 
 /**
@@ -243,6 +243,10 @@ __wbg_altKey_f158b37d4bccf5ff: function(arg0) {
 const ret = arg0.altKey;
 return ret;
 },
+__wbg_appendChild_dbf7ad2f48413560: function() { return handleError(function (arg0, arg1) {
+const ret = arg0.appendChild(arg1);
+return ret;
+}, arguments); },
 __wbg_blur_c2856e0bcfec2cc0: function() { return handleError(function (arg0) {
 arg0.blur();
 }, arguments); },
@@ -363,6 +367,20 @@ __wbg_dataset_b38c5ffe3d929f5d: function(arg0) {
 const ret = arg0.dataset;
 return ret;
 },
+__wbg_defaultValue_4dee29d0ed9ace3d: function(arg0, arg1) {
+const ret = arg1.defaultValue;
+const ptr1 = passStringToWasm0(ret, wasm.__wbindgen_malloc, wasm.__wbindgen_realloc);
+const len1 = WASM_VECTOR_LEN;
+getDataViewMemory0().setInt32((arg0 >>> 0) + 4 * 1, len1, true);
+getDataViewMemory0().setInt32((arg0 >>> 0) + 4 * 0, ptr1, true);
+},
+__wbg_defaultValue_f2f474b1558f3702: function() { return handleError(function (arg0, arg1) {
+const ret = arg1.defaultValue;
+const ptr1 = passStringToWasm0(ret, wasm.__wbindgen_malloc, wasm.__wbindgen_realloc);
+const len1 = WASM_VECTOR_LEN;
+getDataViewMemory0().setInt32((arg0 >>> 0) + 4 * 1, len1, true);
+getDataViewMemory0().setInt32((arg0 >>> 0) + 4 * 0, ptr1, true);
+}, arguments); },
 __wbg_deleteProperty_3ad7a085da623822: function() { return handleError(function (arg0, arg1) {
 const ret = Reflect.deleteProperty(arg0, arg1);
 return ret;
@@ -381,6 +399,10 @@ return ret;
 },
 __wbg_enqueue_c11626eae1c54509: function() { return handleError(function (arg0, arg1) {
 arg0.enqueue(arg1);
+}, arguments); },
+__wbg_execCommand_d0b4cb02ada3b997: function() { return handleError(function (arg0, arg1, arg2) {
+const ret = arg0.execCommand(getStringFromWasm0(arg1, arg2));
+return ret;
 }, arguments); },
 __wbg_fetch_c30fc2ed77d76a76: function(arg0, arg1, arg2) {
 const ret = arg0.fetch(getStringFromWasm0(arg1, arg2));
@@ -487,6 +509,13 @@ __wbg_get_unchecked_e6325ad374eff861: function(arg0, arg1) {
 const ret = arg0[arg1 >>> 0];
 return ret;
 },
+__wbg_hash_20c2dd23244d8e75: function() { return handleError(function (arg0, arg1) {
+const ret = arg1.hash;
+const ptr1 = passStringToWasm0(ret, wasm.__wbindgen_malloc, wasm.__wbindgen_realloc);
+const len1 = WASM_VECTOR_LEN;
+getDataViewMemory0().setInt32((arg0 >>> 0) + 4 * 1, len1, true);
+getDataViewMemory0().setInt32((arg0 >>> 0) + 4 * 0, ptr1, true);
+}, arguments); },
 __wbg_height_ce5f2b5901ba05ab: function(arg0) {
 const ret = arg0.height;
 return ret;
@@ -535,6 +564,16 @@ __wbg_instanceof_Element_05dbb22ded594343: function(arg0) {
 let result;
 try {
 result = arg0 instanceof Element;
+} catch (_) {
+result = false;
+}
+const ret = result;
+return ret;
+},
+__wbg_instanceof_HtmlDocument_9a3864a99ea4f197: function(arg0) {
+let result;
+try {
+result = arg0 instanceof HTMLDocument;
 } catch (_) {
 result = false;
 }
@@ -735,6 +774,14 @@ return isLikeNone(ret) ? 0 : addToExternrefTable0(ret);
 __wbg_open_c4088ba49c506468: function() { return handleError(function (arg0, arg1, arg2, arg3, arg4) {
 arg0.open(getStringFromWasm0(arg1, arg2), getStringFromWasm0(arg3, arg4));
 }, arguments); },
+__wbg_ownerDocument_adefd47fd596fe80: function(arg0) {
+const ret = arg0.ownerDocument;
+return isLikeNone(ret) ? 0 : addToExternrefTable0(ret);
+},
+__wbg_parentElement_300cdd39ce1d95f8: function(arg0) {
+const ret = arg0.parentElement;
+return isLikeNone(ret) ? 0 : addToExternrefTable0(ret);
+},
 __wbg_parentNode_fe15bcc26df42856: function(arg0) {
 const ret = arg0.parentNode;
 return isLikeNone(ret) ? 0 : addToExternrefTable0(ret);
@@ -773,6 +820,9 @@ __wbg_relatedTarget_ad92f7baccf4721a: function(arg0) {
 const ret = arg0.relatedTarget;
 return isLikeNone(ret) ? 0 : addToExternrefTable0(ret);
 },
+__wbg_reload_a46804ad57f539bf: function() { return handleError(function (arg0) {
+arg0.reload();
+}, arguments); },
 __wbg_removeAttribute_735f25a801a701e1: function() { return handleError(function (arg0, arg1, arg2) {
 arg0.removeAttribute(getStringFromWasm0(arg1, arg2));
 }, arguments); },
@@ -817,6 +867,9 @@ __wbg_scrollTop_960220fc942d86fa: function(arg0) {
 const ret = arg0.scrollTop;
 return ret;
 },
+__wbg_select_f3d8449d7b38fb10: function(arg0) {
+arg0.select();
+},
 __wbg_selectionStart_ad171e38a65c192d: function() { return handleError(function (arg0) {
 const ret = arg0.selectionStart;
 return isLikeNone(ret) ? Number.MAX_SAFE_INTEGER : (ret) >>> 0;
@@ -849,6 +902,9 @@ __wbg_set_2793479888329cb6: function() { return handleError(function (arg0, arg1
 const ret = Reflect.set(arg0, arg1, arg2);
 return ret;
 }, arguments); },
+__wbg_set_className_fcd90345b3a090af: function(arg0, arg1, arg2) {
+arg0.className = getStringFromWasm0(arg1, arg2);
+},
 __wbg_set_feb3714f475485ba: function(arg0, arg1, arg2) {
 arg0.set(getArrayU8FromWasm0(arg1, arg2));
 },
@@ -999,52 +1055,52 @@ const ret = arg0.writeText(getStringFromWasm0(arg1, arg2));
 return ret;
 },
 __wbindgen_generic_0000000000000001: function(arg0, arg1) {
-// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [Externref], shim_idx: 831, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [Externref], shim_idx: 836, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
 const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___wasm_bindgen_4ce9bc3e3a6b8b3e___JsValue______true_);
 return ret;
 },
 __wbindgen_generic_0000000000000002: function(arg0, arg1) {
-// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [Externref], shim_idx: 892, ret: Result(Unit), inner_ret: Some(Result(Unit)) }, mutable: true }) -> Externref`.
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [Externref], shim_idx: 897, ret: Result(Unit), inner_ret: Some(Result(Unit)) }, mutable: true }) -> Externref`.
 const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___wasm_bindgen_4ce9bc3e3a6b8b3e___JsValue__core_e86eb2b61472f55c___result__Result_____wasm_bindgen_4ce9bc3e3a6b8b3e___JsError___true_);
 return ret;
 },
 __wbindgen_generic_0000000000000003: function(arg0, arg1) {
-// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("Event")], shim_idx: 803, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
-const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_bfe5d30f0cee41aa___features__gen_CloseEvent__CloseEvent______true_);
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("Event")], shim_idx: 808, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_b08e48dbf57b4d8___features__gen_CloseEvent__CloseEvent______true_);
 return ret;
 },
 __wbindgen_generic_0000000000000004: function(arg0, arg1) {
-// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("Event")], shim_idx: 831, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("Event")], shim_idx: 836, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
 const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___wasm_bindgen_4ce9bc3e3a6b8b3e___JsValue______true__24);
 return ret;
 },
 __wbindgen_generic_0000000000000005: function(arg0, arg1) {
 // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("KeyboardEvent")], shim_idx: 107, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
-const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_bfe5d30f0cee41aa___features__gen_MouseEvent__MouseEvent______true_);
+const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_b08e48dbf57b4d8___features__gen_MouseEvent__MouseEvent______true_);
 return ret;
 },
 __wbindgen_generic_0000000000000006: function(arg0, arg1) {
-// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("MessageEvent")], shim_idx: 803, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
-const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_bfe5d30f0cee41aa___features__gen_CloseEvent__CloseEvent______true__26);
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("MessageEvent")], shim_idx: 808, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_b08e48dbf57b4d8___features__gen_CloseEvent__CloseEvent______true__26);
 return ret;
 },
 __wbindgen_generic_0000000000000007: function(arg0, arg1) {
 // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("MouseEvent")], shim_idx: 107, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
-const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_bfe5d30f0cee41aa___features__gen_MouseEvent__MouseEvent______true__27);
+const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_b08e48dbf57b4d8___features__gen_MouseEvent__MouseEvent______true__27);
 return ret;
 },
 __wbindgen_generic_0000000000000008: function(arg0, arg1) {
-// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [], shim_idx: 802, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [], shim_idx: 807, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
 const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke_______true_);
 return ret;
 },
 __wbindgen_generic_0000000000000009: function(arg0, arg1) {
-// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [], shim_idx: 823, ret: Unit, inner_ret: Some(Unit) }, mutable: false }) -> Externref`.
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [], shim_idx: 828, ret: Unit, inner_ret: Some(Unit) }, mutable: false }) -> Externref`.
 const ret = makeClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke_______true__1_);
 return ret;
 },
 __wbindgen_generic_000000000000000a: function(arg0, arg1) {
-// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [], shim_idx: 830, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+// Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [], shim_idx: 835, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
 const ret = makeMutClosure(arg0, arg1, wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke_______true__2_);
 return ret;
 },
@@ -1089,24 +1145,24 @@ function wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___wasm_bin
 wasm.wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___wasm_bindgen_4ce9bc3e3a6b8b3e___JsValue______true_(arg0, arg1, arg2);
 }
 
-function wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_bfe5d30f0cee41aa___features__gen_CloseEvent__CloseEvent______true_(arg0, arg1, arg2) {
-wasm.wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_bfe5d30f0cee41aa___features__gen_CloseEvent__CloseEvent______true_(arg0, arg1, arg2);
+function wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_b08e48dbf57b4d8___features__gen_CloseEvent__CloseEvent______true_(arg0, arg1, arg2) {
+wasm.wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_b08e48dbf57b4d8___features__gen_CloseEvent__CloseEvent______true_(arg0, arg1, arg2);
 }
 
 function wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___wasm_bindgen_4ce9bc3e3a6b8b3e___JsValue______true__24(arg0, arg1, arg2) {
 wasm.wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___wasm_bindgen_4ce9bc3e3a6b8b3e___JsValue______true__24(arg0, arg1, arg2);
 }
 
-function wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_bfe5d30f0cee41aa___features__gen_MouseEvent__MouseEvent______true_(arg0, arg1, arg2) {
-wasm.wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_bfe5d30f0cee41aa___features__gen_MouseEvent__MouseEvent______true_(arg0, arg1, arg2);
+function wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_b08e48dbf57b4d8___features__gen_MouseEvent__MouseEvent______true_(arg0, arg1, arg2) {
+wasm.wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_b08e48dbf57b4d8___features__gen_MouseEvent__MouseEvent______true_(arg0, arg1, arg2);
 }
 
-function wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_bfe5d30f0cee41aa___features__gen_CloseEvent__CloseEvent______true__26(arg0, arg1, arg2) {
-wasm.wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_bfe5d30f0cee41aa___features__gen_CloseEvent__CloseEvent______true__26(arg0, arg1, arg2);
+function wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_b08e48dbf57b4d8___features__gen_CloseEvent__CloseEvent______true__26(arg0, arg1, arg2) {
+wasm.wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_b08e48dbf57b4d8___features__gen_CloseEvent__CloseEvent______true__26(arg0, arg1, arg2);
 }
 
-function wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_bfe5d30f0cee41aa___features__gen_MouseEvent__MouseEvent______true__27(arg0, arg1, arg2) {
-wasm.wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_bfe5d30f0cee41aa___features__gen_MouseEvent__MouseEvent______true__27(arg0, arg1, arg2);
+function wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_b08e48dbf57b4d8___features__gen_MouseEvent__MouseEvent______true__27(arg0, arg1, arg2) {
+wasm.wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___web_sys_b08e48dbf57b4d8___features__gen_MouseEvent__MouseEvent______true__27(arg0, arg1, arg2);
 }
 
 function wasm_bindgen_4ce9bc3e3a6b8b3e___convert__closures_____invoke___wasm_bindgen_4ce9bc3e3a6b8b3e___JsValue__core_e86eb2b61472f55c___result__Result_____wasm_bindgen_4ce9bc3e3a6b8b3e___JsError___true_(arg0, arg1, arg2) {

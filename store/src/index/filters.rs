@@ -5,8 +5,9 @@
 //! Than Xor Filters", 2022) of the hashes of such values in its rows: about ten bits for a value, and one block in 256
 //! is looked at in vain. The rows of a block are then read and looked at.
 //!
-//! Long words and values that are no measurements have a second filter in each block, of other hashes, which is asked when the first says
-//! yes: so a search for one of them hardly ever looks at a block in vain, however many there are. A value's hash does not know which attribute
+//! Long words and values that are no measurements have a second filter in each block, of other hashes, and both are asked for them: so a search for one
+//! of them hardly ever looks at a block in vain, however many there are. The second ones are smaller and asked first: all of them are looked into, and the
+//! first ones hardly ever. A value's hash does not know which attribute
 //! or column has it: one question asks for an id under any key.
 //!
 //! The files `filters` and `second_filters`: for each block, in the order of rows, the number of its rows and of its filter's bytes
@@ -17,6 +18,7 @@ use crate::objects::Blob;
 use roaring::RoaringBitmap;
 use std::io;
 use std::ops::Range;
+use std::sync::OnceLock;
 use xorf::{BinaryFuse8, BinaryFuse8Ref, DmaSerializable, Filter as _, FilterRef as _};
 use xxhash_rust::xxh3::Xxh3Default;
 
@@ -129,7 +131,9 @@ pub(crate) const FILES: usize = 2;
 /// The filters of a part.
 #[derive(Debug)]
 pub(crate) struct Filters {
-    first: Blocks,
+    /// The file of the first filters, and where its blocks stand once they were asked for: to find out, all of it is gone through.
+    first_bytes: Blob,
+    first: OnceLock<Blocks>,
     second: Blocks,
 }
 
@@ -212,18 +216,26 @@ impl Filters {
     /// # Errors
     /// [`io::ErrorKind::InvalidData`] for damaged files.
     pub(crate) fn open(first: Blob, second: Blob) -> io::Result<Self> {
-        let (first, second) = (Blocks::open(first)?, Blocks::open(second)?);
-        if !second.blocks.iter().map(|block| &block.rows).eq(first.blocks.iter().map(|block| &block.rows)) {
+        Ok(Self { first_bytes: first, first: OnceLock::new(), second: Blocks::open(second)? })
+    }
+
+    fn first(&self) -> io::Result<&Blocks> {
+        if let Some(first) = self.first.get() {
+            return Ok(first);
+        }
+        let first = Blocks::open(self.first_bytes.clone())?;
+        if !self.second.blocks.iter().map(|block| &block.rows).eq(first.blocks.iter().map(|block| &block.rows)) {
             return Err(damaged());
         }
-        Ok(Self { first, second })
+        Ok(self.first.get_or_init(|| first))
     }
 
     /// The rows of all blocks that may hold the value of this hash, block by block.
     pub(crate) fn rows_that_may_hold(&self, hash: u64) -> io::Result<Vec<Range<u32>>> {
+        let first = self.first()?;
         let mut found = Vec::new();
-        for (number, block) in self.first.blocks.iter().enumerate() {
-            if self.first.may_hold(number, hash)? {
+        for (number, block) in first.blocks.iter().enumerate() {
+            if first.may_hold(number, hash)? {
                 found.push(block.rows.clone());
             }
         }
@@ -233,8 +245,8 @@ impl Filters {
     /// The same for a value of the second filters, of which one block in 65,536 is given in vain.
     pub(crate) fn rows_that_hardly_err(&self, hash: u64) -> io::Result<Vec<Range<u32>>> {
         let mut found = Vec::new();
-        for (number, block) in self.first.blocks.iter().enumerate() {
-            if self.first.may_hold(number, hash)? && self.second.may_hold(number, again(hash))? {
+        for (number, block) in self.second.blocks.iter().enumerate() {
+            if self.second.may_hold(number, again(hash))? && self.first()?.may_hold(number, hash)? {
                 found.push(block.rows.clone());
             }
         }
@@ -248,13 +260,13 @@ impl Filters {
         removed: Option<&RoaringBitmap>,
         out: &mut dyn io::Write,
     ) -> io::Result<()> {
-        let blocks = if file == 0 { &self.first } else { &self.second };
+        let blocks = if file == 0 { self.first()? } else { &self.second };
         blocks.write_kept(removed, out)
     }
 
     /// How many rows the blocks have in all.
     pub(crate) fn rows(&self) -> u32 {
-        self.first.blocks.last().map_or(0, |block| block.rows.end)
+        self.second.blocks.last().map_or(0, |block| block.rows.end)
     }
 }
 
@@ -317,10 +329,15 @@ mod tests {
 
     #[test]
     fn a_damaged_file_is_not_read() {
-        let Filters { first, second } = filters(100);
-        for end in [1, 7, 9, first.bytes.length() - 1] {
-            let cut = first.bytes.slice(0, end).expect("inside");
-            assert!(Filters::open(cut, second.bytes.clone()).is_err(), "cut at {end}");
+        let Filters { first_bytes: first, second, .. } = filters(100);
+        for end in [1, 7, 9, first.length() - 1] {
+            let cut = first.slice(0, end).expect("inside");
+            let filters = Filters::open(cut, second.bytes.clone()).expect("the second ones are sound");
+            assert!(filters.rows_that_may_hold(1).is_err(), "cut at {end}");
+        }
+        for end in [1, 7, 9, second.bytes.length() - 1] {
+            let cut = second.bytes.slice(0, end).expect("inside");
+            assert!(Filters::open(first.clone(), cut).is_err(), "cut at {end}");
         }
     }
 }
