@@ -188,7 +188,7 @@ async fn values_of_columns_are_counted_by_their_lists() {
         store.flush().await.expect("flush");
     }
     let range = TimeRange { start: START, end: START + 500 * SECOND };
-    for (step, expected) in [None, Some(Duration::from_secs(60))].into_iter().zip(expected) {
+    for (step, expected) in [None, Some(Duration::from_mins(1))].into_iter().zip(expected) {
         let query = String::new();
         let request = CountRequest { query, range, by: Some("name".to_owned()), step, top: 1_000 };
         let counts = service.counts(Signal::Spans, &request).await.expect("counts");

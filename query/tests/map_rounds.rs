@@ -21,7 +21,7 @@ fn of_trace(trace: u32) -> [Span; 4] {
         parent,
         service: service.to_owned(),
         kind,
-        is_error: trace % 7 == 0 && id == 1,
+        is_error: trace.is_multiple_of(7) && id == 1,
         ..Span::default()
     };
     let mut consumer = span(3, None, &format!("worker{}", trace % 5), CONSUMER, trace % 333);

@@ -21,6 +21,9 @@ const MOST_ROWS: u64 = 1 << 20;
 /// A part with its plan: none when nothing in it can match.
 pub(super) type Planned = (Arc<Part>, Result<Option<PartPlan>, QueryError>);
 
+/// The parts of a thread, and the thread.
+type Begun = (Vec<Arc<Part>>, JoinHandle<Vec<Planned>>);
+
 /// Plans parts ahead of who takes the plans, in the order of the parts.
 ///
 /// Most parts have no row for a rare word or a trace, and to find that out takes less time than to wake a thread for it: so a thread
@@ -31,7 +34,7 @@ pub(super) struct Planner {
     range: TimeRange,
     control: Control,
     at_once: usize,
-    begun: VecDeque<(Vec<Arc<Part>>, JoinHandle<Vec<Planned>>)>,
+    begun: VecDeque<Begun>,
     ready: VecDeque<Planned>,
 }
 
