@@ -78,6 +78,7 @@ pub(crate) fn service_colour(name: &str) -> u64 {
 }
 
 /// The class of a service's colour.
+#[cfg(feature = "ssr")]
 pub(crate) fn service_class(name: &str) -> String {
     format!("svc-{}", service_colour(name))
 }
@@ -108,6 +109,7 @@ impl Severity {
         [Self::Unset, Self::Trace, Self::Debug, Self::Info, Self::Warn, Self::Error, Self::Fatal];
 
     /// The group of a severity number.
+    #[cfg(feature = "ssr")]
     pub(crate) const fn of(number: i32) -> Self {
         match number {
             1..=4 => Self::Trace,
