@@ -7,6 +7,10 @@ use datafusion::sql::sqlparser::parser::ParserError;
 /// The prefix of the names of our tables, which nobody writes.
 const CATALOG: &str = "datafusion.public.";
 const PLACE: &str = " at Line: ";
+/// What the list of all fields begins with.
+const VALID_FIELDS: &str = " Valid fields are ";
+/// Of more the list is left out: tables have many columns, and a guess stands before them.
+const FEW_FIELDS: usize = 12;
 
 /// What the parser says, in a sentence of ours.
 pub(super) fn of_parser(error: &ParserError) -> String {
@@ -23,7 +27,11 @@ pub(super) fn of_plan(error: &DataFusionError) -> String {
     let message = error.strip_backtrace();
     let prefixes = ["Error during planning: ", "Schema error: "];
     let message = prefixes.iter().find_map(|prefix| message.strip_prefix(prefix)).unwrap_or(&message);
-    message.replace(CATALOG, "")
+    let message = message.replace(CATALOG, "");
+    match message.split_once(VALID_FIELDS) {
+        Some((words, fields)) if fields.split(", ").count() > FEW_FIELDS => words.to_owned(),
+        _ => message,
+    }
 }
 
 /// The same error with the place in the statement that it is about, where its message tells one.
